@@ -1,0 +1,66 @@
+"""Declare what a PyTorch model optimises: losses as plugins, composites from YAML.
+
+`import lossreg` brings no torch: what needs it is loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from lossreg.errors import (
+    ConfigError,
+    Diagnostic,
+    DuplicateLossError,
+    InputError,
+    LossregError,
+    MissingExtraError,
+    NonFiniteError,
+    PluginError,
+    PluginLoadError,
+    UnknownLossError,
+)
+from lossreg.registry import Registry
+
+if TYPE_CHECKING:
+    from lossreg.composite import CompositeLoss, LossOutput, build, create
+    from lossreg.config import load_config
+
+__all__ = [
+    "CompositeLoss",
+    "ConfigError",
+    "Diagnostic",
+    "DuplicateLossError",
+    "InputError",
+    "LossOutput",
+    "LossregError",
+    "MissingExtraError",
+    "NonFiniteError",
+    "PluginError",
+    "PluginLoadError",
+    "Registry",
+    "UnknownLossError",
+    "build",
+    "create",
+    "load_config",
+]
+
+_LAZY = {
+    "CompositeLoss": "lossreg.composite",
+    "LossOutput": "lossreg.composite",
+    "build": "lossreg.composite",
+    "create": "lossreg.composite",
+    "load_config": "lossreg.config",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,56 @@
+"""List the installed losses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+from lossreg.cli.report import table
+from lossreg.registry import Registry
+
+if TYPE_CHECKING:
+    import argparse
+
+    from lossreg.registry import RegistryEntry
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print every loss, the broken and the conflicting ones included."""
+    entries = Registry.installed().entries()
+    if arguments.json:
+        print(json.dumps([_as_dict(each) for each in entries], indent=2))
+        return 0
+    rows = [
+        (each.name, f"{each.distribution or '-'} {each.version or ''}".rstrip(), _about(each))
+        for each in entries
+    ]
+    width = min(shutil.get_terminal_size().columns, 120)
+    print(table([("NAME", "FROM", "SUMMARY"), *rows], width=width))
+    return 0
+
+
+def _about(entry: RegistryEntry) -> str:
+    summary = entry.definition.summary if entry.definition else ""
+    if entry.state == "ok":
+        return summary
+    return f"{entry.state.upper()}: {entry.reason} ({entry.module})"
+
+
+def _as_dict(entry: RegistryEntry) -> dict[str, str | None]:
+    return {
+        "name": entry.name,
+        "summary": entry.definition.summary if entry.definition else None,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "module": entry.module,
+        "state": entry.state,
+        "reason": entry.reason or None,
+    }

@@ -1,0 +1,155 @@
+"""How errors, diagnostics and tables look. Pure functions from data to text."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+import unicodedata
+from typing import TYPE_CHECKING
+
+from lossreg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lossreg.errors import Diagnostic, LossregError
+
+__all__ = [
+    "diagnostic_text",
+    "error_text",
+    "github_text",
+    "summary_text",
+    "table",
+    "terminal_width",
+]
+
+_WIDEST = 100
+_BOLD, _RED, _YELLOW, _BLUE, _OFF = "\x1b[1m", "\x1b[31m", "\x1b[33m", "\x1b[34m", "\x1b[0m"
+# How much of a long line is shown before the caret.
+_CONTEXT = 30
+
+
+def terminal_width() -> int:
+    """The terminal's width, up to what reads well."""
+    return min(shutil.get_terminal_size().columns, _WIDEST)
+
+
+def error_text(error: LossregError, *, colour: bool = False) -> str:
+    """An error for a terminal."""
+    if isinstance(error, ConfigError):
+        found = [diagnostic_text(each, colour=colour) for each in error.diagnostics]
+        return "\n".join([*found, summary_text(error.diagnostics)])
+    return f"error: {error}"
+
+
+def diagnostic_text(diagnostic: Diagnostic, *, colour: bool = False) -> str:
+    """One diagnostic as a compiler shows it: place, path, code, message, line and caret."""
+    bold, off = (_BOLD, _OFF) if colour else ("", "")
+    severity = _RED if diagnostic.severity == "error" else _YELLOW
+    tint, blue = (severity, _BLUE) if colour else ("", "")
+    parts = (diagnostic.file, diagnostic.line, diagnostic.column)
+    place = _visible(":".join(str(each) for each in parts if each))
+    warning = "warning " if diagnostic.severity == "warning" else ""
+    code = f"{tint}{warning}[{diagnostic.code}]{off}"
+    head = "  ".join(each for each in (f"{bold}{place}{off}", diagnostic.path, code) if each)
+    message = "\n".join(_visible(each) for each in diagnostic.message.splitlines())
+    lines = [head, textwrap.indent(message, "    ")]
+    if diagnostic.source_line is not None and diagnostic.column is not None:
+        end = diagnostic.end_column or diagnostic.column + 1
+        shown, start, length = _window(diagnostic.source_line, diagnostic.column - 1, end - 1)
+        number = str(diagnostic.line).rjust(5)
+        lines.append(f"{blue}{number} |{off} {shown}")
+        lines.append(f"{blue}{' ' * len(number)} |{off} {' ' * start}{tint}{'^' * length}{off}")
+    return "\n".join(lines)
+
+
+def _window(line: str, start: int, end: int) -> tuple[str, int, int]:
+    """The part of a line that is shown, and the caret's start and length in terminal cells."""
+    room = max(terminal_width() - 10, 2 * _CONTEXT)
+    before, after = _visible(line[:start]), _visible(line[end:])
+    marked = _visible(line[start:end]) or " "
+    if _cells(before + marked + after) > room and _cells(before) > room // 2:
+        before = before[-_CONTEXT:]
+        while _cells(before) > _CONTEXT:
+            before = before[1:]
+        before = "…" + before
+    length = min(_cells(marked), max(room - _cells(before), 1))
+    shown, width = "", 0
+    for char in before + marked + after:
+        if width + _cells(char) > room:
+            shown += "…"
+            break
+        shown, width = shown + char, width + _cells(char)
+    return shown.rstrip(), _cells(before), length
+
+
+def _visible(text: str) -> str:
+    """Tabs as spaces, and what a terminal would act upon as a replacement character."""
+    return "".join(
+        char if char.isprintable() else "    " if char == "\t" else "\N{REPLACEMENT CHARACTER}"
+        for char in text
+    )
+
+
+def _cells(text: str) -> int:
+    """How many cells of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0
+        if unicodedata.category(char) in ("Mn", "Me")
+        else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )
+
+
+def github_text(diagnostic: Diagnostic) -> str:
+    """One diagnostic as a workflow command, which GitHub shows beside the line."""
+    properties = {
+        "file": diagnostic.file,
+        "line": diagnostic.line,
+        "col": diagnostic.column,
+        "endColumn": diagnostic.end_column,
+        "title": diagnostic.code,
+    }
+    shown = ",".join(
+        f"{name}={_escaped(str(value)).replace(':', '%3A').replace(',', '%2C')}"
+        for name, value in properties.items()
+        if value is not None
+    )
+    where = f"{diagnostic.path}: " if diagnostic.path else ""
+    return f"::{diagnostic.severity} {shown}::{_escaped(where + diagnostic.message)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def summary_text(diagnostics: Sequence[Diagnostic]) -> str:
+    """How many errors and warnings there are: `2 errors, 1 warning`."""
+    counts = []
+    for severity in ("error", "warning"):
+        count = sum(each.severity == severity for each in diagnostics)
+        if count:
+            counts.append(f"{count} {severity}{'s' if count > 1 else ''}")
+    return ", ".join(counts) or "no problems"
+
+
+def table(rows: Sequence[Sequence[str]], *, width: int) -> str:
+    """Columns side by side; the last one is wrapped at the width.
+
+    >>> print(table([("l1", "absolute error"), ("mse", "squared error")], width=80))
+    l1   absolute error
+    mse  squared error
+    """
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    indent = sum(widths) + 2 * len(widths)
+    lines = []
+    for row in rows:
+        start = "".join(
+            cell.ljust(wide) + "  " for cell, wide in zip(row[:-1], widths, strict=True)
+        )
+        wrapped = textwrap.wrap(row[-1], max(width - indent, 20)) or [""]
+        lines.append((start + wrapped[0]).rstrip())
+        lines.extend(" " * indent + each for each in wrapped[1:])
+    return "\n".join(lines)

@@ -1,0 +1,16 @@
+"""Configs: YAML text to frozen models, every fault located. Imports no torch."""
+
+from __future__ import annotations
+
+from lossreg.config.loading import Examined, examine, load_config, load_experiment
+from lossreg.config.schema import CompositeConfig, ExperimentConfig, TermConfig
+
+__all__ = [
+    "CompositeConfig",
+    "Examined",
+    "ExperimentConfig",
+    "TermConfig",
+    "examine",
+    "load_config",
+    "load_experiment",
+]

@@ -1,0 +1,340 @@
+"""What each diagnostic code means, with an example that provokes it and one that does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["CODES", "Code"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Code:
+    """One kind of fault.
+
+    Attributes:
+        code: Its stable name.
+        title: What it is, in a few words.
+        explanation: Why it is refused, and what to do.
+        bad: A document that has the fault.
+        good: The same document without it.
+        overrides: Overrides that go with `bad`, where they are the fault.
+        warning: Whether it is a warning.
+    """
+
+    code: str
+    title: str
+    explanation: str
+    bad: str
+    good: str
+    overrides: tuple[str, ...] = ()
+    warning: bool = False
+
+
+_GOOD = "terms:\n  fit: {type: mse}\n"
+
+_ALL = (
+    Code(
+        code="LR001",
+        title="the file cannot be read",
+        explanation="There is no such file, it is a folder, or the system does not let it be read. "
+        "The path is taken from the folder the command runs in.",
+        bad="# a path that does not exist\n",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR002",
+        title="a character that YAML does not allow",
+        explanation="The text is not UTF-8, or holds a control character, a NUL, or a line "
+        "separator (NEL, U+2028, U+2029) outside quotes, where editors and parsers count lines "
+        "differently. Save the file as UTF-8 and take the character out.",
+        bad="terms:\n  fit: {type: mse\x07}\n",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR003",
+        title="the text is not YAML",
+        explanation="The parser stopped here: a bracket or a quote that is not closed, an "
+        "indentation that does not fit, a ': ' inside a value without quotes.",
+        bad="terms:\n  fit: {type: mse\n",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR004",
+        title="the document is too large",
+        explanation="A config may have 1 MiB, 100,000 values (aliases counted each time they are "
+        "used) and 64 levels. No objective needs more; a document that does is a mistake or an "
+        "attack.",
+        bad="terms: " + "[" * 70 + "]" * 70 + "\n",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR005",
+        title="several documents in one file",
+        explanation="A '---' after the first document begins another one. Split the file.",
+        bad="terms:\n  fit: {type: mse}\n---\nterms: {}\n",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR006",
+        title="a tag",
+        explanation="Tags such as !!python/object or !include make a parser run or read things. "
+        "A config only names things. The tags of plain values (!!str and the like) are fine "
+        "where they fit.",
+        bad="terms:\n  fit: !loss {type: mse}\n",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR007",
+        title="a key that is not a string",
+        explanation="A key such as 1, true or null is read as a number, a bool or nothing. Put it "
+        "in quotes.",
+        bad="terms:\n  1: {type: mse}\n",
+        good="terms:\n  '1': {type: mse}\n",
+    ),
+    Code(
+        code="LR008",
+        title="a key that stands twice",
+        explanation="Most parsers silently keep the last of two equal keys. Remove one.",
+        bad="terms:\n  fit: {type: mse}\n  fit: {type: l1}\n",
+        good="terms:\n  fit: {type: mse}\n  fit2: {type: l1}\n",
+    ),
+    Code(
+        code="LR009",
+        title="an alias or merge that leads nowhere",
+        explanation="An alias (*name) needs an anchor (&name) above it, cannot stand inside its "
+        "own anchor, and '<<' takes a mapping.",
+        bad="terms:\n  fit: *base\n",
+        good="terms:\n  first: &base {type: mse}\n  fit: *base\n",
+    ),
+    Code(
+        code="LR010",
+        title="a tab as indentation",
+        explanation="YAML indents with spaces alone.",
+        bad="terms:\n\tfit: {type: mse}\n",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR011",
+        title="an empty document",
+        explanation="The file holds nothing, or nothing but comments.",
+        bad="# nothing yet\n",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR101",
+        title="the wrong kind of value",
+        explanation="A mapping (key: value) or a list was expected, and something else was found.",
+        bad="terms: [mse, l1]\n",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR102",
+        title="a missing key",
+        explanation="Something that has no default was left out: a term's type, a loss's required "
+        "parameter, one of its inputs, an experiment's task.",
+        bad="terms:\n  fit: {weight: 2.0}\n",
+        good="terms:\n  fit: {type: mse, weight: 2.0}\n",
+    ),
+    Code(
+        code="LR103",
+        title="an unknown parameter",
+        explanation="The loss (or the trainer) has no parameter of this name. `lossreg show` "
+        "lists those it has.",
+        bad="terms:\n  fit: {type: smooth_l1, params: {betta: 0.5}}\n",
+        good="terms:\n  fit: {type: smooth_l1, params: {beta: 0.5}}\n",
+    ),
+    Code(
+        code="LR104",
+        title="an unknown key",
+        explanation="Nothing reads this key, so what it says would be lost.",
+        bad="terms:\n  fit: {type: mse, loss_weight: 2.0}\n",
+        good="terms:\n  fit: {type: mse, weight: 2.0}\n",
+    ),
+    Code(
+        code="LR105",
+        title="an unknown loss",
+        explanation="No installed plugin has this name. `lossreg list` shows all that are "
+        "installed, under the one name each has.",
+        bad="terms:\n  fit: {type: MSELoss}\n",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR106",
+        title="inputs that do not fit the loss",
+        explanation="A name that is no forward argument of the loss, or a list with too many or "
+        "too few paths.",
+        bad="terms:\n  fit: {type: mse, inputs: {input: prediction, label: y}}\n",
+        good="terms:\n  fit: {type: mse, inputs: {input: prediction, target: y}}\n",
+    ),
+    Code(
+        code="LR107",
+        title="a name that a term cannot have",
+        explanation="Terms are named with letters, digits, '_' and '-': the name is a log key and "
+        "part of the state_dict. 'total' is the sum.",
+        bad="terms:\n  total: {type: mse}\n",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR108",
+        title="no term",
+        explanation="An objective needs at least one term that is enabled.",
+        bad="terms: {}\n",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR109",
+        title="no loss in the document",
+        explanation="A document has its objective under `loss:`, or is one itself, with `terms:` "
+        "at its root; or --key (in Python, key=) says where it is.",
+        bad="losses:\n  fit: {type: mse}\n",
+        good="loss:\n  terms:\n    fit: {type: mse}\n",
+    ),
+    Code(
+        code="LR201",
+        title="a value of the wrong type",
+        explanation="Values are not converted: a number in quotes is a string, and true is no "
+        "number.",
+        bad="terms:\n  fit: {type: mse, weight: '2.0'}\n",
+        good="terms:\n  fit: {type: mse, weight: 2.0}\n",
+    ),
+    Code(
+        code="LR202",
+        title="a number out of bounds",
+        explanation="torch refuses the number, or computes something without meaning from it. The "
+        "parameter's description in `lossreg show` says why.",
+        bad="terms:\n  fit: {type: smooth_l1, params: {beta: -1}}\n",
+        good="terms:\n  fit: {type: smooth_l1, params: {beta: 1}}\n",
+    ),
+    Code(
+        code="LR203",
+        title="not one of the choices",
+        explanation="The parameter takes one of a few values, spelt exactly as torch spells them.",
+        bad="terms:\n  fit: {type: mse, params: {reduction: avg}}\n",
+        good="terms:\n  fit: {type: mse, params: {reduction: mean}}\n",
+    ),
+    Code(
+        code="LR204",
+        title="a value that YAML versions read differently",
+        explanation="yes, no, on, off, 012, 1_000, 12:30 and dates are bools or numbers in YAML "
+        "1.1 and strings in 1.2. Where a number or a bool is wanted, write a plain one.",
+        bad="terms:\n  fit: {type: mse, enabled: yes}\n",
+        good="terms:\n  fit: {type: mse, enabled: true}\n",
+    ),
+    Code(
+        code="LR206",
+        title="not a path",
+        explanation="A path says where a step's tensor is: names joined by dots, indexes in "
+        "brackets.",
+        bad="terms:\n  fit: {type: mse, inputs: [heads..seg, y]}\n",
+        good="terms:\n  fit: {type: mse, inputs: ['heads.seg[0]', y]}\n",
+    ),
+    Code(
+        code="LR207",
+        title="a term without reduction",
+        explanation="A term is one number, so that it can be weighted and summed. `reduction: "
+        "none` works with `lossreg.create` alone.",
+        bad="terms:\n  fit: {type: mse, params: {reduction: none}}\n",
+        good="terms:\n  fit: {type: mse, params: {reduction: sum}}\n",
+    ),
+    Code(
+        code="LR208",
+        title="class weights without meaning",
+        explanation="Class weights are finite numbers, none of them negative (that would reward "
+        "mistakes) and not all zero (the mean would be nan).",
+        bad="terms:\n  fit: {type: nll, params: {weight: [1.0, -1.0]}}\n",
+        good="terms:\n  fit: {type: nll, params: {weight: [1.0, 2.0]}}\n",
+    ),
+    Code(
+        code="LR209",
+        title="a value that the loss's plugin refuses",
+        explanation="The plugin's own rule for its parameters; the message is the plugin's.",
+        bad="",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR301",
+        title="a plugin that does not work",
+        explanation="The loss is installed, but its module cannot be loaded or is not what its "
+        "entry point says. The message names the distribution that brought it.",
+        bad="",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR302",
+        title="a loss that two distributions claim",
+        explanation="Write the distribution's name before the loss's, with a colon between them, "
+        "or uninstall one.",
+        bad="",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR303",
+        title="a loss that its plugin cannot build",
+        explanation="The parameters are valid, but the plugin's builder raised an error or gave "
+        "something that is no torch.nn.Module.",
+        bad="",
+        good=_GOOD,
+    ),
+    Code(
+        code="LR401",
+        title="an override that is not PATH=VALUE",
+        explanation="An override is a path, '=' and a YAML value: loss.terms.fit.weight=0.3.",
+        bad=_GOOD,
+        overrides=("terms.fit.weight",),
+        good=_GOOD,
+    ),
+    Code(
+        code="LR402",
+        title="an override that leads nowhere",
+        explanation="The path goes through something that is neither a mapping nor a list, to an "
+        "index that a list does not have, or to a new key that nothing reads.",
+        bad=_GOOD,
+        overrides=("terms.fit.type.name=l1",),
+        good=_GOOD,
+    ),
+    Code(
+        code="LR501",
+        title="an unknown task",
+        explanation="`task:` names a bundled task that `lossreg run` can train.",
+        bad="task: mnist\nloss:\n  terms:\n    fit: {type: mse}\n",
+        good="task: digits\nloss:\n  terms:\n    fit: {type: mse}\n",
+    ),
+    Code(
+        code="LR901",
+        title="a parameter that is probably not what is meant",
+        explanation="The value is allowed, but the plugin warns of it: kl_div's `mean`, say, "
+        "divides by every entry, and is not the divergence, which `batchmean` is.",
+        bad="terms:\n  fit: {type: kl_div, params: {reduction: mean}}\n",
+        good="terms:\n  fit: {type: kl_div, params: {reduction: batchmean}}\n",
+        warning=True,
+    ),
+    Code(
+        code="LR902",
+        title="two inputs from the same place",
+        explanation="Two arguments of a loss read the same tensor, so the term compares it with "
+        "itself.",
+        bad="terms:\n  fit: {type: mse, inputs: [y, y]}\n",
+        good="terms:\n  fit: {type: mse, inputs: [prediction, y]}\n",
+        warning=True,
+    ),
+    Code(
+        code="LR903",
+        title="all weights are zero",
+        explanation="The total is always 0, and nothing is learnt.",
+        bad="terms:\n  fit: {type: mse, weight: 0}\n",
+        good="terms:\n  fit: {type: mse, weight: 1}\n",
+        warning=True,
+    ),
+    Code(
+        code="LR904",
+        title="a negative weight",
+        explanation="The term is maximised. If that is meant, an entropy bonus say, ignore the "
+        "warning.",
+        bad="terms:\n  fit: {type: mse, weight: -1}\n",
+        good="terms:\n  fit: {type: mse, weight: 1}\n",
+        warning=True,
+    ),
+)
+
+CODES = {each.code: each for each in _ALL}
+"""Every code, in order."""

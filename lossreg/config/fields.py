@@ -1,0 +1,144 @@
+"""Single values of a config: each reader notes what is wrong and gives None then."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from lossreg.config.diagnostics import child_path, clipped, describe
+from lossreg.config.scalars import resolve
+from lossreg.suggest import closest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lossreg.config.diagnostics import Faults
+    from lossreg.config.nodes import Node
+    from lossreg.plugin import LossDefinition
+
+__all__ = [
+    "check_keys",
+    "is_mapping",
+    "meant_key",
+    "note_wrong_type",
+    "read_bool",
+    "read_number",
+    "read_whole_number",
+]
+
+_WANTED: dict[type, str] = {bool: "true or false", float: "a number", int: "a whole number"}
+
+
+def is_mapping(node: Node, path: str, faults: Faults, *, wanted: str = "a mapping") -> bool:
+    """Whether a node is a mapping; notes it when it is not, with what was wanted."""
+    if isinstance(node.value, dict):
+        return True
+    hint = ""
+    if node.value is None:
+        hint = "; indent what belongs under the key, or take the key out"
+    faults.add("LR101", path, f"expected {wanted}, found {describe(node.value)}{hint}", node)
+    return False
+
+
+def meant_key(name: str, known: tuple[str, ...], foreign: Mapping[str, str]) -> str | None:
+    """The key that was probably meant by an unknown one."""
+    return foreign.get(name) or closest(name, known)
+
+
+def check_keys(
+    node: Node,
+    path: str,
+    known: tuple[str, ...],
+    foreign: Mapping[str, str],
+    faults: Faults,
+    definition: LossDefinition | None = None,
+) -> set[str]:
+    """Note every unknown key of a mapping.
+
+    Args:
+        node: The mapping.
+        path: Its place.
+        known: The keys it may have.
+        foreign: What other systems call them.
+        faults: Takes what is wrong.
+        definition: The loss, where a key may be one of its parameters or inputs gone astray.
+
+    Returns:
+        The keys that the unknown ones were probably meant to be.
+    """
+    guessed = set()
+    for name, key in node.keys.items():
+        if name in known:
+            continue
+        meant = meant_key(name, known, foreign)
+        message = f"unknown key; expected one of {', '.join(known)}"
+        if definition is not None and name in definition.config.model_fields:
+            message = "unknown key; it is a parameter of the loss: move it under 'params'"
+        elif definition is not None and name in {each.name for each in definition.inputs}:
+            message = "unknown key; it is an input of the loss: move it under 'inputs'"
+        elif meant in node.value:
+            message = f"unknown key; '{meant}' is there already, so take this one out"
+        elif meant:
+            message = f"unknown key; did you mean '{meant}'?"
+            guessed.add(meant)
+        faults.add("LR104", child_path(path, name), message, key)
+    return guessed
+
+
+def read_number(node: Node, path: str, faults: Faults) -> float | None:
+    """A finite number; a bool is none."""
+    value = node.value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        note_wrong_type(node, path, float, faults)
+    elif not _is_finite(value):
+        faults.add("LR202", path, f"expected a finite number, found {describe(value)}", node)
+    else:
+        return float(value)
+    return None
+
+
+def read_whole_number(
+    node: Node, path: str, faults: Faults, *, least: int, most: int
+) -> int | None:
+    """A whole number within bounds."""
+    value = node.value
+    if isinstance(value, bool) or not isinstance(value, int):
+        note_wrong_type(node, path, int, faults)
+    elif least <= value <= most:
+        return value
+    else:
+        message = f"expected a whole number from {least} to {most}, found {describe(value)}"
+        faults.add("LR202", path, message, node)
+    return None
+
+
+def read_bool(node: Node, path: str, faults: Faults) -> bool | None:
+    """True or false."""
+    if isinstance(node.value, bool):
+        return node.value
+    note_wrong_type(node, path, bool, faults)
+    return None
+
+
+def note_wrong_type(node: Node, path: str, wanted: type[bool | float], faults: Faults) -> None:
+    """Note a value that is not of a type: `bool`, `int`, or `float` for any number."""
+    value = node.value
+    if node.rewrite and (wanted is bool) == (node.rewrite in ("true", "false")):
+        message = (
+            f"expected {_WANTED[wanted]}, found {clipped(value)}, which YAML versions read "
+            f"differently; write {clipped(node.rewrite)}"
+        )
+        faults.add("LR204", path, message, node)
+        return
+    meant = resolve(value).value if isinstance(value, str) else None
+    fits = isinstance(meant, int | float if wanted is float else wanted)
+    quoted = fits and isinstance(meant, bool) == (wanted is bool)
+    hint = "; leave out the quotes" if quoted else ""
+    faults.add("LR201", path, f"expected {_WANTED[wanted]}, found {describe(value)}{hint}", node)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False

@@ -1,0 +1,125 @@
+"""Values that know their place: a document, its nodes, and what keeps it from being read."""
+
+from __future__ import annotations
+
+import copy
+import re
+from array import array
+from bisect import bisect_right
+from typing import Any, NamedTuple
+
+__all__ = ["MOST_FAULTS", "Document", "Node", "Place", "SourceError", "too_many_faults"]
+
+MOST_FAULTS = 1_000
+"""How many faults are told: a document with more of them is mended step by step."""
+
+_LINE_BREAK = re.compile("\r\n|\r|\n")
+
+
+class Place(NamedTuple):
+    """A stretch of a line: both count from 1, columns in characters; `end` is exclusive."""
+
+    line: int
+    column: int
+    end: int
+
+
+class Document:
+    """A text, its name, and where its lines begin."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self.faults: list[SourceError] = []  # those that do not keep the rest from being read
+        self._line_starts = array("l")
+
+    def place(self, start: int, end: int) -> Place:
+        """The place of the characters from `start` to `end`, cut at the end of the line."""
+        self._find_lines()
+        line = bisect_right(self._line_starts, start)
+        begin = self._line_starts[line - 1]
+        limit = self._line_end(line)
+        return Place(line, start - begin + 1, max(min(end, limit), start + 1) - begin + 1)
+
+    def line(self, number: int, longest: int | None = None) -> str:
+        """A line's text, without its break; its first `longest` characters."""
+        self._find_lines()
+        begin, end = self._line_starts[number - 1], self._line_end(number)
+        return self.text[begin : end if longest is None else min(end, begin + longest)]
+
+    def _find_lines(self) -> None:
+        if not self._line_starts:
+            self._line_starts.append(0)
+            self._line_starts.extend(each.end() for each in _LINE_BREAK.finditer(self.text))
+
+    def _line_end(self, number: int) -> int:
+        if number == len(self._line_starts):
+            return len(self.text)
+        end = self._line_starts[number]
+        return end - (2 if self.text[end - 2 : end] == "\r\n" else 1)
+
+
+class SourceError(Exception):
+    """A document cannot be read; `config/diagnostics.py` makes a diagnostic of it."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        document: Document | None = None,
+        start: int = 0,
+        end: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.document = document
+        self.start = start
+        self.end = end
+
+
+def too_many_faults(at: Node | SourceError | None) -> SourceError:
+    """What ends the reading of a document with more faults than anyone reads."""
+    message = f"there are more than {MOST_FAULTS:,} faults; the rest is not read"
+    if at is None:
+        return SourceError("LR004", message)
+    return SourceError("LR004", message, at.document, at.start, at.end)
+
+
+class Node:
+    """A value and where it is written.
+
+    Attributes:
+        value: A scalar; or a list of nodes; or a dict of nodes by key.
+        document: Where it comes from; None for what came from Python.
+        start: The offset of its first character.
+        end: The offset after its last one.
+        keys: For a mapping, the node of each key.
+        rewrite: For a scalar that YAML 1.1 reads as a number or a bool: what to write for one.
+    """
+
+    __slots__ = ("document", "end", "keys", "rewrite", "start", "value")
+
+    def __init__(
+        self,
+        value: Any,
+        document: Document | None = None,
+        start: int = 0,
+        end: int = 0,
+        rewrite: str = "",
+    ) -> None:
+        self.value = value
+        self.document = document
+        self.start = start
+        self.end = end
+        self.rewrite = rewrite
+        self.keys: dict[str, Node] = {} if isinstance(value, dict) else _NO_KEYS
+
+    def copy(self) -> Node:
+        """A node of its own with the same children."""
+        twin = Node(copy.copy(self.value), self.document, self.start, self.end, self.rewrite)
+        twin.keys = dict(self.keys)
+        return twin
+
+
+_NO_KEYS: dict[str, Node] = {}  # never written to: only a mapping has keys

@@ -1,0 +1,96 @@
+"""A whole objective or experiment: nodes to a `CompositeConfig`, an `ExperimentConfig`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.config.diagnostics import child_path, describe
+from lossreg.config.fields import check_keys, is_mapping, read_whole_number
+from lossreg.config.nodes import Node
+from lossreg.config.parameters import validated
+from lossreg.config.schema import TASKS, CompositeConfig, ExperimentConfig
+from lossreg.config.terms import TermReader
+from lossreg.suggest import closest
+
+if TYPE_CHECKING:
+    from lossreg.config.diagnostics import Faults
+    from lossreg.registry import Registry
+
+__all__ = ["EXPERIMENT_KEYS", "read_composite", "read_experiment"]
+
+_COMPOSITE_KEYS = ("terms",)
+_FOREIGN_COMPOSITE_KEYS = {"losses": "terms", "components": "terms", "objectives": "terms"}
+_EXAMPLE = "'fit: {type: mse}'"
+EXPERIMENT_KEYS = ("task", "seed", "trainer", "loss")
+_LARGEST_SEED = 2**32 - 1  # numpy's
+
+
+def read_composite(
+    node: Node, path: str, key: Node | None, registry: Registry, faults: Faults
+) -> CompositeConfig | None:
+    """The composite that a mapping with `terms:` declares.
+
+    Args:
+        node: The mapping.
+        path: Its place.
+        key: The node of its key, if it has one.
+        registry: Where losses are looked up.
+        faults: Takes what is wrong; if an error does, the result is None.
+    """
+    if not is_mapping(node, path, faults, wanted="a mapping with 'terms:'"):
+        return None
+    guessed = check_keys(node, path, _COMPOSITE_KEYS, _FOREIGN_COMPOSITE_KEYS, faults)
+    if "terms" not in node.value:
+        if "terms" not in guessed:
+            message = f"the key 'terms' is missing; under it each term has a name, as in {_EXAMPLE}"
+            faults.add("LR102", path, message, key or node)
+        return None
+    terms, where = node.value["terms"], child_path(path, "terms")
+    if not is_mapping(terms, where, faults, wanted=f"terms by name, such as {_EXAMPLE}"):
+        return None
+    reader = TermReader(registry, faults)
+    read = [
+        reader.term(name, each, child_path(where, name), terms.keys[name])
+        for name, each in terms.value.items()
+    ]
+    enabled = [each for each in read if each is None or each.enabled]
+    if not enabled:
+        message = "every term is disabled" if read else "expected at least one term, found none"
+        faults.add("LR108", where, message, node.keys["terms"])
+    known = tuple(each for each in read if each is not None)
+    if len(known) < len(read):
+        return None
+    if enabled and not any(each.weight for each in known if each.enabled):
+        message = "all weights are zero, so nothing is learnt"
+        faults.add("LR903", where, message, node.keys["terms"], severity="warning")
+    return CompositeConfig(terms=known)
+
+
+def read_experiment(
+    root: Node, loss: CompositeConfig | None, faults: Faults
+) -> ExperimentConfig | None:
+    """The experiment around a loss that has been read already."""
+    from lossreg.config.trainer import TrainerConfig
+
+    for name, key in root.keys.items():
+        # Other keys of a document are its owner's; a near miss is more likely a typo.
+        meant = closest(name, [each for each in EXPERIMENT_KEYS if each not in root.value])
+        # That there is no loss, and what was probably meant, has been noted.
+        if name not in EXPERIMENT_KEYS and meant and meant != "loss":
+            faults.add("LR104", name, f"unknown key; did you mean '{meant}'?", key)
+    task = root.value["task"]
+    if task.value not in TASKS:
+        meant = closest(task.value, TASKS)
+        hint = f"; did you mean '{meant}'?" if meant else ""
+        message = f"expected a task ({', '.join(TASKS)}), found {describe(task.value)}{hint}"
+        faults.add("LR501", "task", message, task)
+    seed = read_whole_number(
+        root.value.get("seed", Node(0)), "seed", faults, least=0, most=_LARGEST_SEED
+    )
+    options = root.value.get("trainer", Node({}))
+    trainer = None
+    if is_mapping(options, "trainer", faults):
+        trainer = validated(TrainerConfig, options, owner="trainer", path="trainer", faults=faults)
+    if loss is None or trainer is None or seed is None or faults.has_errors:
+        return None
+    return ExperimentConfig(task=task.value, seed=seed, trainer=trainer, loss=loss)

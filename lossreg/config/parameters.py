@@ -1,0 +1,209 @@
+"""Parameters against their model: pydantic judges, this module says it in lossreg's words."""
+
+from __future__ import annotations
+
+from itertools import islice
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from lossreg.config.diagnostics import child_path, describe
+from lossreg.config.fields import note_wrong_type
+from lossreg.config.nodes import MOST_FAULTS
+from lossreg.suggest import closest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_core import ErrorDetails
+
+    from lossreg.config.diagnostics import Faults
+    from lossreg.config.nodes import Node
+
+__all__ = ["plain", "validated"]
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+_SCALARS: dict[str, type[bool | float]] = {
+    "bool_type": bool,
+    "float_type": float,
+    "int_from_float": int,
+    "int_type": int,
+}
+_WANTED = {
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "string_type": "a string",
+    "tuple_type": "a list",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "of at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "of at most"),
+}
+# Parameters people know under another name: from Keras, from configs of other systems, from
+# torch's own past.
+_FOREIGN = {
+    "class_weight": "weight",
+    "class_weights": "weight",
+    "from_logits": "log_input",
+    "ignore_label": "ignore_index",
+    "delta": "beta",
+    "epsilon": "eps",
+    "reduce": "reduction",
+    "size_average": "reduction",
+    "smoothing": "label_smoothing",
+    "weights": "weight",
+}
+# What reductions are called elsewhere.
+_FOREIGN_CHOICES = {
+    "average": "mean",
+    "avg": "mean",
+    "elementwise_mean": "mean",
+    "total": "sum",
+}
+
+
+def plain(node: Node) -> Any:
+    """A node's value without its place."""
+    if isinstance(node.value, dict):
+        return {key: plain(each) for key, each in node.value.items()}
+    if isinstance(node.value, list):
+        return [plain(each) for each in node.value]
+    return node.value
+
+
+def validated(
+    model: type[ConfigT],
+    node: Node,
+    *,
+    owner: str,
+    path: str,
+    faults: Faults,
+    key: Node | None = None,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+) -> ConfigT | None:
+    """The model made from a mapping of parameters, or None after noting what is wrong with it.
+
+    Args:
+        model: What describes the parameters.
+        node: The mapping.
+        owner: Whose parameters they are, for messages: `cross_entropy`.
+        path: The mapping's place in the document.
+        faults: Takes what is wrong.
+        key: The node of the mapping's key, where one that is missing is noted.
+        elsewhere: Names that belong elsewhere: what to do with each.
+    """
+    values = plain(node)
+    try:
+        return model(**values)
+    except ValidationError as error:
+        for each in _errors(error, model, values):
+            unknown = str(each["loc"][-1]) if each["type"] == "extra_forbidden" else None
+            if unknown in elsewhere and unknown in node.keys:
+                message = f"unknown parameter of '{owner}'; {elsewhere[unknown]}"
+                faults.add("LR103", child_path(path, unknown), message, node.keys[unknown])
+            else:
+                _note(each, model, node, owner=owner, path=path, faults=faults, key=key)
+    except Exception as error:  # noqa: BLE001 - a third party's validator may raise anything
+        message = f"the config of '{owner}' raised {type(error).__name__} instead of judging"
+        faults.add("LR301", path, message, node)
+    return None
+
+
+def _errors(
+    error: ValidationError, model: type[BaseModel], values: dict[str, Any]
+) -> list[ErrorDetails]:
+    """What pydantic found; where that is very much, what it finds in the beginning."""
+    if error.error_count() > MOST_FAULTS:
+        try:
+            model(**_beginning(values))
+        except ValidationError as fewer:
+            error = fewer
+    return error.errors(include_url=False, include_input=False)
+
+
+def _beginning(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _beginning(value[key]) for key in islice(value, MOST_FAULTS + 1)}
+    return value[: MOST_FAULTS + 1] if isinstance(value, list) else value
+
+
+def _note(
+    error: ErrorDetails,
+    model: type[BaseModel],
+    node: Node,
+    *,
+    owner: str,
+    path: str,
+    faults: Faults,
+    key: Node | None,
+) -> None:
+    at = node
+    for step in error["loc"]:
+        children = at.value
+        if isinstance(children, dict) and isinstance(step, str) and step in children:
+            key, at = at.keys[step], children[step]
+        elif isinstance(children, list) and isinstance(step, int) and step < len(children):
+            key, at = None, children[step]
+        else:
+            continue  # the name of a union's arm, or a key that is missing
+        path = child_path(path, step)
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        name = str(error["loc"][-1])
+        faults.add("LR103", path, _unknown(name, model, owner), key)
+    elif kind == "missing":
+        name = str(error["loc"][-1])
+        message = f"the parameter '{name}' of '{owner}' is missing"
+        faults.add("LR102", path, message, key or at)
+    elif kind == "float_type" and isinstance(at.value, int) and not isinstance(at.value, bool):
+        # The one integer that is no number for pydantic is one beyond every float.
+        faults.add("LR202", path, f"expected a finite number, found {describe(at.value)}", at)
+    elif kind in _SCALARS:
+        note_wrong_type(at, path, _SCALARS[kind], faults)
+    else:
+        code, message = _judged(error, at, owner)
+        faults.add(code, path, message, at)
+
+
+def _unknown(name: str, model: type[BaseModel], owner: str) -> str:
+    known = list(model.model_fields)
+    foreign = _FOREIGN.get(name)
+    meant = foreign if foreign in known else closest(name, known)
+    message = f"unknown parameter of '{owner}'"
+    if name in ("reduce", "size_average"):
+        return f"{message}; torch has retired it, write 'reduction: mean', 'sum' or 'none'"
+    if meant:
+        return f"{message}; did you mean '{meant}'?"
+    return f"{message}; it has {', '.join(known)}" if known else f"{message}; it has none"
+
+
+def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:
+    """The code and the words for a value that is there, but wrong."""
+    kind, context = error["type"], error.get("ctx", {})
+    found = f"found {describe(node.value)}"
+    if kind in _WANTED:
+        return "LR201", f"expected {_WANTED[kind]}, {found}"
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        limit = context[bound]
+        shown = f"{limit:g}" if isinstance(limit, float) else str(limit)
+        return "LR202", f"expected a number {words} {shown}, {found}"
+    if kind == "finite_number":
+        return "LR202", f"expected a finite number, {found}"
+    if kind == "literal_error":
+        expected = context["expected"]
+        choices = expected.replace(" or ", ", ").replace("'", "").split(", ")
+        foreign = _FOREIGN_CHOICES.get(node.value) if isinstance(node.value, str) else None
+        meant = foreign if foreign in choices else closest(node.value, choices)
+        hint = f"; did you mean '{meant}'?" if meant else ""
+        return "LR203", f"expected {expected}, {found}{hint}"
+    if kind == "class_weights":
+        return "LR208", error["msg"]
+    if kind in ("value_error", "assertion_error"):
+        # The words of a plugin's own validator, after pydantic's "Value error, ".
+        return "LR209", f"{error['msg'].partition(', ')[2][:300]} ({found})"
+    return "LR209", f"not a value that '{owner}' takes here, {found}; see `lossreg show {owner}`"

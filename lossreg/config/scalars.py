@@ -1,0 +1,87 @@
+"""Plain scalars by YAML 1.2's core schema, and what YAML 1.1 would have made of them."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+__all__ = ["Resolved", "resolve"]
+
+_NULL = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOL = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_SPECIAL = {
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+}
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_OCTAL, _HEX = re.compile(r"0o[0-7]+"), re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_YES = frozenset({"yes", "Yes", "YES", "on", "On", "ON"})
+_NO = frozenset({"no", "No", "NO", "off", "Off", "OFF"})
+_LEADING_ZERO = re.compile(r"([-+]?)0+([0-9]+)")
+_UNDERSCORED = re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?")
+_BINARY = re.compile(r"([-+]?)0b([01_]+)")
+_SIGNED_HEX = re.compile(r"[-+]0x[0-9a-fA-F]+")
+_BASE_60 = re.compile(r"[-+]?[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9]*)?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?")
+# Python refuses to read longer integers, and no parameter is one.
+_LONGEST_NUMBER = 1_000
+
+
+class Resolved(NamedTuple):
+    """A scalar's value; and, where YAML 1.1 reads it otherwise, what to write instead."""
+
+    value: str | int | float | bool | None
+    rewrite: str = ""
+
+
+@lru_cache(maxsize=1024)  # keys and common values come again and again
+def resolve(text: str) -> Resolved:
+    """The value of a plain scalar.
+
+    >>> resolve("1e-3").value, resolve("0x1F").value, resolve("~").value
+    (0.001, 31, None)
+    >>> resolve("yes")
+    Resolved(value='yes', rewrite='true')
+    >>> resolve("1_000")
+    Resolved(value='1_000', rewrite='1000')
+    """
+    if text in _NULL:
+        return Resolved(None)
+    if text[0].isalpha():
+        if text in _BOOL:
+            return Resolved(_BOOL[text])
+        if text in _YES or text in _NO:
+            return Resolved(text, "true" if text in _YES else "false")
+        return Resolved(text)
+    if text in _SPECIAL:
+        return Resolved(_SPECIAL[text])
+    if len(text) > _LONGEST_NUMBER:
+        return Resolved(text)
+    return _number(text)
+
+
+def _number(text: str) -> Resolved:
+    if _INT.fullmatch(text):
+        return Resolved(int(text))
+    if zeros := _LEADING_ZERO.fullmatch(text):
+        return Resolved(text, f"{zeros[1]}{zeros[2]}")
+    if _OCTAL.fullmatch(text) or _HEX.fullmatch(text):
+        return Resolved(int(text, 0))
+    if _FLOAT.fullmatch(text):
+        return Resolved(float(text))
+    if _UNDERSCORED.fullmatch(text):
+        return Resolved(text, text.replace("_", ""))
+    if binary := _BINARY.fullmatch(text):
+        digits = binary[2].replace("_", "")
+        return Resolved(text, f"{binary[1]}{int(digits, 2)}" if digits else "")
+    if _SIGNED_HEX.fullmatch(text):
+        return Resolved(text, str(int(text, 0)))
+    if _BASE_60.fullmatch(text) or _DATE.fullmatch(text):
+        return Resolved(text, "a plain number")
+    return Resolved(text)

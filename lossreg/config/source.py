@@ -1,0 +1,377 @@
+"""YAML text to values that know their place.
+
+The parser's events are counted and turned into nodes one by one: nothing here recurses, so a
+document can neither exhaust the stack nor be expanded beyond the limits.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lossreg.config.diagnostics import clipped, describe
+from lossreg.config.nodes import MOST_FAULTS, Document, Node, SourceError, too_many_faults
+from lossreg.config.scalars import resolve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["from_python", "read_bytes", "read_document", "read_file"]
+
+MAX_BYTES = 2**20
+MAX_NODES = 100_000
+MAX_LEVELS = 64
+
+# The C parser gives the same events four to five times faster, where PyYAML was built with it.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}
+_STRING_TAGS = {"tag:yaml.org,2002:str", "!"}
+_MAP_TAG, _SEQ_TAG = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
+# What YAML forbids: control characters (but for tab, line feed, carriage return and NEL),
+# surrogates, the two non-characters, and a byte order mark that is not the first character.
+_FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+# YAML 1.1 parsers break lines at these, editors do not.
+_ODD_BREAK = re.compile("[\x85\u2028\u2029]")
+# What stands before a line's first value, where it holds a tab.
+_TABBED = re.compile(r"(?:(?<![^\r\n]))[ ?:-]*(\t)[ \t?:-]*")
+# What becomes of a key's value: it is merged into the mapping, or left out of it.
+_MERGE, _DROPPED = "merge", "dropped"
+
+
+def read_file(path: Path) -> tuple[Document, Node]:
+    """A YAML file's document and root.
+
+    Raises:
+        SourceError: It cannot be read, or is not the YAML that lossreg takes.
+    """
+    name = str(path)
+    unread = Document(name, "")
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise SourceError("LR001", "there is no such file", unread) from None
+    except IsADirectoryError:
+        raise SourceError("LR001", "this is a folder, not a file", unread) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SourceError("LR001", f"the file cannot be read: {reason}", unread) from None
+    return read_bytes(data, name)
+
+
+def read_bytes(data: bytes, name: str) -> tuple[Document, Node]:
+    """A YAML document from UTF-8 bytes; as `read_file`."""
+    if len(data) > MAX_BYTES:
+        message = f"the document is larger than {MAX_BYTES:,} bytes"
+        raise SourceError("LR004", message, Document(name, ""))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        readable = Document(
+            name, data[: error.start].decode("utf-8-sig") + "\N{REPLACEMENT CHARACTER}"
+        )
+        at = len(readable.text) - 1
+        message = f"the document is not UTF-8: byte 0x{data[error.start]:02x}; save it as UTF-8"
+        raise SourceError("LR002", message, readable, at, at + 1) from None
+    document = Document(name, text)
+    return document, read_document(document)
+
+
+def read_document(document: Document) -> Node:
+    """The root of a YAML document; what does not end the reading is left in `document.faults`.
+
+    Raises:
+        SourceError: As for `read_file`.
+    """
+    text = document.text
+    if len(text) > MAX_BYTES:
+        raise SourceError("LR004", f"the document is larger than {MAX_BYTES:,} bytes", document)
+    forbidden = _FORBIDDEN.search(text)
+    if forbidden:
+        at = forbidden.start()
+        message = f"the character U+{ord(text[at]):04X} is not allowed in YAML; take it out"
+        raise SourceError("LR002", message, document, at, at + 1)
+    return _Reader(document).root()
+
+
+class _Open:
+    """A collection whose end has not come yet."""
+
+    __slots__ = ("is_mapping", "key", "merges", "node", "size")
+
+    def __init__(self, node: Node, *, is_mapping: bool) -> None:
+        self.node = node
+        self.is_mapping = is_mapping
+        self.key: Node | None = None
+        self.merges: list[Node] = []
+        self.size = 1
+
+
+class _Reader:
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.anchors: dict[str, tuple[Node, int] | None] = {}
+        self.names: dict[int, str] = {}  # the anchor of a collection that is open
+        self.open: list[_Open] = []
+        self.count = 0
+        self.result: Node | None = None
+        self.quoted: list[tuple[int, int]] = []
+        self.seen_document = False
+        self.tabbed = [(each.start(1), each.end()) for each in _TABBED.finditer(document.text)]
+
+    def root(self) -> Node:
+        actions = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: self._start,
+            yaml.SequenceStartEvent: self._start,
+            yaml.MappingEndEvent: self._end,
+            yaml.SequenceEndEvent: self._end,
+            yaml.AliasEvent: self._alias,
+            yaml.DocumentStartEvent: self._document,
+        }
+        try:
+            for event in yaml.parse(self.document.text, Loader=_LOADER):
+                action = actions.get(type(event))
+                if action is not None:
+                    action(event)
+        except yaml.YAMLError as error:
+            fault = _syntax_error(self.document, error)
+            self._refuse_odd_breaks(fault.end)
+            raise fault from None
+        self._refuse_odd_breaks(len(self.document.text))
+        if self.result is None or (
+            self.result.value is None and self.result.start == self.result.end
+        ):
+            raise SourceError("LR011", "the document is empty", self.document)
+        return self.result
+
+    def _refuse(self, code: str, message: str, event: Any) -> None:
+        start, end = event.start_mark.index, event.end_mark.index
+        raise SourceError(code, message, self.document, start, end)
+
+    def _note(self, code: str, message: str, start: int, end: int) -> None:
+        fault = SourceError(code, message, self.document, start, end)
+        if len(self.document.faults) >= MOST_FAULTS:
+            raise too_many_faults(fault)
+        self.document.faults.append(fault)
+
+    def _refuse_tab_indentation(self, event: Any) -> None:
+        start = event.start_mark.index
+        before = bisect_right(self.tabbed, (start,)) - 1
+        if before >= 0 and start <= self.tabbed[before][1]:
+            at = self.tabbed[before][0]
+            message = "a tab is used as indentation; use spaces"
+            raise SourceError("LR010", message, self.document, at, at + 1)
+
+    def _refuse_odd_breaks(self, end: int) -> None:
+        for found in _ODD_BREAK.finditer(self.document.text, 0, end):
+            at = found.start()
+            before = bisect_right(self.quoted, (at, at))
+            if before == 0 or self.quoted[before - 1][1] <= at:
+                message = (
+                    f"the line separator U+{ord(found[0]):04X} stands outside quotes; "
+                    "take it out, or write it as an escape in double quotes"
+                )
+                raise SourceError("LR002", message, self.document, at, at + 1)
+
+    def _node(self, value: Any, event: Any) -> Node:
+        return Node(value, self.document, event.start_mark.index, event.end_mark.index)
+
+    def _counted(self, event: Any, size: int = 1) -> None:
+        self.count += size
+        if self.count > MAX_NODES:
+            self._refuse("LR004", f"the document has more than {MAX_NODES:,} values", event)
+
+    def _scalar(self, event: Any) -> None:
+        self._counted(event)
+        if self.tabbed:
+            self._refuse_tab_indentation(event)
+        node = self._node(event.value, event)
+        if event.style in ("'", '"'):
+            self.quoted.append((node.start, node.end))
+        tag = event.tag
+        if tag is not None and tag not in _STRING_TAGS and tag not in _CORE_TAGS:
+            self._refuse_tag(tag, event)
+        plain = not event.style  # None from one parser, an empty string from the other
+        if plain and tag not in _STRING_TAGS:
+            node.value, node.rewrite = resolve(event.value)
+        if tag in _CORE_TAGS and isinstance(node.value, str):
+            message = "the tag does not fit the value; leave it out"
+            self._note("LR006", message, node.start, node.end)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (node, 1)
+        self._add(node, 1, plain=plain)
+
+    def _refuse_tag(self, tag: str, event: Any) -> None:
+        shown = clipped(tag.replace("tag:yaml.org,2002:", "!!"))
+        message = f"the tag {shown} is not allowed: a config names things, it cannot run anything"
+        self._note("LR006", message, event.start_mark.index, event.end_mark.index)
+
+    def _document(self, event: Any) -> None:
+        if self.seen_document:
+            message = "expected one document, found another one; split the file"
+            self._refuse("LR005", message, event)
+        self.seen_document = True
+
+    def _start(self, event: Any) -> None:
+        self._counted(event)
+        is_mapping = type(event) is yaml.MappingStartEvent
+        if event.tag is not None and event.tag != (_MAP_TAG if is_mapping else _SEQ_TAG):
+            self._refuse_tag(event.tag, event)
+        if len(self.open) >= MAX_LEVELS:
+            self._refuse("LR004", f"the document is nested deeper than {MAX_LEVELS} levels", event)
+        opened = _Open(self._node({} if is_mapping else [], event), is_mapping=is_mapping)
+        if self.open and self.open[-1].is_mapping and self.open[-1].key is None:
+            self._refuse("LR007", "a key must be a string, not a list or a mapping", event)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = None
+            self.names[len(self.open)] = event.anchor
+        self.open.append(opened)
+
+    def _end(self, event: Any) -> None:
+        closed = self.open.pop()
+        node = closed.node
+        # A block collection's end mark stands before the next token: cut the white space.
+        text = self.document.text
+        node.end = node.start + len(text[node.start : event.end_mark.index].rstrip())
+        size = closed.size
+        for merged in closed.merges:
+            for key, value in merged.value.items():
+                if key not in node.value:
+                    node.value[key] = value
+                    node.keys[key] = merged.keys[key]
+        anchor = self.names.pop(len(self.open), None)
+        if anchor is not None:
+            self.anchors[anchor] = (node, size)
+        self._add(node, size, plain=False)
+
+    def _alias(self, event: Any) -> None:
+        name = event.anchor
+        if name not in self.anchors:
+            self._refuse("LR009", f"there is no anchor '&{clipped(name)}' above this alias", event)
+        found = self.anchors[name]
+        if found is None:
+            self._refuse(
+                "LR009", f"the alias '*{clipped(name)}' stands inside its own anchor", event
+            )
+            return
+        node, size = found
+        self._counted(event, size)
+        if self.open and self.open[-1].is_mapping and self.open[-1].key is None:
+            # A key's place is where the key stands, not where its text was anchored.
+            node = Node(node.value, self.document, event.start_mark.index, event.end_mark.index)
+        self._add(node, size, plain=False)
+
+    def _add(self, node: Node, size: int, *, plain: bool) -> None:
+        if not self.open:
+            self.result = node
+            return
+        parent = self.open[-1]
+        parent.size += size
+        if not parent.is_mapping:
+            parent.node.value.append(node)
+        elif parent.key is None:
+            parent.key = self._checked_key(node, parent, plain=plain)
+        else:
+            key, parent.key = parent.key, None
+            if key.rewrite == _MERGE:
+                parent.merges.extend(self._merged(node))
+            elif key.rewrite != _DROPPED:
+                parent.node.value[key.value] = node
+                parent.node.keys[key.value] = key
+
+    def _checked_key(self, node: Node, parent: _Open, *, plain: bool) -> Node:
+        start, end = node.start, node.end
+        mark = ""
+        if not isinstance(node.value, str):
+            shown = clipped(self.document.text[start:end])
+            self._note("LR007", f"a key must be a string; write '{shown}' in quotes", start, end)
+            mark = _DROPPED
+        elif node.value == "<<" and plain:
+            mark = _MERGE
+        elif node.value in parent.node.keys:
+            first = parent.node.keys[node.value]
+            line = self.document.place(first.start, first.end).line
+            shown = clipped(node.value)
+            message = f"the key '{shown}' stands here a second time (first in line {line})"
+            self._note("LR008", message, start, end)
+            mark = _DROPPED
+        return Node(node.value, self.document, start, end, rewrite=mark)
+
+    def _merged(self, node: Node) -> list[Node]:
+        each = node.value if isinstance(node.value, list) else [node]
+        for merged in each:
+            if not isinstance(merged.value, dict):
+                message = "'<<' takes a mapping, or a list of mappings"
+                self._note("LR009", message, merged.start, merged.end)
+        return [merged for merged in each if isinstance(merged.value, dict)]
+
+
+def _syntax_error(document: Document, error: yaml.YAMLError) -> SourceError:
+    """The parser's complaint in words that do not depend on which parser it was."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    text = document.text
+    at = min(mark.index if mark is not None else 0, len(text))
+    place = document.place(at, at)
+    line = document.line(place.line)
+    if re.match(r"[ ]*\t", line):
+        at += line.index("\t") - (place.column - 1)
+        return SourceError(
+            "LR010", "a tab is used as indentation; use spaces", document, at, at + 1
+        )
+    message = "this is not valid YAML: " + _guess(text, at, line)
+    return SourceError("LR003", message, document, at, at + 1)
+
+
+def _guess(text: str, at: int, line: str) -> str:
+    """What is probably wrong at a place where the parser stopped."""
+    char = text[at : at + 1]
+    if char in ("@", "`", "%"):
+        return f"a value cannot begin with '{char}'; put it in quotes"
+    if not text[at:].strip():
+        return "the document ends inside a quote, a bracket or a mapping; close it"
+    if re.search(r":\s.*:\s", line) and not any(bracket in line for bracket in "{["):
+        return "a ': ' inside a value; put the value in quotes"
+    if char in ("]", "}", ","):
+        return f"an unexpected '{char}'; check the brackets"
+    return "check the indentation, the quotes and the brackets up to here"
+
+
+def from_python(value: object, name: str = "config") -> Node:
+    """Nodes without a place, from mappings, lists and scalars of Python.
+
+    Raises:
+        SourceError: A key is no string, or the value is too large, nested too deep or refers to
+            itself.
+    """
+    count = 0
+
+    def convert(value: object, level: int) -> Node:
+        nonlocal count
+        count += 1
+        if count > MAX_NODES:
+            message = (
+                f"{name} has more than {MAX_NODES:,} values; give long class weights as a tensor"
+            )
+            raise SourceError("LR004", message)
+        if level > MAX_LEVELS:
+            raise SourceError("LR004", f"{name} is nested deeper than {MAX_LEVELS} levels")
+        if isinstance(value, Mapping):
+            node = Node({})
+            for key, each in value.items():
+                if not isinstance(key, str):
+                    raise SourceError("LR007", f"a key must be a string, not {describe(key)}")
+                node.value[key] = convert(each, level + 1)
+                node.keys[key] = Node(key)
+            return node
+        if isinstance(value, list | tuple):
+            return Node([convert(each, level + 1) for each in value])
+        return Node(value)
+
+    return convert(value, 0)

@@ -1,0 +1,271 @@
+"""One term of a composite: a mapping to a `TermConfig`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lossreg.config.diagnostics import child_path, clipped, describe
+from lossreg.config.fields import check_keys, is_mapping, meant_key, read_bool, read_number
+from lossreg.config.nodes import Node
+from lossreg.config.parameters import validated
+from lossreg.config.schema import TermConfig
+from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError
+from lossreg.inputs import Path, PathError
+from lossreg.suggest import closest
+
+if TYPE_CHECKING:
+    from lossreg.config.diagnostics import Faults
+    from lossreg.plugin import LossConfig, LossDefinition
+    from lossreg.registry import Registry
+
+__all__ = ["TermReader"]
+
+TERM_KEYS = ("type", "weight", "inputs", "enabled", "params")
+_TERM_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+# What other systems call a term's keys.
+_FOREIGN_TERM_KEYS = {
+    "_target_": "type",
+    "alpha": "weight",
+    "args": "params",
+    "class_name": "type",
+    "class_path": "type",
+    "coef": "weight",
+    "coefficient": "weight",
+    "config": "params",
+    "init_args": "params",
+    "kwargs": "params",
+    "lambda": "weight",
+    "loss": "type",
+    "loss_weight": "weight",
+    "name": "type",
+    "options": "params",
+    "parameters": "params",
+    "scale": "weight",
+}
+
+
+class TermReader:
+    """Makes terms from nodes; what is wrong goes to `faults`, and the term to None."""
+
+    def __init__(self, registry: Registry, faults: Faults) -> None:
+        self._registry = registry
+        self._faults = faults
+
+    def term(self, name: str, node: Node, path: str, key: Node) -> TermConfig | None:
+        """The term that a mapping declares.
+
+        Args:
+            name: The term's name.
+            node: The mapping.
+            path: Its place.
+            key: The node of its name.
+        """
+        if not _TERM_NAME.fullmatch(name) or name == "total":
+            message = (
+                "'total' is taken by the sum; choose another name"
+                if name == "total"
+                else "a term's name is made of letters, digits, '_' and '-'"
+            )
+            self._faults.add("LR107", path, message, key)
+        loss = node.value if isinstance(node.value, str) and node.value in self._registry else "mse"
+        if not is_mapping(node, path, self._faults, wanted=f"a mapping such as {{type: {loss}}}"):
+            return None
+        definition = self._definition(node, path)
+        guessed = check_keys(node, path, TERM_KEYS, _FOREIGN_TERM_KEYS, self._faults, definition)
+        if "type" not in node.value and "type" not in guessed:
+            message = "the key 'type', the loss's name, is missing"
+            self._faults.add("LR102", path, message, key)
+        weight = self._weight(node, path, definition)
+        enabled: bool | None = True
+        if "enabled" in node.value:
+            enabled = read_bool(node.value["enabled"], child_path(path, "enabled"), self._faults)
+        if definition is None:
+            return None
+        inputs = self._inputs(node, path, definition)
+        params = self._params(node, path, key, definition)
+        if weight is None or enabled is None or inputs is None or params is None:
+            return None
+        if "type" not in node.value:
+            return None
+        return TermConfig(
+            name=name,
+            type=node.value["type"].value,
+            definition=definition,
+            params=params,
+            weight=weight,
+            inputs=inputs,
+            enabled=enabled,
+        )
+
+    def _weight(self, node: Node, path: str, definition: LossDefinition | None) -> float | None:
+        if "weight" not in node.value:
+            return 1.0
+        where = child_path(path, "weight")
+        is_list = isinstance(node.value["weight"].value, list)
+        if is_list and definition is not None and "weight" in definition.config.model_fields:
+            message = "expected a number, found a list; class weights stand under 'params'"
+            self._faults.add("LR201", where, message, node.value["weight"])
+            return None
+        weight = read_number(node.value["weight"], where, self._faults)
+        if weight is not None and weight < 0:
+            message = "the weight is negative, so the term is maximised"
+            at = node.value["weight"]
+            self._faults.add("LR904", where, message, at, severity="warning")
+        return weight
+
+    def _definition(self, node: Node, path: str) -> LossDefinition | None:
+        # A misspelt `type` has been noted; its loss is looked up all the same, so that one run
+        # finds what else is wrong.
+        key = "type"
+        if key not in node.value:
+            guessed = (
+                each for each in node.keys if meant_key(each, TERM_KEYS, _FOREIGN_TERM_KEYS) == key
+            )
+            key = next(guessed, "")
+            if not key:
+                return None
+        name = node.value[key]
+        where = child_path(path, key)
+        if not isinstance(name.value, str):
+            message = f"expected the name of a loss, found {describe(name.value)}"
+            self._faults.add("LR201", where, message, name)
+            return None
+        try:
+            return self._registry[name.value]
+        except UnknownLossError as error:
+            hint = (
+                f"did you mean '{error.suggestion}'?"
+                if error.suggestion
+                else "`lossreg list` shows what is installed"
+            )
+            message = f"there is no loss '{clipped(name.value)}'; {hint}"
+            self._faults.add("LR105", where, message, name)
+        except DuplicateLossError as error:
+            self._faults.add("LR302", where, str(error), name)
+        except PluginLoadError as error:
+            self._faults.add("LR301", where, str(error), name)
+        return None
+
+    def _inputs(self, node: Node, path: str, definition: LossDefinition) -> dict[str, Path] | None:
+        arguments = [each.name for each in definition.inputs]
+        if "inputs" not in node.value:
+            return {name: Path((name,)) for name in arguments}
+        inputs: Node = node.value["inputs"]
+        where = child_path(path, "inputs")
+        if isinstance(inputs.value, list):
+            bound = self._positional(inputs, where, arguments, definition)
+        elif isinstance(inputs.value, dict):
+            bound = self._by_name(inputs, where, arguments, definition, node.keys["inputs"])
+        else:
+            message = (
+                f"expected a list or a mapping of paths for {', '.join(arguments)}, "
+                f"found {describe(inputs.value)}"
+            )
+            self._faults.add("LR101", where, message, inputs)
+            return None
+        paths = {name: self._path(each, at) for name, (each, at) in bound.items()}
+        found = {name: each for name, each in paths.items() if each is not None}
+        if list(found) != arguments:
+            return None
+        first: dict[Path, str] = {}
+        for name, each in found.items():
+            if each in first:
+                message = f"'{first[each]}' and '{name}' read the same tensor, '{each}'"
+                at = bound[name][0]
+                self._faults.add("LR902", bound[name][1], message, at, severity="warning")
+            first.setdefault(each, name)
+        return found
+
+    def _positional(
+        self, inputs: Node, where: str, arguments: list[str], definition: LossDefinition
+    ) -> dict[str, tuple[Node, str]]:
+        if len(inputs.value) != len(arguments):
+            message = (
+                f"expected {_counted(len(arguments), 'path')} for {', '.join(arguments)} of "
+                f"'{definition.name}', found {len(inputs.value)}"
+            )
+            self._faults.add("LR106", where, message, inputs)
+        return {
+            name: (each, child_path(where, index))
+            for index, (name, each) in enumerate(zip(arguments, inputs.value, strict=False))
+        }
+
+    def _by_name(
+        self,
+        inputs: Node,
+        where: str,
+        arguments: list[str],
+        definition: LossDefinition,
+        key: Node,
+    ) -> dict[str, tuple[Node, str]]:
+        guessed = set()
+        for name, each in inputs.keys.items():
+            if name not in arguments:
+                meant = closest(name, [each for each in arguments if each not in inputs.value])
+                guessed.add(meant)
+                hint = f"did you mean '{meant}'?" if meant else f"it has {', '.join(arguments)}"
+                if name in definition.config.model_fields:
+                    hint = "it is a parameter: move it under 'params'"
+                elif name in TERM_KEYS:
+                    hint = "it is a key of the term: move it one level up, beside 'inputs'"
+                message = f"unknown input of '{definition.name}'; {hint}"
+                self._faults.add("LR106", child_path(where, name), message, each)
+        for name in arguments:
+            if name not in inputs.value and name not in guessed:
+                message = f"the input '{name}' of '{definition.name}' is missing"
+                self._faults.add("LR102", where, message, key)
+        return {
+            name: (inputs.value[name], child_path(where, name))
+            for name in arguments
+            if name in inputs.value
+        }
+
+    def _path(self, node: Node, path: str) -> Path | None:
+        if not isinstance(node.value, str):
+            message = f"expected a path such as heads.seg.logits, found {describe(node.value)}"
+            self._faults.add("LR206", path, message, node)
+            return None
+        try:
+            return Path.parse(node.value)
+        except PathError as error:
+            self._faults.add("LR206", path, f"{error}, found {describe(node.value)}", node)
+            return None
+
+    def _params(
+        self, node: Node, path: str, key: Node, definition: LossDefinition
+    ) -> LossConfig | None:
+        params = node.value.get("params")
+        where = child_path(path, "params")
+        if params is None:
+            params = Node({}, node.document, node.start, node.end)
+        if not is_mapping(params, where, self._faults):
+            return None
+        elsewhere = {
+            **dict.fromkeys(TERM_KEYS, "it is a key of the term: move it one level up"),
+            **{each.name: "it is an input: move it under 'inputs'" for each in definition.inputs},
+        }
+        config = validated(
+            definition.config,
+            params,
+            owner=definition.name,
+            path=where,
+            faults=self._faults,
+            key=node.keys.get("params", key),
+            elsewhere=elsewhere,
+        )
+        if config is not None and getattr(config, "reduction", None) == "none":
+            at = params.value.get("reduction", node)
+            message = "a term must be one number: 'none' works with lossreg.create alone"
+            self._faults.add("LR207", child_path(where, "reduction"), message, at)
+            return None
+        if config is not None:
+            for name, message in config.suspicions():
+                at = params.value.get(name, key)
+                self._faults.add("LR901", child_path(where, name), message, at, severity="warning")
+        return config
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

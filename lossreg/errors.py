@@ -1,0 +1,239 @@
+"""What lossreg raises. All of it can be caught as `LossregError`.
+
+LossregError
+├── PluginError                  something is wrong with an installed plugin
+│   ├── PluginLoadError          it cannot be loaded, or is not what its entry point says
+│   └── DuplicateLossError       two distributions claim one loss name
+├── UnknownLossError             no plugin has that name (also a KeyError)
+├── ConfigError                  a config is wrong (also a ValueError)
+├── InputError                   a step's tensors do not fit (also a ValueError)
+├── NonFiniteError               a term became nan or infinite
+└── MissingExtraError            an optional dependency is not installed (also an ImportError)
+
+ConfigWarning (a UserWarning)    a config that is fine, but suspicious
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "ConfigError",
+    "ConfigWarning",
+    "Diagnostic",
+    "DuplicateLossError",
+    "InputError",
+    "LossregError",
+    "MissingExtraError",
+    "NonFiniteError",
+    "PluginError",
+    "PluginLoadError",
+    "UnknownLossError",
+    "described",
+]
+
+_LONGEST_REASON = 300
+
+
+class LossregError(Exception):
+    """Base of all that lossreg raises."""
+
+    # Exception would call the class with its message alone, which few of these take; and an error
+    # that cannot be unpickled breaks the pool of processes it was raised in.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revived, (type(self), self.args), vars(self)
+
+
+def _revived(kind: type[LossregError], args: tuple[Any, ...]) -> LossregError:
+    return kind.__new__(kind, *args)
+
+
+class PluginError(LossregError):
+    """An installed plugin is at fault.
+
+    Attributes:
+        loss: The loss name that was asked for.
+    """
+
+    def __init__(self, message: str, *, loss: str) -> None:
+        super().__init__(message)
+        self.loss = loss
+
+
+class PluginLoadError(PluginError):
+    """A plugin cannot be loaded, or is not what its entry point says.
+
+    Attributes:
+        loss: The loss name that was asked for.
+        distribution: The distribution that brought the plugin, or None if there is none.
+        version: That distribution's version.
+        module: What the entry point names.
+        reason: What went wrong, in one line.
+    """
+
+    def __init__(
+        self, reason: str, *, loss: str, distribution: str | None, version: str | None, module: str
+    ) -> None:
+        origin = f"{distribution} {version}" if distribution else "no distribution"
+        super().__init__(f"loss {loss!r} ({origin}, {module}): {reason}", loss=loss)
+        self.distribution = distribution
+        self.version = version
+        self.module = module
+        self.reason = reason
+
+
+class DuplicateLossError(PluginError):
+    """Several distributions claim one loss name; `distribution:loss` picks one.
+
+    Attributes:
+        loss: The name that was asked for.
+        distributions: Those that claim it.
+    """
+
+    def __init__(self, *, loss: str, distributions: tuple[str, ...]) -> None:
+        owners = " and ".join(distributions)
+        choices = " or ".join(f"'{name}:{loss}'" for name in distributions)
+        super().__init__(f"loss {loss!r} is claimed by {owners}; write {choices}", loss=loss)
+        self.distributions = distributions
+
+
+class UnknownLossError(LossregError, KeyError):
+    """No installed plugin has that name.
+
+    Attributes:
+        loss: The name that was asked for.
+        suggestion: The name that was probably meant, or None.
+    """
+
+    def __init__(self, loss: object, *, suggestion: str | None = None) -> None:
+        hint = (
+            f"; did you mean {suggestion!r}?" if suggestion else "; `lossreg list` shows them all"
+        )
+        self._message = f"unknown loss {loss!r}{hint}"
+        super().__init__(self._message)
+        self.loss = loss
+        self.suggestion = suggestion
+
+    # KeyError shows the repr of its argument, quotes and all.
+    def __str__(self) -> str:
+        return self._message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnostic:
+    """One fault of a config.
+
+    Attributes:
+        code: What kind of fault, such as `LR103`; `lossreg codes LR103` explains it.
+        message: What was expected, what was found, and what to write instead.
+        path: Where in the document, such as `loss.terms.seg.params.beta`; empty for the whole.
+        file: The file's name, `--set` for an override; None when the config came from Python.
+        line: The line, from 1; None when there is none.
+        column: The column, from 1, in characters; None when there is none.
+        end_column: The column after the last character that is at fault, on the same line.
+        source_line: That line's text; None when there is none, or the fault is thousands of
+            characters into it.
+        severity: `error`, or `warning` for what is merely suspicious.
+    """
+
+    code: str
+    message: str
+    path: str = ""
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    end_column: int | None = None
+    source_line: str | None = None
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        where = "  ".join(part for part in (place, self.path) if part)
+        return (
+            f"{where}: {self.message} [{self.code}]" if where else f"{self.message} [{self.code}]"
+        )
+
+
+class ConfigError(LossregError, ValueError):
+    """A config is wrong.
+
+    Attributes:
+        diagnostics: Every fault that was found, in the order of the document.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
+
+
+class InputError(LossregError, ValueError):
+    """The tensors of a step do not fit the composite.
+
+    Attributes:
+        term: The term that wanted the tensor, or None.
+        argument: The loss's argument, or None.
+        path: Where the tensor was looked for, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        term: str | None = None,
+        argument: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.term = term
+        self.argument = argument
+        self.path = path
+
+
+class NonFiniteError(LossregError):
+    """A term became nan or infinite.
+
+    Attributes:
+        term: The term's name.
+    """
+
+    def __init__(self, message: str, *, term: str) -> None:
+        super().__init__(message)
+        self.term = term
+
+
+class MissingExtraError(LossregError, ImportError):
+    """Something needs an optional dependency that is not installed.
+
+    Attributes:
+        extra: The extra to install, as in `pip install 'lossreg[extra]'`.
+    """
+
+    def __init__(self, what: str, *, extra: str, missing: str) -> None:
+        super().__init__(
+            f"{what} needs {missing}, which is not installed: pip install 'lossreg[{extra}]'"
+        )
+        self.extra = extra
+
+
+class ConfigWarning(UserWarning):
+    """A config that can be built, but is probably not what was meant."""
+
+
+def described(error: BaseException) -> str:
+    """Someone else's exception in one line, whatever its `__str__` does.
+
+    >>> described(ValueError("no such", "thing"))
+    "ValueError: ('no such', 'thing')"
+    """
+    kind = type(error).__name__
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - it is a plugin's own method, and may raise anything
+        return f"{kind} (whose message cannot be shown)"
+    if len(text) > _LONGEST_REASON:
+        text = text[: _LONGEST_REASON - 1] + "…"
+    return f"{kind}: {text}" if text else kind

@@ -1,0 +1,42 @@
+"""Keeps Lightning from talking over a run's own report."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["quiet"]
+
+# Which devices there are, tips, and that training ended.
+_LOGGERS = ("lightning.pytorch", "lightning.fabric")
+_WARNINGS = (
+    # Advice that is wrong for a data set of a few hundred kilobytes in memory.
+    ".*does not have many workers",
+    ".*is smaller than the logging interval",
+    # The run has made the folder for itself.
+    "Checkpoint directory .* exists and is not empty",
+    # Lightning's own use of torch.
+    r".*isinstance\(treespec, LeafSpec\)",
+)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Within it, Lightning's notices and its misplaced warnings are not shown."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            for message in _WARNINGS:
+                warnings.filterwarnings("ignore", message=message, module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,208 @@
+"""Trains a bundled task with an objective: Lightning's Trainer, and what a run leaves behind."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.utils.data import DataLoader, DistributedSampler
+
+from lossreg.composite import build
+from lossreg.errors import LossregError
+from lossreg.experiments.curves import draw_curves
+from lossreg.experiments.folder import new_folder
+from lossreg.experiments.quiet import quiet
+from lossreg.experiments.recorder import Recorder, Row, logged_values
+from lossreg.experiments.task import Measure, Rows, Task, load_task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from lossreg.composite import CompositeLoss
+    from lossreg.config import ExperimentConfig
+
+__all__ = ["Result", "run"]
+
+# The bundled networks are so small that threads wait for one another for longer than they work,
+# on busy cores by far; and the order of sums, so the metrics, must not depend on the machine.
+_THREADS = 1
+_UNUSED_PARAMETERS = "find_unused_parameters"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What a run measured.
+
+    Attributes:
+        folder: Where `config.yaml`, `metrics.csv`, `curves.png` and the checkpoint are.
+        rows: What `metrics.csv` holds, oldest first; at least one.
+        measures: What was measured on held-out data, each with its baseline.
+        held_out: Each measure after the last step.
+        seconds: How long training took.
+    """
+
+    folder: Path
+    rows: Sequence[Row]
+    measures: tuple[Measure, ...]
+    held_out: Mapping[str, float]
+    seconds: float
+
+
+class _Training(LightningModule):  # type: ignore[misc]
+    """A task's network and an objective."""
+
+    def __init__(self, task: Task, objective: CompositeLoss) -> None:
+        super().__init__()
+        self.model = task.model
+        self.objective = objective
+        self.measured: dict[str, float] = {}
+        self._measures = task.measures
+        self._learning_rate = task.learning_rate
+        self._samples: list[Tensor] = []
+
+    def on_fit_start(self) -> None:
+        # Here, because Lightning sets the number for several processes just before.
+        torch.set_num_threads(_THREADS)
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        del batch_idx
+        out = self.objective({**batch, **self.model(batch)})
+        return {"loss": out.total, "logged": logged_values(out)}
+
+    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+        del batch_idx
+        values = {**batch, **self.model(batch)}
+        self._samples.append(torch.stack([each.per_sample(values) for each in self._measures]))
+
+    def on_validation_epoch_end(self) -> None:
+        means = torch.cat(self._samples, dim=1).mean(dim=1).tolist()
+        self._samples.clear()
+        names = [each.name for each in self._measures]
+        self.measured = dict(zip(names, means, strict=True))
+        # For the progress bar alone; every rank has the same.
+        self.log_dict(self.measured, prog_bar=True, logger=False, sync_dist=True)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=self._learning_rate)
+
+
+def run(
+    experiment: ExperimentConfig, *, name: str, document: str, root: Path, progress: bool
+) -> Result | None:
+    """Train, measure and write; `lossreg.experiments.run` says how."""
+    with quiet():
+        seed_everything(experiment.seed, verbose=False)
+        task = load_task(experiment.task)
+        objective = build(experiment.loss)
+        recorder = Recorder(
+            terms=objective.terms.names,
+            measures=[each.name for each in task.measures],
+            folder=None,
+        )
+        trainer = _trainer(experiment, recorder, progress=progress)
+        if trainer.is_global_zero:
+            recorder.folder = new_folder(root, name)
+        start = time.perf_counter()
+        try:
+            _write_config(recorder.folder, document)
+            _fit(trainer, _Training(task, objective), task)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise LossregError(f"cannot write '{error.filename}': {error.strerror}") from error
+        finally:
+            if trainer.is_global_zero:
+                _finish(recorder, task.measures)
+        if not trainer.is_global_zero:
+            return None
+        assert recorder.folder is not None  # noqa: S101 - made above
+        return Result(
+            folder=recorder.folder,
+            rows=tuple(recorder.rows),
+            measures=task.measures,
+            held_out=next((row.held_out for row in reversed(recorder.rows) if row.held_out), {}),
+            seconds=time.perf_counter() - start,
+        )
+
+
+def _trainer(experiment: ExperimentConfig, recorder: Recorder, *, progress: bool) -> Trainer:
+    options = experiment.trainer.model_dump(exclude_unset=True, exclude_none=True)
+    # One checkpoint, of the last epoch: choosing one by held-out data would flatter the result.
+    checkpoint = ModelCheckpoint(filename="last", enable_version_counter=False)
+    try:
+        return Trainer(
+            **options,
+            callbacks=[recorder, checkpoint],
+            logger=False,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+    except Exception as error:
+        raise LossregError(f"Lightning refuses the trainer's options: {error}") from error
+
+
+def _fit(trainer: Trainer, training: _Training, task: Task) -> None:
+    """Train; Lightning turns an interrupt into an exit of its own, which is turned back here."""
+    threads = torch.get_num_threads()
+    try:
+        trainer.fit(training, _loader(task.train, task), _held_out_loader(task.held_out, task))
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+    except MisconfigurationException as error:
+        raise LossregError(f"Lightning refuses to train: {error}") from error
+    except RuntimeError as error:
+        if _UNUSED_PARAMETERS not in str(error):
+            raise
+        raise LossregError(
+            "no term reaches some of the network's parameters (is one disabled, or its weight 0?), "
+            "which the strategy 'ddp' does not allow; write "
+            "trainer.strategy: ddp_find_unused_parameters_true"
+        ) from error
+    finally:
+        torch.set_num_threads(threads)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _loader(rows: Rows, task: Task) -> DataLoader[dict[str, Tensor]]:
+    return DataLoader(rows, batch_size=task.batch_size, shuffle=True, collate_fn=_as_it_is)
+
+
+def _held_out_loader(rows: Rows, task: Task) -> DataLoader[dict[str, Tensor]]:
+    # Lightning would deal the samples out to the ranks, some of them twice to come out even.
+    # Every rank measures all of them instead.
+    everything: DistributedSampler[Any] = DistributedSampler(
+        rows, num_replicas=1, rank=0, shuffle=False
+    )
+    return DataLoader(rows, batch_size=task.batch_size, sampler=everything, collate_fn=_as_it_is)
+
+
+def _as_it_is(batch: Any) -> Any:  # `Rows` has made a batch of it
+    return batch
+
+
+def _write_config(folder: Path | None, document: str) -> None:
+    if folder is not None:
+        (folder / "config.yaml").write_text(document, encoding="utf-8", newline="")
+
+
+def _finish(recorder: Recorder, measures: Sequence[Measure]) -> None:
+    """Draw what there is; a run that ended before its first step leaves nothing."""
+    folder = recorder.folder
+    if folder is None:
+        return
+    if not recorder.rows:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    draw_curves(recorder.rows, measures, folder / "curves.png", folder.name)

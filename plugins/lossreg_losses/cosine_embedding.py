@@ -1,0 +1,71 @@
+"""Cosine embedding loss: similar vectors point the same way, dissimilar ones do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class CosineEmbeddingConfig(LossConfig):
+    """Cosine distance for similar pairs, a hinge on the cosine for dissimilar ones."""
+
+    reduction: Reduction = "mean"
+    margin: float = Field(
+        0.0,
+        ge=-1,
+        le=1,
+        description="The cosine below which a dissimilar pair no longer counts. Beyond -1 and 1, "
+        "where no cosine lies, it is refused: the hinge would never start or never end.",
+    )
+
+
+def build(config: CosineEmbeddingConfig) -> nn.Module:
+    """torch's module with these parameters."""
+    from torch import nn
+
+    return nn.CosineEmbeddingLoss(margin=config.margin, reduction=config.reduction)
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """Cosine embedding."""
+    return [
+        LossDefinition(
+            name="cosine_embedding",
+            config=CosineEmbeddingConfig,
+            build=build,
+            inputs=(
+                LossInput(name="input1", meaning="first vectors", shape="N D", gradient=True),
+                LossInput(name="input2", meaning="second vectors", shape="N D", gradient=True),
+                LossInput(
+                    name="target",
+                    meaning="1 for a similar pair, -1 for a dissimilar one",
+                    dtype="float or int",
+                    shape="N",
+                    domain="plus or minus one",
+                ),
+            ),
+            unreduced="N",
+            summary="Cosine distance of similar pairs, hinge for dissimilar ones",
+            use_when="Pairs of vectors are labelled similar or dissimilar; length is no matter.",
+            avoid_when="The model puts out distances (hinge_embedding), or pairs share an anchor "
+            "(triplet_margin).",
+            formula=(
+                r"\ell = \begin{cases} 1 - \cos(x_1, x_2) & y = 1 \\"
+                r" \max(0, \cos(x_1, x_2) - \text{margin}) & y = -1 \end{cases}"
+            ),
+            references=(
+                "https://pytorch.org/docs/stable/generated/torch.nn.CosineEmbeddingLoss.html",
+            ),
+            example=(
+                "match:\n"
+                "  type: cosine_embedding\n"
+                "  inputs: {input1: image_vector, input2: text_vector, target: same}\n"
+                "  params: {margin: 0.2}\n"
+            ),
+        )
+    ]

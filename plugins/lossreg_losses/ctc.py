@@ -1,0 +1,137 @@
+"""Connectionist temporal classification: a label sequence against unaligned outputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.plugin import (
+    Denominator,
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Reduction,
+    hookimpl,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+
+class CTCConfig(LossConfig):
+    """The probability of a label sequence, summed over its alignments with the outputs."""
+
+    blank: int = Field(
+        0, ge=0, lt=2**63, description="The index of the class that stands for no label."
+    )
+    reduction: Reduction = "mean"
+    zero_infinity: bool = Field(
+        default=False,
+        description="Whether targets too long for their input give zero instead of infinity, "
+        "whose gradient is nan.",
+    )
+
+
+def build(config: CTCConfig) -> nn.Module:
+    """torch's module with these parameters."""
+    from torch import nn
+
+    return nn.CTCLoss(
+        blank=config.blank, reduction=config.reduction, zero_infinity=config.zero_infinity
+    )
+
+
+def _per_label(_: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> Tensor:
+    """torch's mean takes each loss by its number of labels before it averages over the batch."""
+    log_probs, lengths = inputs["log_probs"], inputs["target_lengths"]
+    return 1 / lengths.clamp(min=1).to(log_probs.dtype)
+
+
+def _out_of_range(_: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> str | None:
+    """Labels and lengths that torch's CPU kernel would take as addresses."""
+    log_probs, targets = inputs["log_probs"], inputs["targets"]
+    lengths = inputs["target_lengths"]
+    classes = log_probs.shape[-1]
+    used = targets
+    if targets.dim() == 2:  # noqa: PLR2004 - padded, N S; what is beyond the lengths is not read
+        longest = targets.shape[1]
+        if int(lengths.max()) > longest:
+            return f"target_lengths of at most {longest}, found {int(lengths.max())}"
+        places = lengths.new_tensor(range(longest))
+        used = targets[places < lengths.unsqueeze(1)]
+    elif int(lengths.sum()) > targets.numel():
+        return f"target_lengths that add up to {targets.numel()}, found {int(lengths.sum())}"
+    if used.numel() and not 0 <= int(used.min()) <= int(used.max()) < classes:
+        worst = int(used.min()) if int(used.min()) < 0 else int(used.max())
+        return f"targets from 0 to {classes - 1}, found {worst}"
+    return None
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """CTC."""
+    return [
+        LossDefinition(
+            name="ctc",
+            config=CTCConfig,
+            build=build,
+            inputs=(
+                LossInput(
+                    name="log_probs",
+                    meaning="log-probabilities of classes at each step",
+                    shape="T N C",
+                    domain="log-probability",
+                    gradient=True,
+                ),
+                LossInput(
+                    name="targets",
+                    meaning="label sequences without blanks, padded (N S) or one after another",
+                    dtype="int",
+                    shape="N S",
+                    domain="label sequence",
+                ),
+                LossInput(
+                    name="input_lengths",
+                    meaning="steps in use of each input, at most T",
+                    dtype="int",
+                    shape="N",
+                    domain="length",
+                    fill=1,
+                ),
+                LossInput(
+                    name="target_lengths",
+                    meaning="labels in use of each target, at most S",
+                    dtype="int",
+                    shape="N",
+                    domain="length",
+                ),
+            ),
+            unreduced="N",
+            denominator=Denominator(scale=_per_label),
+            check=_out_of_range,
+            summary="Label sequences against outputs of unknown alignment",
+            use_when="Speech or handwriting: the labels' order is known, their places are not.",
+            avoid_when="Each step has its own label (cross_entropy), or labels come in another "
+            "order than their signs.",
+            formula=r"\ell = -\log \sum_{\pi \in \mathcal{B}^{-1}(y)} \prod_t p_t(\pi_t)",
+            references=(
+                (
+                    "Graves et al., Connectionist Temporal Classification, ICML 2006, "
+                    "https://doi.org/10.1145/1143844.1143891"
+                ),
+                "https://pytorch.org/docs/stable/generated/torch.nn.CTCLoss.html",
+            ),
+            example=(
+                "transcribe:\n"
+                "  type: ctc\n"
+                "  inputs:\n"
+                "    log_probs: log_probs\n"
+                "    targets: text\n"
+                "    input_lengths: frames\n"
+                "    target_lengths: letters\n"
+                "  params: {zero_infinity: true}\n"
+            ),
+        )
+    ]

@@ -1,0 +1,87 @@
+"""Kullback-Leibler divergence of predicted log-probabilities from a target distribution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class KLDivConfig(LossConfig):
+    """How far a predicted distribution is from a given one: distillation, soft targets."""
+
+    reduction: Literal["mean", "sum", "none", "batchmean"] = Field(
+        "mean",
+        description="How the unreduced loss becomes one value: mean, which in torch divides by "
+        "every entry and so is not the divergence; sum; batchmean, which divides by the rows and "
+        "is the KL divergence; or none to leave it.",
+    )
+    log_target: bool = Field(
+        False,  # noqa: FBT003  (pydantic takes the default by position)
+        description="Whether the target holds log-probabilities rather than probabilities.",
+    )
+
+    def suspicions(self) -> list[tuple[str, str]]:
+        """The `mean` is not the divergence."""
+        if self.reduction != "mean":
+            return []
+        message = "mean divides by every entry, batchmean by the rows, as the KL divergence does"
+        return [("reduction", message)]
+
+
+def build(config: KLDivConfig) -> nn.Module:
+    """torch's module with these parameters."""
+    from torch import nn
+
+    return nn.KLDivLoss(reduction=config.reduction, log_target=config.log_target)
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """KL divergence."""
+    return [
+        LossDefinition(
+            name="kl_div",
+            config=KLDivConfig,
+            build=build,
+            inputs=(
+                LossInput(
+                    name="input",
+                    meaning="predicted log-probabilities",
+                    shape="N *",
+                    domain="log-probability",
+                    gradient=True,
+                ),
+                LossInput(
+                    name="target",
+                    meaning="probabilities, or log-probabilities with log_target",
+                    shape="N *",
+                    domain="probability or log-probability",
+                    gradient=True,
+                ),
+            ),
+            unreduced="N *",
+            summary="Divergence of log-probabilities from a distribution",
+            use_when="The target is a whole distribution: a teacher's output or soft labels. "
+            "Choose the reduction batchmean.",
+            avoid_when="The model puts out logits and the target is fixed: cross_entropy takes "
+            "both and has the same gradient.",
+            formula=r"\ell = y (\log y - x)",
+            references=(
+                (
+                    "Kullback and Leibler, On Information and Sufficiency, 1951, "
+                    "https://doi.org/10.1214/aoms/1177729694"
+                ),
+                "https://pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html",
+            ),
+            example=(
+                "distil:\n"
+                "  type: kl_div\n"
+                "  inputs: {input: log_probs, target: teacher.probs}\n"
+                "  params: {reduction: batchmean}\n"
+            ),
+        )
+    ]

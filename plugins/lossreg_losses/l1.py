@@ -1,0 +1,46 @@
+"""L1 loss: the absolute error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.plugin import LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class L1Config(LossConfig):
+    """Absolute error: regression towards the median."""
+
+    reduction: Reduction = "mean"
+
+
+def build(config: L1Config) -> nn.Module:
+    """torch's module with these parameters."""
+    from torch import nn
+
+    return nn.L1Loss(reduction=config.reduction)
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """L1."""
+    return [
+        LossDefinition(
+            name="l1",
+            config=L1Config,
+            build=build,
+            inputs=(
+                LossInput(name="input", meaning="predictions", shape="*", gradient=True),
+                LossInput(name="target", meaning="values to predict", shape="*", gradient=True),
+            ),
+            summary="Absolute error",
+            use_when="Regression in which an outlier counts as much as its size, no more.",
+            avoid_when="The gradient should shrink as the error does (smooth_l1), or large "
+            "errors should count more (mse).",
+            formula=r"\ell = |x - y|",
+            references=("https://pytorch.org/docs/stable/generated/torch.nn.L1Loss.html",),
+            example=("depth:\n  type: l1\n  inputs: {input: depth, target: true_depth}\n"),
+        )
+    ]

@@ -1,0 +1,45 @@
+"""Mean squared error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.plugin import LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class MSEConfig(LossConfig):
+    """Squared error: regression towards the mean."""
+
+    reduction: Reduction = "mean"
+
+
+def build(config: MSEConfig) -> nn.Module:
+    """torch's module with these parameters."""
+    from torch import nn
+
+    return nn.MSELoss(reduction=config.reduction)
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """Mean squared error."""
+    return [
+        LossDefinition(
+            name="mse",
+            config=MSEConfig,
+            build=build,
+            inputs=(
+                LossInput(name="input", meaning="predictions", shape="*", gradient=True),
+                LossInput(name="target", meaning="values to predict", shape="*", gradient=True),
+            ),
+            summary="Squared error",
+            use_when="Regression in which large errors are much worse than small ones.",
+            avoid_when="Outliers would rule the fit (smooth_l1, l1).",
+            formula=r"\ell = (x - y)^2",
+            references=("https://pytorch.org/docs/stable/generated/torch.nn.MSELoss.html",),
+            example=("rebuild:\n  type: mse\n  inputs: {input: pixels, target: image}\n"),
+        )
+    ]

@@ -1,0 +1,58 @@
+"""Multi-label margin loss: every label's score exceeds every other class's by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.plugin import LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class MultilabelMarginConfig(LossConfig):
+    """Hinge between the scores of an example's labels and those of all other classes."""
+
+    reduction: Reduction = "mean"
+
+
+def build(config: MultilabelMarginConfig) -> nn.Module:
+    """torch's module with these parameters."""
+    from torch import nn
+
+    return nn.MultiLabelMarginLoss(reduction=config.reduction)
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """Multi-label margin."""
+    return [
+        LossDefinition(
+            name="multilabel_margin",
+            config=MultilabelMarginConfig,
+            build=build,
+            inputs=(
+                LossInput(name="input", meaning="scores of classes", shape="N C", gradient=True),
+                LossInput(
+                    name="target",
+                    meaning="each example's classes, ended by the first -1",
+                    dtype="int",
+                    shape="N C",
+                    domain="class index list",
+                ),
+            ),
+            unreduced="N",
+            summary="Hinge between an example's labels and other classes",
+            use_when="Each example has several classes, and these should score above all others.",
+            avoid_when="Probabilities are wanted or targets are zeros and ones "
+            "(multilabel_soft_margin, bce_with_logits), or there is one class each "
+            "(multi_margin).",
+            formula=r"\ell = \frac{1}{C} \sum_{j \in y} \sum_{i \notin y} \max(0, 1 - x_j + x_i)",
+            references=(
+                "https://pytorch.org/docs/stable/generated/torch.nn.MultiLabelMarginLoss.html",
+            ),
+            example=(
+                "tags:\n  type: multilabel_margin\n  inputs: {input: scores, target: tag_indices}\n"
+            ),
+        )
+    ]

@@ -1,0 +1,78 @@
+"""Multi-label soft margin loss: the mean over labels of binary cross entropy with logits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.plugin import (
+    ClassWeights,
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Reduction,
+    hookimpl,
+    to_tensor,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class MultilabelSoftMarginConfig(LossConfig):
+    """One binary decision a label, averaged over labels: multi-label classification."""
+
+    reduction: Reduction = "mean"
+    weight: ClassWeights | None = Field(
+        None,
+        description="One number a label: how much it counts. Negative numbers, which reward "
+        "mistakes, and all zeros, which leave nothing to learn, are refused.",
+    )
+
+
+def build(config: MultilabelSoftMarginConfig) -> nn.Module:
+    """torch's module with these parameters."""
+    from torch import nn
+
+    return nn.MultiLabelSoftMarginLoss(weight=to_tensor(config.weight), reduction=config.reduction)
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """Multi-label soft margin."""
+    return [
+        LossDefinition(
+            name="multilabel_soft_margin",
+            config=MultilabelSoftMarginConfig,
+            build=build,
+            inputs=(
+                LossInput(name="input", meaning="logits", shape="N C", gradient=True),
+                LossInput(
+                    name="target",
+                    meaning="1 for each label an example has and 0 for others, or probabilities",
+                    dtype="float or int",
+                    shape="N C",
+                    domain="probability",
+                    gradient=True,
+                ),
+            ),
+            unreduced="N",
+            summary="Binary cross entropy with logits, averaged over labels",
+            use_when="Each example has any number of labels, and one loss an example is wanted.",
+            avoid_when="Positives need a weight of their own or inputs have other shapes than N C "
+            "(bce_with_logits), or labels exclude each other (cross_entropy).",
+            formula=(
+                r"\ell = -\frac{1}{C} \sum_c w_c \left( y_c \log \sigma(x_c)"
+                r" + (1 - y_c) \log(1 - \sigma(x_c)) \right)"
+            ),
+            references=(
+                "https://pytorch.org/docs/stable/generated/torch.nn.MultiLabelSoftMarginLoss.html",
+            ),
+            example=(
+                "tags:\n"
+                "  type: multilabel_soft_margin\n"
+                "  inputs: {input: logits, target: has_tag}\n"
+                "  params: {weight: [1.0, 1.0, 2.5]}\n"
+            ),
+        )
+    ]

@@ -1,0 +1,82 @@
+"""Negative log-likelihood of class indices under log-probabilities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.plugin import (
+    ClassWeights,
+    Denominator,
+    Field,
+    IgnoreIndex,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Reduction,
+    hookimpl,
+    target_weights,
+    to_tensor,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class NLLConfig(LossConfig):
+    """Negative log-likelihood: classification with log-probabilities."""
+
+    reduction: Reduction = "mean"
+    weight: ClassWeights | None = Field(
+        None,
+        description="One number a class: how much its targets count. Negative numbers, which "
+        "reward mistakes, and all zeros, whose mean is nan, are refused.",
+    )
+    ignore_index: IgnoreIndex = -100
+
+
+def build(config: NLLConfig) -> nn.Module:
+    """torch's module with these parameters."""
+    from torch import nn
+
+    return nn.NLLLoss(
+        weight=to_tensor(config.weight),
+        ignore_index=config.ignore_index,
+        reduction=config.reduction,
+    )
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """Negative log-likelihood."""
+    return [
+        LossDefinition(
+            name="nll",
+            config=NLLConfig,
+            build=build,
+            inputs=(
+                LossInput(
+                    name="input",
+                    meaning="log-probabilities",
+                    shape="N C *",
+                    domain="log-probability",
+                    gradient=True,
+                ),
+                LossInput(
+                    name="target",
+                    meaning="class indices",
+                    dtype="int",
+                    shape="N *",
+                    domain="class index",
+                ),
+            ),
+            unreduced="N *",
+            denominator=Denominator(count=target_weights),
+            summary="Negative log-likelihood of the true class",
+            use_when="Each example has one class among several; the model puts out "
+            "log-probabilities.",
+            avoid_when="The model puts out logits (cross_entropy).",
+            formula=r"\ell = -w_y x_y",
+            references=("https://pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html",),
+            example=("classify:\n  type: nll\n  inputs: {input: log_probs, target: labels}\n"),
+        )
+    ]

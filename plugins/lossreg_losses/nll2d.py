@@ -1,0 +1,89 @@
+"""Negative log-likelihood of each pixel's class: `nll` under the name of torch's `NLLLoss2d`.
+
+torch has deprecated `NLLLoss2d` in favour of `NLLLoss`, which does the same and is built here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.plugin import (
+    ClassWeights,
+    Denominator,
+    Field,
+    IgnoreIndex,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Reduction,
+    hookimpl,
+    target_weights,
+    to_tensor,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class NLL2dConfig(LossConfig):
+    """Negative log-likelihood of each pixel: segmentation with log-probabilities."""
+
+    reduction: Reduction = "mean"
+    weight: ClassWeights | None = Field(
+        None,
+        description="One number a class: how much its pixels count. Negative numbers, which "
+        "reward mistakes, and all zeros, whose mean is nan, are refused.",
+    )
+    ignore_index: IgnoreIndex = -100
+
+
+def build(config: NLL2dConfig) -> nn.Module:
+    """The `nn.NLLLoss` with these parameters: `nn.NLLLoss2d` would warn."""
+    from torch import nn
+
+    return nn.NLLLoss(
+        weight=to_tensor(config.weight),
+        ignore_index=config.ignore_index,
+        reduction=config.reduction,
+    )
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """Negative log-likelihood of each pixel."""
+    return [
+        LossDefinition(
+            name="nll2d",
+            config=NLL2dConfig,
+            build=build,
+            inputs=(
+                LossInput(
+                    name="input",
+                    meaning="log-probabilities",
+                    shape="N C H W",
+                    domain="log-probability",
+                    gradient=True,
+                ),
+                LossInput(
+                    name="target",
+                    meaning="class indices",
+                    dtype="int",
+                    shape="N H W",
+                    domain="class index",
+                ),
+            ),
+            unreduced="N H W",
+            denominator=Denominator(count=target_weights),
+            summary="Negative log-likelihood of each pixel's class",
+            use_when="Porting code that names NLLLoss2d; nll does the same.",
+            avoid_when="New code (nll), or the model puts out logits (cross_entropy).",
+            formula=r"\ell = -w_y x_y",
+            references=("https://pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html",),
+            example=(
+                "segment:\n"
+                "  type: nll2d\n"
+                "  inputs: {input: log_probs, target: classes}\n"
+                "  params: {ignore_index: 255}\n"
+            ),
+        )
+    ]

@@ -1,0 +1,81 @@
+"""Poisson negative log-likelihood: predicted rates against counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class PoissonNLLConfig(LossConfig):
+    """Negative log-likelihood of counts under a Poisson distribution: count regression."""
+
+    log_input: bool = Field(
+        default=True,
+        description="Whether the input is the rate's logarithm rather than the rate itself.",
+    )
+    full: bool = Field(
+        default=False,
+        description="Whether to add Stirling's approximation of the target's log factorial, which "
+        "changes the value but no gradient of the input.",
+    )
+    eps: float = Field(
+        1e-8,
+        ge=0,
+        description="Added to a rate before its logarithm, so that 0 has one; without use where "
+        "log_input is true. A negative number, which makes small rates nan, is refused.",
+    )
+    reduction: Reduction = "mean"
+
+
+def build(config: PoissonNLLConfig) -> nn.Module:
+    """torch's module with these parameters."""
+    from torch import nn
+
+    return nn.PoissonNLLLoss(
+        log_input=config.log_input, full=config.full, eps=config.eps, reduction=config.reduction
+    )
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """Poisson negative log-likelihood."""
+    return [
+        LossDefinition(
+            name="poisson_nll",
+            config=PoissonNLLConfig,
+            build=build,
+            inputs=(
+                LossInput(
+                    name="input",
+                    meaning="logarithms of rates, or rates if log_input is false",
+                    gradient=True,
+                ),
+                LossInput(
+                    name="target",
+                    meaning="counts",
+                    dtype="float or int",
+                    domain="count",
+                    gradient=True,
+                ),
+            ),
+            summary="Negative log-likelihood of counts",
+            use_when="Targets count rare events, and their variance grows with their mean.",
+            avoid_when="Errors are alike at all sizes (mse, smooth_l1), or counts vary more than "
+            "their mean does.",
+            formula=(
+                r"\ell = \exp(x) - y x \text{ of a logarithm } x, \quad"
+                r" x - y \log(x + \epsilon) \text{ of a rate } x"
+            ),
+            references=("https://pytorch.org/docs/stable/generated/torch.nn.PoissonNLLLoss.html",),
+            example=(
+                "clicks:\n"
+                "  type: poisson_nll\n"
+                "  inputs: {input: log_rate, target: count}\n"
+                "  params: {full: true}\n"
+            ),
+        )
+    ]

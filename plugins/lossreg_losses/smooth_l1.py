@@ -1,0 +1,59 @@
+"""Smooth L1 loss: squared near zero, absolute beyond `beta`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class SmoothL1Config(LossConfig):
+    """Squared error below beta, absolute error above it: robust regression."""
+
+    reduction: Reduction = "mean"
+    beta: float = Field(
+        1.0, ge=0, description="Where the loss turns from squared to absolute; 0 is L1."
+    )
+
+
+def build(config: SmoothL1Config) -> nn.Module:
+    """torch's module with these parameters."""
+    from torch import nn
+
+    return nn.SmoothL1Loss(reduction=config.reduction, beta=config.beta)
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """Smooth L1."""
+    return [
+        LossDefinition(
+            name="smooth_l1",
+            config=SmoothL1Config,
+            build=build,
+            inputs=(
+                LossInput(name="input", meaning="predictions", shape="*", gradient=True),
+                LossInput(name="target", meaning="values to predict", shape="*", gradient=True),
+            ),
+            summary="Squared error near zero, absolute error beyond beta",
+            use_when="Regression with outliers, such as box coordinates.",
+            avoid_when="Every error matters as its square does (mse), or beta is unclear (l1).",
+            formula=(
+                r"\ell = \begin{cases} \frac{(x - y)^2}{2\beta} & |x - y| < \beta \\"
+                r" |x - y| - \frac{\beta}{2} & \text{otherwise} \end{cases}"
+            ),
+            references=(
+                "Girshick, Fast R-CNN, ICCV 2015, https://arxiv.org/abs/1504.08083",
+                "https://pytorch.org/docs/stable/generated/torch.nn.SmoothL1Loss.html",
+            ),
+            example=(
+                "boxes:\n"
+                "  type: smooth_l1\n"
+                "  inputs: {input: boxes, target: target_boxes}\n"
+                "  params: {beta: 0.11}\n"
+            ),
+        )
+    ]

@@ -1,0 +1,99 @@
+"""Triplet margin loss: an anchor is closer to its positive than to its negative."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class TripletMarginConfig(LossConfig):
+    """Hinge on the difference of two distances from an anchor: metric learning."""
+
+    reduction: Reduction = "mean"
+    margin: float = Field(
+        1.0, gt=0, description="By how much farther the negative should be than the positive."
+    )
+    p: float = Field(
+        2.0,
+        gt=0,
+        allow_inf_nan=True,  # nan fails `gt`
+        description="The order of the norm that measures distance; infinity takes the largest "
+        "coordinate. 0 and below, which are no norm's order, are refused.",
+    )
+    eps: float = Field(
+        1e-6,
+        ge=0,
+        description="Added to each coordinate's difference, for a gradient at distance 0. "
+        "A negative number is refused: it means no more than a positive one.",
+    )
+    swap: bool = Field(
+        default=False,
+        description="Whether the negative's distance from the positive counts where it is the "
+        "smaller one.",
+    )
+
+
+def build(config: TripletMarginConfig) -> nn.Module:
+    """torch's module with these parameters."""
+    from torch import nn
+
+    return nn.TripletMarginLoss(
+        margin=config.margin,
+        p=config.p,
+        eps=config.eps,
+        swap=config.swap,
+        reduction=config.reduction,
+    )
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """Triplet margin."""
+    return [
+        LossDefinition(
+            name="triplet_margin",
+            config=TripletMarginConfig,
+            build=build,
+            inputs=(
+                LossInput(name="anchor", meaning="vectors", shape="N D", gradient=True),
+                LossInput(
+                    name="positive",
+                    meaning="vectors that belong with the anchors",
+                    shape="N D",
+                    gradient=True,
+                ),
+                LossInput(
+                    name="negative",
+                    meaning="vectors that do not",
+                    shape="N D",
+                    gradient=True,
+                ),
+            ),
+            unreduced="N",
+            summary="Hinge on two distances from an anchor",
+            use_when="Vectors should be near within a class and far between classes, as for faces.",
+            avoid_when="Pairs are labelled one by one (hinge_embedding, cosine_embedding).",
+            formula=(
+                r"\ell = \max(0, \lVert a - p + \epsilon \rVert_p"
+                r" - \lVert a - n + \epsilon \rVert_p + \text{margin})"
+            ),
+            references=(
+                (
+                    "Balntas et al., Learning local feature descriptors with triplets and shallow "
+                    "convolutional neural networks, BMVC 2016, "
+                    "http://www.bmva.org/bmvc/2016/papers/paper119/index.html"
+                ),
+                "https://pytorch.org/docs/stable/generated/torch.nn.TripletMarginLoss.html",
+            ),
+            example=(
+                "metric:\n"
+                "  type: triplet_margin\n"
+                "  inputs: [anchor, positive, negative]\n"
+                "  params: {margin: 0.3, swap: true}\n"
+            ),
+        )
+    ]

@@ -1,0 +1,79 @@
+"""Distributions with loss plugins, as files: what an installer would have left."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOSSES = "lossreg.losses"
+
+
+def plugin(*names: str, build: str = "nn.L1Loss()", head: str = "") -> str:
+    """The source of a plugin module whose hook returns one definition for each name."""
+    return textwrap.dedent(head) + textwrap.dedent(f"""
+        from lossreg.plugin import LossConfig, LossDefinition, LossInput, hookimpl
+
+
+        def build(config):
+            from torch import nn
+            return {build}
+
+
+        @hookimpl
+        def lossreg_losses():
+            return [
+                LossDefinition(
+                    name=name,
+                    config=LossConfig,
+                    build=build,
+                    inputs=(
+                        LossInput(name="input", meaning="predictions"),
+                        LossInput(name="target", meaning="values to predict"),
+                    ),
+                    summary="made up",
+                )
+                for name in {names!r}
+            ]
+    """)
+
+
+class Site:
+    """A folder on `sys.path` into which distributions are put."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(
+        self,
+        distribution: str,
+        entry_points: Mapping[str, str],
+        modules: Mapping[str, str],
+        *,
+        version: str = "1.0",
+    ) -> None:
+        """Put a distribution there: its loss entry points, and its modules by name."""
+        for name, source in modules.items():
+            (self.path / f"{name}.py").write_text(source, encoding="utf-8")
+        metadata = self.path / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n", encoding="utf-8"
+        )
+        lines = [f"{name} = {value}" for name, value in entry_points.items()]
+        (metadata / "entry_points.txt").write_text(
+            "\n".join([f"[{LOSSES}]", *lines, ""]), encoding="utf-8"
+        )
+        importlib.invalidate_caches()
+
+    def forget(self) -> None:
+        """Drop what was imported from here, so that the next test imports its own."""
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if file and Path(file).parent == self.path:
+                del sys.modules[name]

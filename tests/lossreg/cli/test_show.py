@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fake_distributions import Site, plugin
+from lossreg.cli import main
+from lossreg.registry import Registry
+
+BUILT_INS = list(Registry.installed())
+
+
+def shown(name: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["show", name]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def shown_as_json(name: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    assert main(["show", "--json", name]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("name", BUILT_INS)
+def test_it_tells_all_that_the_definition_says(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    definition = Registry.installed()[name]
+    text = shown(name, capsys)
+    words = " ".join(text.split())
+    assert text.startswith(f"{name}: {definition.summary}\nfrom lossreg ")
+    for said in (definition.use_when, definition.avoid_when, *definition.references):
+        assert " ".join(said.split()) in words
+    assert definition.formula
+    assert definition.formula in text
+    assert definition.example
+    for line in definition.example.splitlines():
+        assert f"  {line}" in text.splitlines()
+    for parameter, field in definition.config.model_fields.items():
+        assert f"\n  {parameter}: " in text
+        assert " ".join(str(field.description).split()) in words
+    for each in definition.inputs:
+        assert f"\n  {each.name} " in text
+        for word in each.meaning.split():
+            assert word in words
+
+
+@pytest.mark.parametrize("name", BUILT_INS)
+def test_json_tells_the_same(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    definition = Registry.installed()[name]
+    found = shown_as_json(name, capsys)
+    assert found["from"].startswith("lossreg ")
+    for key in ("name", "summary", "use_when", "avoid_when", "formula", "example"):
+        assert found[key] == getattr(definition, key)
+    assert found["references"] == list(definition.references)
+    assert found["parameters"] == definition.config.model_json_schema()
+    assert [each["name"] for each in found["inputs"]] == [each.name for each in definition.inputs]
+    assert set(found["inputs"][0]) == {
+        "name",
+        "meaning",
+        "dtype",
+        "shape",
+        "domain",
+        "gradient",
+        "fill",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("smooth_l1", "  beta: number at least 0, default 1.0"),
+        ("smooth_l1", '  reduction: mean | sum | none, default "mean"'),
+        ("cross_entropy", "  weight: list of numbers, default none"),
+        ("cross_entropy", "  ignore_index: integer, default -100"),
+        ("cross_entropy", "  label_smoothing: number at least 0 and at most 1, default 0.0"),
+        ("poisson_nll", "  log_input: true or false, default true"),
+        ("triplet_margin", "  p: number above 0, default 2.0"),
+    ],
+)
+def test_a_parameter_has_type_bounds_and_default(
+    name: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert line in shown(name, capsys).splitlines()
+
+
+def test_an_input_has_shape_dtype_meaning_and_domain(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = [" ".join(line.split()) for line in shown("nll", capsys).splitlines()]
+    (target,) = [line for line in lines if line.startswith("target ")]
+    assert target == "target N * int class indices (class index)"
+
+
+def test_a_loss_of_one_distribution_can_be_shown(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.add("acme", {"l1": "acme_l1"}, {"acme_l1": plugin("l1")}, version="2.1")
+    assert main(["show", "l1"]) == 1
+    assert "write 'acme:l1' or 'lossreg:l1'" in capsys.readouterr().err
+    assert shown("acme:l1", capsys).startswith("l1: made up\nfrom acme 2.1\n")
+
+
+def test_what_a_definition_leaves_out_has_no_heading(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.add("acme", {"bare": "acme_bare"}, {"acme_bare": plugin("bare")})
+    headings = [line for line in shown("bare", capsys).splitlines() if line[:1].isupper()]
+    assert headings == ["Inputs"]
+
+
+def test_a_required_parameter_is_called_required(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = plugin("bare").replace("config=LossConfig", "config=Given") + (
+        "\nfrom lossreg.plugin import Field\n"
+        "class Given(LossConfig):\n"
+        "    gamma: float = Field(gt=0, lt=1, description='A number.')\n"
+    )
+    site.add("acme", {"bare": "acme_bare"}, {"acme_bare": source})
+    assert "  gamma: number above 0 and below 1, required" in shown("bare", capsys).splitlines()

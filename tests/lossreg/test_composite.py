@@ -1,0 +1,468 @@
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+from fake_distributions import Site, plugin
+from lossreg.errors import ConfigError, ConfigWarning, InputError
+from properties import assert_bit_identical
+
+ORACLES = {
+    "fit": ("mse", {}, nn.MSELoss(), 1.0),
+    "abs": ("l1", {"reduction": "sum"}, nn.L1Loss(reduction="sum"), 0.3),
+    "smooth": ("smooth_l1", {"beta": 0.5}, nn.SmoothL1Loss(beta=0.5), 1e-3),
+    "margin": ("soft_margin", {}, nn.SoftMarginLoss(), 0.7),
+    "robust": ("smooth_l1", {"beta": 2.0}, nn.SmoothL1Loss(beta=2.0), 12.1),
+}
+
+LEARNED = """
+    import torch
+    from torch import nn
+
+
+    class Learned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, input, target):
+            return (self.scale * (input - target)).abs().mean()
+"""
+
+
+def fit_term(**fields: Any) -> dict[str, Any]:
+    return {"type": "mse", "inputs": ["p", "y"], **fields}
+
+
+def build(**terms: dict[str, Any]) -> lossreg.CompositeLoss:
+    return lossreg.build({"terms": terms})
+
+
+def one_term_each(count: int, **weights: float) -> lossreg.CompositeLoss:
+    """The first oracles as a composite; each reads `p_<name>` and `y_<name>`."""
+    return build(
+        **{
+            name: {
+                "type": kind,
+                "weight": weights.get(name, weight),
+                "params": params,
+                "inputs": [f"p_{name}", f"y_{name}"],
+            }
+            for name, (kind, params, _, weight) in list(ORACLES.items())[:count]
+        }
+    )
+
+
+def batch(dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    values = {}
+    for name in ORACLES:
+        p = torch.randn(4, 3, generator=generator, dtype=torch.float64).to(dtype)
+        values[f"p_{name}"] = p.requires_grad_()
+        values[f"y_{name}"] = torch.randn(4, 3, generator=generator, dtype=torch.float64).to(dtype)
+    return values
+
+
+def step(**values: Any) -> dict[str, Any]:
+    return {"p": torch.tensor([1.0, 3.0], requires_grad=True), "y": torch.ones(2), **values}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_it_equals_the_sum_written_by_hand(count: int, dtype: torch.dtype) -> None:
+    values, twins = batch(dtype), batch(dtype)
+    out = one_term_each(count)(values)
+    out.total.backward()
+
+    expected = torch.zeros((), dtype=dtype)
+    size = 0.0
+    for name, (_, _, oracle, weight) in list(ORACLES.items())[:count]:
+        raw = oracle(twins[f"p_{name}"], twins[f"y_{name}"])
+        expected = expected + weight * raw
+        size += abs(weight * raw.item())
+        assert_bit_identical(out.terms[name], raw.detach())
+        assert_bit_identical(out.weights[name], torch.tensor(weight, dtype=dtype))
+    expected.backward()
+
+    assert out.total.dtype == dtype
+    assert out.total.shape == ()
+    assert abs(out.total - expected) <= count * torch.finfo(dtype).eps * size
+    for name in list(ORACLES)[:count]:
+        found, wanted = values[f"p_{name}"].grad, twins[f"p_{name}"].grad
+        assert found is not None
+        assert wanted is not None
+        assert_bit_identical(found, wanted)
+
+
+def test_each_term_attached_has_the_gradient_of_its_oracle() -> None:
+    values, twins = batch(), batch()
+    raw = one_term_each(5).terms(values)
+    assert list(raw) == list(ORACLES)
+    for name, (_, _, oracle, _) in ORACLES.items():
+        raw[name].backward()
+        oracle(twins[f"p_{name}"], twins[f"y_{name}"]).backward()
+        assert_bit_identical(values[f"p_{name}"].grad, twins[f"p_{name}"].grad)
+
+
+def test_terms_may_share_their_tensors() -> None:
+    values = step()
+    loss = build(a=fit_term(weight=2.0), b={**fit_term(), "type": "l1"}, c=fit_term(weight=0.5))
+    out = loss(values)
+    out.total.backward()
+    # mse = (0 + 4) / 2 = 2, l1 = (0 + 2) / 2 = 1; d mse = (0, 2), d l1 = (0, 1/2)
+    assert out.total.item() == 2 * 2 + 1 + 0.5 * 2
+    assert values["p"].grad.tolist() == [0.0, 2 * 2 + 0.5 + 0.5 * 2]
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("others", [1, 2, 4])
+def test_a_weight_of_0_leaves_the_term_out_of_the_graph(others: int, first: bool) -> None:
+    values = batch()
+    values["p_smooth"].data.fill_(float("nan"))
+    weights = {name: 2.0 + i for i, name in enumerate(list(ORACLES)[:others])}
+    weights.pop("smooth", None)
+    order = {"smooth": 0.0, **weights} if first else {**weights, "smooth": 0.0}
+    loss = build(
+        **{
+            name: {"type": "l1", "weight": weight, "inputs": [f"p_{name}", f"y_{name}"]}
+            for name, weight in order.items()
+        }
+    )
+    out = loss(values)
+    out.total.backward()
+
+    expected = sum(
+        weight * nn.L1Loss()(values[f"p_{name}"], values[f"y_{name}"]).item()
+        for name, weight in weights.items()
+    )
+    assert out.total.item() == pytest.approx(expected, rel=1e-6)
+    assert list(out.terms) == list(order)
+    assert out.terms["smooth"].isnan()
+    assert out.weights["smooth"] == 0
+    assert values["p_smooth"].grad is None
+    assert not loss.terms(values)["smooth"].requires_grad
+    for name, weight in weights.items():
+        # Each of the 12 entries is weighted by its sign over 12.
+        assert values[f"p_{name}"].grad.abs().sum().item() == pytest.approx(weight)
+
+
+def test_with_weights_of_0_only_the_total_is_a_constant_0() -> None:
+    with pytest.warns(ConfigWarning):
+        loss = build(a=fit_term(weight=0), b=fit_term(weight=0.0))
+    out = loss(step())
+    assert_bit_identical(out.total, torch.tensor(0.0))
+    assert not out.total.requires_grad
+    assert {name: value.item() for name, value in out.terms.items()} == {"a": 2.0, "b": 2.0}
+
+
+def test_a_term_of_negative_weight_is_maximised() -> None:
+    values = step()
+    with pytest.warns(ConfigWarning):
+        loss = build(a=fit_term(weight=-0.5))
+    out = loss(values)
+    out.total.backward()
+    assert out.total.item() == -1.0
+    assert values["p"].grad.tolist() == [0.0, -1.0]
+
+
+def test_a_disabled_term_is_not_there() -> None:
+    loss = build(a=fit_term(), b={**fit_term(), "enabled": False, "inputs": ["nowhere", "y"]})
+    out = loss(step())
+    assert list(out.terms) == list(out.weights) == list(loss.terms.names) == ["a"]
+    assert [name for name, _ in loss.terms.named_children()] == ["a"]
+
+
+def test_values_come_as_keywords_as_a_mapping_or_as_an_object() -> None:
+    loss, values = build(a=fit_term()), step()
+    for out in (loss(**values), loss(values), loss(SimpleNamespace(**values))):
+        assert out.total.item() == 2.0
+
+
+def test_values_and_keywords_at_once_are_an_error() -> None:
+    with pytest.raises(TypeError, match="as one mapping or as keywords, not both"):
+        build(a=fit_term())(step(), p=torch.ones(2))
+
+
+def test_a_tensor_may_be_called_values() -> None:
+    loss = build(a=fit_term(inputs=["tensors", "values"]))
+    assert loss(tensors=torch.zeros(2), values=torch.ones(2)).total.item() == 1.0
+
+
+ATTRIBUTES = ["forward", "keys", "type", "half", "training", "names", "_modules", "0", "a-b"]
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_a_term_may_have_the_name_of_an_attribute(name: str, site: Site) -> None:
+    source = plugin("learned", build="Learned()", head=LEARNED)
+    site.add("acme", {"learned": "acme_learned"}, {"acme_learned": source})
+    loss = build(**{name: {"type": "learned", "inputs": ["p", "y"]}})
+    # scale * |p - y| = 2 * (0, 2), whose mean is 2
+    assert loss(step()).total.item() == 2.0
+    assert list(loss.state_dict()) == [f"terms.{name}.scale"]
+    loss.load_state_dict({f"terms.{name}.scale": torch.tensor(3.0)})
+    for twin in (loss, copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+        assert twin.eval()(step()).terms[name].item() == 3.0
+    loss.train().half().float()
+    assert name in repr(loss)
+
+
+def test_constants_add_nothing_to_the_state() -> None:
+    term = {
+        "type": "cross_entropy",
+        "weight": 0.1,
+        "inputs": ["logits", "labels"],
+        "params": {"weight": [1.0, 3.0]},
+    }
+    assert list(build(a=term, b=fit_term()).state_dict()) == []
+    assert list(lossreg.create("cross_entropy", weight=[1.0, 3.0]).state_dict()) == ["weight"]
+
+
+def test_class_weights_work_and_move_inside_a_composite() -> None:
+    term = {"type": "cross_entropy", "params": {"weight": [1.0, 3.0]}}
+    values = {"input": torch.randn(4, 2), "target": torch.tensor([0, 1, 1, 0])}
+    loss = build(a=term)
+    oracle = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0]))
+    assert_bit_identical(loss(values).terms["a"], oracle(**values))
+    values["input"] = values["input"].double()
+    assert_bit_identical(loss.double()(values).terms["a"], oracle.double()(**values))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_moving_to_a_dtype_does_not_round_the_weights(dtype: torch.dtype) -> None:
+    loss = build(a=fit_term(weight=0.1), b=fit_term(weight=0.7)).to(dtype)
+    exact = torch.tensor([0.1, 0.7])
+    for _ in range(2):
+        assert torch.equal(torch.stack(list(loss(step()).weights.values())), exact)
+    values = {"p": torch.zeros(2, dtype=torch.float64), "y": torch.ones(2, dtype=torch.float64)}
+    assert loss(values).weights["a"].item() == 0.1
+
+
+def test_terms_of_half_precision_are_summed_in_float32() -> None:
+    values = {"p": torch.tensor([1.5], dtype=torch.bfloat16), "y": torch.zeros(1).bfloat16()}
+    for terms in (["a"], ["a", "b", "c"]):
+        out = build(**{name: fit_term(weight=0.1) for name in terms})(values)
+        assert out.total.dtype == torch.float32
+        assert out.total.item() == pytest.approx(len(terms) * 0.225, rel=1e-6)
+
+
+def test_weights_follow_the_terms_to_their_device() -> None:
+    loss = build(a=fit_term(weight=0.1), b=fit_term(weight=0.7))
+    out = loss({name: value.to("meta") for name, value in step().items()})
+    assert out.total.device.type == out.weights["a"].device.type == "meta"
+    assert loss(step()).weights["a"].item() == pytest.approx(0.1)
+
+
+def test_what_is_logged_is_detached_and_a_copy() -> None:
+    loss = build(a=fit_term(weight=0.5), b=fit_term())
+    out = loss(step())
+    assert out.total.requires_grad
+    assert not any(each.requires_grad for each in (*out.terms.values(), *out.weights.values()))
+    out.weights["a"].fill_(9)
+    out.terms["a"].fill_(9)
+    out.total.backward()
+    assert loss(step()).weights["a"].item() == 0.5
+
+
+def test_the_log_has_flat_keys() -> None:
+    logged = build(a=fit_term(weight=0.5), b=fit_term())(step()).log_dict("train/")
+    assert {name: value.item() for name, value in logged.items()} == {
+        "train/loss/total": 3.0,
+        "train/loss/a": 2.0,
+        "train/weighted/a": 1.0,
+        "train/weight/a": 0.5,
+        "train/loss/b": 2.0,
+        "train/weighted/b": 2.0,
+        "train/weight/b": 1.0,
+    }
+    assert not any(value.requires_grad or value.dim() for value in logged.values())
+    assert "loss/total" in build(a=fit_term())(step()).log_dict()
+
+
+@pytest.fixture
+def learned(site: Site) -> lossreg.CompositeLoss:
+    """A composite with one constant term and one with a parameter."""
+    source = plugin("learned", build="Learned()", head=LEARNED)
+    site.add("acme", {"learned": "acme_learned"}, {"acme_learned": source})
+    return build(fit=fit_term(), own={"type": "learned", "weight": 0.5, "inputs": ["p", "y"]})
+
+
+def test_a_loss_with_parameters_is_trained_with_them(learned: lossreg.CompositeLoss) -> None:
+    ((name, scale),) = learned.named_parameters()
+    assert name == "terms.own.scale"
+    learned(step()).total.backward()
+    # d/ds 0.5 * mean(s * (0, 2)) = 0.5
+    assert scale.grad.item() == 0.5
+
+
+def test_it_copies_pickles_and_loads(learned: lossreg.CompositeLoss) -> None:
+    with torch.no_grad():
+        dict(learned.named_parameters())["terms.own.scale"].fill_(5.0)
+    expected = learned(step()).total.detach()
+    for twin in (copy.deepcopy(learned), pickle.loads(pickle.dumps(learned))):
+        assert_bit_identical(twin(step()).total.detach(), expected)
+    file = io.BytesIO()
+    torch.save(learned.state_dict(), file)
+    file.seek(0)
+    fresh = build(fit=fit_term(), own={"type": "learned", "weight": 0.5, "inputs": ["p", "y"]})
+    fresh.load_state_dict(torch.load(file, weights_only=True), strict=True)
+    assert_bit_identical(fresh(step()).total.detach(), expected)
+
+
+def test_evaluating_moves_nothing(learned: lossreg.CompositeLoss) -> None:
+    before = copy.deepcopy(learned.state_dict())
+    expected = learned(step()).total
+    learned.eval()
+    assert not any(module.training for module in learned.modules())
+    assert torch.equal(learned(step()).total, expected)
+    learned.train()
+    assert all(module.training for module in learned.modules())
+    assert learned.state_dict() == before
+
+
+def test_hooks_of_a_terms_module_run() -> None:
+    loss = build(a=fit_term())
+    seen: list[float] = []
+    loss.get_submodule("terms.a").register_forward_hook(
+        lambda _module, _arguments, value: seen.append(value.item())
+    )
+    loss(step())
+    assert seen == [2.0]
+
+
+def test_a_missing_tensor_is_an_error_of_its_term() -> None:
+    with pytest.raises(InputError, match=r"term 'a', input 'target'.*there is no 'y'") as raised:
+        build(a=fit_term())(p=torch.ones(2))
+    assert (raised.value.term, raised.value.argument, raised.value.path) == ("a", "target", "y")
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.0])
+def test_what_a_loss_refuses_is_an_error_of_its_term(weight: float) -> None:
+    term = {"type": "cross_entropy", "weight": weight, "inputs": ["logits", "labels"]}
+    loss = build(fine=fit_term(), a=term)
+    with pytest.raises(InputError) as raised:
+        loss(step(logits=torch.ones(2, 3), labels=torch.tensor([0, 1, 2, 0])))
+    assert raised.value.term == "a"
+    assert str(raised.value).startswith("term 'a': ")
+    assert str(raised.value).endswith("(called with (2, 3) torch.float32, (4,) torch.int64)")
+
+
+@pytest.mark.parametrize(
+    ("build_source", "found"),
+    [
+        ("nn.L1Loss(reduction='none')", r"\(2,\)"),
+        ("type('M', (nn.Module,), {'forward': lambda self, *tensors: 1.0})()", "float"),
+    ],
+    ids=["a vector", "a float"],
+)
+def test_a_term_that_is_not_one_number_is_an_error(
+    site: Site, build_source: str, found: str
+) -> None:
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": plugin("odd", build=build_source)})
+    with pytest.raises(InputError, match=f"term 'a': expected one number, found {found}"):
+        build(a={"type": "odd", "inputs": ["p", "y"]})(step())
+
+
+def test_running_out_of_memory_is_no_fault_of_the_tensors(site: Site) -> None:
+    head = """
+        import torch
+
+
+        class Huge(torch.nn.Module):
+            def forward(self, input, target):
+                raise torch.OutOfMemoryError("too much")
+    """
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": plugin("odd", build="Huge()", head=head)})
+    with pytest.raises(torch.OutOfMemoryError):
+        build(a={"type": "odd", "inputs": ["p", "y"]})(step())
+
+
+@pytest.mark.parametrize(
+    ("build_source", "message"),
+    [
+        ("1 / 0", "building 'odd' (of acme_odd) raised ZeroDivisionError: division by zero"),
+        ("None", "building 'odd' (of acme_odd) gave a NoneType, not a module"),
+        ("nn.L1Loss", "building 'odd' (of acme_odd) gave a type, not a module"),
+    ],
+)
+def test_a_plugin_that_cannot_build_is_an_error_of_its_term(
+    site: Site, build_source: str, message: str
+) -> None:
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": plugin("odd", build=build_source)})
+    for action, path in (
+        (lambda: build(a={"type": "odd"}), "terms.a"),
+        (lambda: lossreg.create("odd"), "odd"),
+    ):
+        with pytest.raises(ConfigError) as raised:
+            action()
+        (diagnostic,) = raised.value.diagnostics
+        assert (diagnostic.code, diagnostic.path, diagnostic.message) == ("LR303", path, message)
+
+
+def test_a_plugins_exception_that_cannot_be_shown_is_still_told(site: Site) -> None:
+    head = """
+        class Bad(Exception):
+            def __str__(self):
+                raise RuntimeError
+
+
+        def fail():
+            raise Bad
+    """
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": plugin("odd", build="fail()", head=head)})
+    with pytest.raises(ConfigError, match="raised Bad \\(whose message cannot be shown\\)"):
+        lossreg.create("odd")
+
+
+@pytest.mark.usefixtures("learned")
+def test_two_terms_of_one_loss_are_two_modules() -> None:
+    term = {"type": "learned", "inputs": ["p", "y"]}
+    assert len(list(build(a=term, b=term).parameters())) == 2
+
+
+def test_create_gives_torchs_module() -> None:
+    module = lossreg.create("smooth_l1", beta=0.5, reduction="sum")
+    assert type(module) is nn.SmoothL1Loss
+    assert (module.beta, module.reduction) == (0.5, "sum")
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "path", "expected"),
+    [
+        ("smooth_l1", {"bet": 1.0}, "smooth_l1.bet", "did you mean 'beta'?"),
+        ("smooth_l1", {"beta": -1.0}, "smooth_l1.beta", "expected a number of at least 0"),
+        ("smooth_l1", {"beta": True}, "smooth_l1.beta", "expected a number, found true"),
+        ("cross_entropy", {"weight": [-1.0]}, "cross_entropy.weight", "no negative number"),
+        ("mse", {"size_average": True}, "mse.size_average", "write 'reduction: mean'"),
+    ],
+)
+def test_create_refuses_what_a_config_would(
+    name: str, params: dict[str, Any], path: str, expected: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        lossreg.create(name, **params)
+    (diagnostic,) = raised.value.diagnostics
+    assert diagnostic.path == path
+    assert expected in diagnostic.message
+
+
+def test_create_tells_all_faults_at_once() -> None:
+    with pytest.raises(ConfigError) as raised:
+        lossreg.create("smooth_l1", beta=-1.0, reduction="average", gamma=2)
+    assert len(raised.value.diagnostics) == 3
+
+
+def test_create_of_an_unknown_loss_suggests_one() -> None:
+    with pytest.raises(lossreg.UnknownLossError, match="did you mean 'smooth_l1'"):
+        lossreg.create("huber")
+
+
+def test_it_shows_terms_and_weights() -> None:
+    assert "a=0.5, b=1" in repr(build(a=fit_term(weight=0.5), b=fit_term()))

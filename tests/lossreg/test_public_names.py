@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import importlib.metadata
+
+import pytest
+
+import lossreg
+import lossreg.errors
+import lossreg.plugin
+from lossreg.cli import main
+
+ERRORS = {
+    "LossregError": (Exception,),
+    "PluginError": (lossreg.LossregError,),
+    "PluginLoadError": (lossreg.PluginError,),
+    "DuplicateLossError": (lossreg.PluginError,),
+    "UnknownLossError": (lossreg.LossregError, KeyError),
+    "ConfigError": (lossreg.LossregError, ValueError),
+    "InputError": (lossreg.LossregError, ValueError),
+    "NonFiniteError": (lossreg.LossregError,),
+    "MissingExtraError": (lossreg.LossregError, ImportError),
+    "ConfigWarning": (UserWarning,),
+}
+
+
+def test_lossreg_offers_these_names() -> None:
+    assert lossreg.__all__ == [
+        "CompositeLoss",
+        "ConfigError",
+        "Diagnostic",
+        "DuplicateLossError",
+        "InputError",
+        "LossOutput",
+        "LossregError",
+        "MissingExtraError",
+        "NonFiniteError",
+        "PluginError",
+        "PluginLoadError",
+        "Registry",
+        "UnknownLossError",
+        "build",
+        "create",
+        "load_config",
+    ]
+    assert dir(lossreg) == lossreg.__all__
+
+
+@pytest.mark.parametrize("name", lossreg.__all__)
+def test_each_name_is_there(name: str) -> None:
+    assert getattr(lossreg, name).__name__ == name
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'lossreg' has no attribute 'nothing'"):
+        lossreg.nothing  # noqa: B018
+
+
+def test_a_plugin_author_gets_these_names() -> None:
+    assert set(lossreg.plugin.__all__) == {
+        "ClassWeights",
+        "DType",
+        "Denominator",
+        "Domain",
+        "ElementWeights",
+        "Field",
+        "IgnoreIndex",
+        "LossConfig",
+        "LossDefinition",
+        "LossHooks",
+        "LossInput",
+        "Reduction",
+        "hookimpl",
+        "target_weights",
+        "to_tensor",
+    }
+    assert all(hasattr(lossreg.plugin, name) for name in lossreg.plugin.__all__)
+
+
+def test_the_error_tree() -> None:
+    tree = {
+        name: each.__bases__
+        for name, each in vars(lossreg.errors).items()
+        if isinstance(each, type) and issubclass(each, Exception)
+    }
+    assert tree == ERRORS
+
+
+def test_the_command_has_these_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--help"])
+    assert raised.value.code == 0
+    lines = capsys.readouterr().out.partition("COMMAND\n")[2].splitlines()
+    verbs = [line.split()[0] for line in lines if line.startswith(" " * 4) and line[4] != " "]
+    assert verbs == ["list", "show", "check", "codes", "run"]
+
+
+def test_the_command_is_an_entry_point() -> None:
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name="lossreg")
+    assert script.load() is main

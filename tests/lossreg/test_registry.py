@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from fake_distributions import LOSSES, Site, plugin
+from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError
+from lossreg.registry import Registry, RegistryEntry
+
+BROKEN = {
+    "ImportError": ("import no_such_module_anywhere", "ModuleNotFoundError: No module named"),
+    "SyntaxError": ("def broken(:", "SyntaxError: "),
+    "SystemExit": ("raise SystemExit(3)", "SystemExit: 3"),
+    "RecursionError": ("def f():\n    return f()\nf()", "RecursionError: maximum recursion"),
+    "unprintable": (
+        (
+            "class Bad(Exception):\n"
+            "    def __str__(self):\n"
+            "        raise RuntimeError('no')\n"
+            "raise Bad"
+        ),
+        "Bad (whose message cannot be shown)",
+    ),
+}
+
+NOT_A_PLUGIN = {
+    "no marked hook": ("def lossreg_losses(): return []", "no function marked with"),
+    "misspelt hook": (
+        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_loses(): return []",
+        "unknown hook 'lossreg_loses'",
+    ),
+    "hook with arguments": (
+        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(registry): return []",
+        "'registry'",
+    ),
+    "returns None": (
+        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(): return None",
+        "must return a list of LossDefinition",
+    ),
+    "returns a string": (
+        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(): return ['odd']",
+        "must return a list of LossDefinition",
+    ),
+    "returns nothing": (
+        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(): return []",
+        "returned nothing, but not 'odd'",
+    ),
+    "returns another name": (plugin("even"), "returned 'even', but not 'odd'"),
+    "invalid definition": (
+        (
+            "from lossreg.plugin import LossDefinition, hookimpl\n"
+            "@hookimpl\n"
+            "def lossreg_losses(): return [LossDefinition(name='odd')]"
+        ),
+        "TypeError: ",
+    ),
+    "raises": (
+        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(): return 1 / 0",
+        "ZeroDivisionError: division by zero",
+    ),
+}
+
+
+def entry(name: str) -> RegistryEntry:
+    (found,) = [each for each in Registry.installed().entries() if each.name == name]
+    return found
+
+
+def test_a_lookup_imports_only_the_named_plugin(site: Site) -> None:
+    site.add("acme", {"a": "acme_a", "b": "acme_b"}, {"acme_a": plugin("a"), "acme_b": plugin("b")})
+    registry = Registry.installed()
+    assert "a" in registry
+    assert "acme_a" not in sys.modules
+    assert registry["a"].name == "a"
+    assert "acme_a" in sys.modules
+    assert "acme_b" not in sys.modules
+
+
+@pytest.mark.parametrize(("source", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_plugin_is_named_and_hurts_no_other(site: Site, source: str, reason: str) -> None:
+    site.add("acme-losses", {"odd": "acme_odd"}, {"acme_odd": source}, version="2.1")
+    registry = Registry.installed()
+
+    assert registry["l1"].name == "l1"
+    with pytest.raises(PluginLoadError) as raised:
+        registry["odd"]
+    error = raised.value
+    assert (error.loss, error.distribution, error.version) == ("odd", "acme-losses", "2.1")
+    assert error.module == "acme_odd"
+    assert error.reason.startswith(reason)
+    assert str(error) == f"loss 'odd' (acme-losses 2.1, acme_odd): {error.reason}"
+
+    found = entry("odd")
+    assert (found.state, found.distribution, found.version) == ("broken", "acme-losses", "2.1")
+    assert (found.module, found.reason, found.definition) == ("acme_odd", error.reason, None)
+    assert [each.state for each in registry.entries()].count("ok") == 20
+
+
+@pytest.mark.parametrize(("source", "reason"), NOT_A_PLUGIN.values(), ids=NOT_A_PLUGIN)
+def test_a_module_that_is_no_plugin_is_an_error_that_says_why(
+    site: Site, source: str, reason: str
+) -> None:
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": source})
+    with pytest.raises(PluginLoadError) as raised:
+        Registry.installed()["odd"]
+    assert reason in raised.value.reason
+    assert "\n" not in str(raised.value)
+
+
+def test_an_error_without_a_message_is_described_by_its_kind(site: Site) -> None:
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": "raise RuntimeError"})
+    assert entry("odd").reason == "RuntimeError"
+
+
+def test_an_interrupt_while_loading_is_no_fault_of_the_plugin(site: Site) -> None:
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": "raise KeyboardInterrupt"})
+    with pytest.raises(KeyboardInterrupt):
+        Registry.installed()["odd"]
+
+
+def test_an_error_is_raised_anew_each_time_with_the_same_reason(site: Site) -> None:
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": "raise RuntimeError('once')"})
+    registry = Registry.installed()
+    raised = []
+    for _ in range(2):
+        with pytest.raises(PluginLoadError) as caught:
+            registry["odd"]
+        raised.append(caught.value)
+    assert raised[0] is not raised[1]
+    assert str(raised[0]) == str(raised[1])
+    assert isinstance(raised[0].__cause__, RuntimeError)
+    assert raised[1].__cause__ is raised[0].__cause__
+
+
+def test_looking_up_twice_loads_once(site: Site) -> None:
+    counting = "calls = []\n" + plugin("a").replace("return [\n", "calls.append(1); return [\n")
+    site.add("acme", {"a": "acme_a"}, {"acme_a": counting})
+    registry = Registry.installed()
+    assert registry["a"] is registry["a"]
+    assert registry.entry("a").definition is registry["a"]
+    assert sys.modules["acme_a"].calls == [1]
+
+
+@pytest.mark.parametrize("spelling", ["my-dist-x", "My_Dist.x", "MY--dist_.x"])
+def test_a_distribution_picks_its_loss_however_it_is_spelt(site: Site, spelling: str) -> None:
+    site.add("My_Dist.x", {"l1": "mine"}, {"mine": plugin("l1")})
+    registry = Registry.installed()
+    assert registry[f"{spelling}:l1"].config.__module__ == "lossreg.plugin"
+    assert f"{spelling}:l1" in registry
+    assert registry["lossreg:l1"].config.__module__ == "lossreg_losses.l1"
+
+
+def test_two_claims_to_a_name_are_an_error_that_names_both(site: Site) -> None:
+    site.add("acme", {"l1": "acme_l1"}, {"acme_l1": plugin("l1")}, version="3.0")
+    registry = Registry.installed()
+    with pytest.raises(DuplicateLossError) as raised:
+        registry["l1"]
+    assert sorted(raised.value.distributions) == ["acme", "lossreg"]
+    assert "'acme:l1'" in str(raised.value)
+    assert "'lossreg:l1'" in str(raised.value)
+    assert "l1" not in registry
+    assert "acme_l1" not in sys.modules
+    assert registry["mse"].name == "mse"
+
+    theirs, ours = entry("acme:l1"), entry("lossreg:l1")
+    assert (theirs.state, ours.state) == ("conflict", "conflict")
+    assert theirs.reason == ours.reason == "claimed by acme and lossreg"
+    assert (theirs.distribution, theirs.version, theirs.module) == ("acme", "3.0", "acme_l1")
+    assert theirs.definition is not None
+
+
+def test_a_name_without_a_rival_can_be_asked_of_its_distribution() -> None:
+    assert Registry.installed()["lossreg:mse"].name == "mse"
+
+
+def test_one_module_serves_two_entry_points(site: Site) -> None:
+    site.add("acme", {"a": "acme_both", "b": "acme_both"}, {"acme_both": plugin("a", "b")})
+    registry = Registry.installed()
+    assert (registry["a"].name, registry["b"].name) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("smooth_l", "smooth_l1"),
+        ("CrossEntropyLoss", "cross_entropy"),
+        ("torch.nn.MSELoss", "mse"),
+        ("acme:mse", "mse"),
+        ("zzz", None),
+        ("", None),
+        (7, None),
+    ],
+)
+def test_an_unknown_name_is_a_key_error_with_a_suggestion(
+    name: object, suggestion: str | None
+) -> None:
+    with pytest.raises(UnknownLossError) as raised:
+        Registry.installed()[name]  # type: ignore[index]
+    assert isinstance(raised.value, KeyError)
+    assert (raised.value.loss, raised.value.suggestion) == (name, suggestion)
+    hint = f"did you mean {suggestion!r}?" if suggestion else "`lossreg list` shows them all"
+    assert str(raised.value) == f"unknown loss {name!r}; {hint}"
+
+
+def test_the_mapping_is_read_only() -> None:
+    registry = Registry.installed()
+    with pytest.raises(TypeError):
+        registry["mine"] = registry["l1"]  # type: ignore[index]
+    with pytest.raises(TypeError):
+        del registry["l1"]  # type: ignore[attr-defined]
+
+
+def test_the_mapping_has_each_name_once_in_order(site: Site) -> None:
+    site.add("acme", {"l1": "acme_l1", "a": "acme_l1"}, {"acme_l1": plugin("l1", "a")})
+    registry = Registry.installed()
+    assert list(registry) == sorted(registry)
+    assert len(registry) == len(list(registry)) == 21
+    assert registry.get("nope") is None
+    assert "nope" not in registry
+    assert 7 not in registry
+
+
+def test_entry_points_of_no_distribution_work(site: Site) -> None:
+    (site.path / "loose.py").write_text(plugin("a"), encoding="utf-8")
+    registry = Registry([EntryPoint("a", "loose", LOSSES), EntryPoint("b", "loose", LOSSES)])
+    found = registry.entry("a")
+    assert (found.distribution, found.version, found.state) == (None, None, "ok")
+    with pytest.raises(PluginLoadError, match=r"loss 'b' \(no distribution, loose\)"):
+        registry["b"]
+
+
+def test_an_entry_point_may_name_an_object_of_a_module(site: Site) -> None:
+    source = (
+        "from lossreg.plugin import hookimpl\n"
+        "from acme_plain import lossreg_losses as losses\n"
+        "class Plugin:\n"
+        "    lossreg_losses = staticmethod(hookimpl(lambda: losses()))\n"
+    )
+    modules = {"acme_object": source, "acme_plain": plugin("a")}
+    site.add("acme", {"a": "acme_object:Plugin"}, modules)
+    assert Registry.installed()["a"].name == "a"
+
+
+def test_plugins_are_found_by_a_fresh_interpreter(site: Site) -> None:
+    site.add("acme", {"a": "acme_a", "l1": "acme_a"}, {"acme_a": plugin("a", "l1")})
+    site.add("bad", {"b": "bad_b"}, {"bad_b": "raise SystemExit(5)"}, version="0.3")
+    code = (
+        "import lossreg\n"
+        "registry = lossreg.Registry.installed()\n"
+        "print(registry['a'].name, registry['mse'].name, registry['acme:l1'].name)\n"
+        "print(*[e.name for e in registry.entries() if e.state != 'ok'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(site.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["a mse l1", "b acme:l1 lossreg:l1"]

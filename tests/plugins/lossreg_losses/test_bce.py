@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from itertools import product
+from math import log
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+from lossreg.testing import LossContract
+from properties import FLOAT_DTYPES, assert_same_as_torch
+
+
+def batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input": torch.randn(4, 3, generator=generator).sigmoid(),
+        "target": torch.randn(4, 3, generator=generator).sigmoid(),
+    }
+
+
+class TestBCE(LossContract):
+    loss = "bce"
+
+    def batch(self) -> dict[str, Tensor]:
+        return batch()
+
+
+class TestBCEWeighted(TestBCE):
+    params = {"weight": [1.0, 2.0, 0.5]}  # noqa: RUF012  (the suite declares it)
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"reduction": "none"}, [2 * log(2), log(2)]),
+        ({"reduction": "sum"}, 3 * log(2)),
+        ({"reduction": "mean"}, 1.5 * log(2)),
+        # The weights do not count in what the mean divides by: (1 * 2 + 4 * 1) / 2.
+        ({"reduction": "mean", "weight": [1.0, 4.0]}, 3 * log(2)),
+    ],
+)
+def test_value_by_hand(params: dict[str, Any], expected: object) -> None:
+    # A yes given 1/4: -log 1/4 = 2 log 2. A no given 1/2: -log(1 - 1/2) = log 2.
+    value = lossreg.create("bce", **params)(torch.tensor([0.25, 0.5]), torch.tensor([1.0, 0.0]))
+    assert value.tolist() == pytest.approx(expected)
+
+
+def test_a_sure_mistake_costs_100() -> None:
+    # torch bounds the logarithm at -100, where the true value is infinite.
+    assert lossreg.create("bce")(torch.tensor([0.0]), torch.tensor([1.0])) == 100
+
+
+def test_an_even_guess_costs_log_2() -> None:
+    target = batch()["target"]
+    value = lossreg.create("bce")(torch.full_like(target, 0.5), target)
+    assert value.item() == pytest.approx(log(2))
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"reduction": "avg"}, "reduction"),
+        ({"reduction": "batchmean"}, "reduction"),
+        ({"reduction": None}, "reduction"),
+        ({"weight": 2.0}, "weight"),
+        ({"weight": True}, "weight"),
+        ({"weight": "1.0"}, "weight"),
+        ({"weight": []}, "weight"),
+        ({"weight": ["1.0"]}, "weight"),
+        ({"weight": [1.0, True]}, "weight"),
+        ({"weight": [1.0, float("nan")]}, "weight"),
+        ({"weight": [1.0, float("inf")]}, "weight"),
+        ({"weight": [1.0, -1.0]}, "weight"),
+        ({"weight": [0.0, 0.0]}, "weight"),
+        ({"weight": torch.tensor([1, 2])}, "weight"),
+        ({"weight": torch.tensor([1.0, -1.0])}, "weight"),
+        ({"size_average": True}, "size_average"),
+        ({"reduce": False}, r"\breduce\b"),
+    ],
+)
+def test_refuses(params: dict[str, Any], named: str) -> None:
+    with pytest.raises(lossreg.ConfigError, match=named):
+        lossreg.create("bce", **params)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
+    weights = (None, torch.tensor([1.0, 2.0, 0.5]), torch.rand(4, 1) + 0.1)
+    for reduction, weight in product(("mean", "sum", "none"), weights):
+        params = {"reduction": reduction, "weight": weight}
+        assert_same_as_torch("bce", nn.BCELoss(**params), batch(), dtype=dtype, **params)
+
+
+def test_weight_may_be_a_list_or_a_tensor_that_is_kept() -> None:
+    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    kept, made = (
+        lossreg.create("bce", weight=each).state_dict()["weight"]
+        for each in (weight, weight.tolist())
+    )
+    assert kept.dtype == torch.float64
+    assert made.dtype == torch.float32
+    assert kept.tolist() == made.tolist() == [1.0, 2.0, 0.5]
+
+
+def test_state_dict_has_torchs_keys() -> None:
+    weight = torch.ones(3)
+    for params in ({}, {"weight": weight}):
+        keys = lossreg.create("bce", **params).state_dict().keys()
+        assert keys == nn.BCELoss(**params).state_dict().keys()

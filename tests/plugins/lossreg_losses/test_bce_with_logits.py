@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from itertools import product
+from math import log
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+from lossreg.testing import LossContract
+from properties import FLOAT_DTYPES, assert_same_as_torch
+
+
+def batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input": torch.randn(4, 3, generator=generator),
+        "target": torch.randn(4, 3, generator=generator).sigmoid(),
+    }
+
+
+class TestBCEWithLogits(LossContract):
+    loss = "bce_with_logits"
+
+    def batch(self) -> dict[str, Tensor]:
+        return batch()
+
+
+class TestBCEWithLogitsWeighted(TestBCEWithLogits):
+    params = {  # noqa: RUF012  (the suite declares it)
+        "weight": [1.0, 2.0, 0.5],
+        "pos_weight": [3.0],
+    }
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"reduction": "none"}, [log(4 / 3), log(4)]),
+        ({"reduction": "sum"}, log(16 / 3)),
+        ({"reduction": "mean"}, log(16 / 3) / 2),
+        # The weights do not count in what the mean divides by.
+        ({"reduction": "mean", "weight": [3.0, 1.0]}, (3 * log(4 / 3) + log(4)) / 2),
+        # Only the first target is positive.
+        ({"reduction": "none", "pos_weight": [5.0]}, [5 * log(4 / 3), log(4)]),
+    ],
+)
+def test_value_by_hand(params: dict[str, Any], expected: object) -> None:
+    # sigmoid(log 3) = 3 / (3 + 1) = 3/4. A yes: -log 3/4. A no: -log(1 - 3/4) = log 4.
+    module = lossreg.create("bce_with_logits", **params)
+    value = module(torch.full((2,), log(3)), torch.tensor([1.0, 0.0]))
+    assert value.tolist() == pytest.approx(expected)
+
+
+def test_is_bce_of_the_sigmoid() -> None:
+    logits, target = batch().values()
+    torch.testing.assert_close(
+        lossreg.create("bce_with_logits", weight=[1.0, 2.0, 0.5])(logits, target),
+        lossreg.create("bce", weight=[1.0, 2.0, 0.5])(logits.sigmoid(), target),
+    )
+
+
+def test_a_sure_mistake_costs_its_logit() -> None:
+    # Far from 0, -log sigmoid(-x) is x; bce would stop at 100.
+    assert lossreg.create("bce_with_logits")(torch.tensor([-1000.0]), torch.tensor([1.0])) == 1000
+
+
+@pytest.mark.parametrize("name", ["weight", "pos_weight"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        2.0,
+        True,
+        "1.0",
+        [],
+        ["1.0"],
+        [1.0, True],
+        [1.0, float("nan")],
+        [1.0, float("inf")],
+        [1.0, -1.0],
+        [0.0, 0.0],
+        torch.tensor([1, 2]),
+        torch.tensor([1.0, -1.0]),
+    ],
+)
+def test_refuses_weights(name: str, bad: object) -> None:
+    with pytest.raises(lossreg.ConfigError, match=rf"\b{name}\b"):
+        lossreg.create("bce_with_logits", **{name: bad})
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"reduction": "avg"}, "reduction"),
+        ({"reduction": "batchmean"}, "reduction"),
+        ({"reduction": None}, "reduction"),
+        ({"size_average": True}, "size_average"),
+        ({"reduce": False}, r"\breduce\b"),
+    ],
+)
+def test_refuses(params: dict[str, Any], named: str) -> None:
+    with pytest.raises(lossreg.ConfigError, match=named):
+        lossreg.create("bce_with_logits", **params)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
+    weights = (None, torch.tensor([1.0, 2.0, 0.5]), torch.tensor([3.0]))
+    for reduction, weight, pos_weight in product(("mean", "sum", "none"), weights, weights):
+        params = {"reduction": reduction, "weight": weight, "pos_weight": pos_weight}
+        reference = nn.BCEWithLogitsLoss(**params)
+        assert_same_as_torch("bce_with_logits", reference, batch(), dtype=dtype, **params)
+
+
+@pytest.mark.parametrize("name", ["weight", "pos_weight"])
+def test_weights_may_be_a_list_or_a_tensor_that_is_kept(name: str) -> None:
+    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    kept, made = (
+        lossreg.create("bce_with_logits", **{name: each}).state_dict()[name]
+        for each in (weight, weight.tolist())
+    )
+    assert kept.dtype == torch.float64
+    assert made.dtype == torch.float32
+    assert kept.tolist() == made.tolist() == [1.0, 2.0, 0.5]
+
+
+def test_state_dict_has_torchs_keys() -> None:
+    weight = torch.ones(3)
+    for params in ({}, {"weight": weight}, {"pos_weight": weight}):
+        keys = lossreg.create("bce_with_logits", **params).state_dict().keys()
+        assert keys == nn.BCEWithLogitsLoss(**params).state_dict().keys()

@@ -1,0 +1,114 @@
+"""Cosine embedding loss."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+import properties
+from lossreg.testing import LossContract
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def make_batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input1": torch.randn(6, 4, generator=generator),
+        "input2": torch.randn(6, 4, generator=generator),
+        "target": torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]),
+    }
+
+
+class TestCosineEmbedding(LossContract):
+    loss = "cosine_embedding"
+
+    def batch(self) -> dict[str, Tensor]:
+        return make_batch()
+
+
+def test_value_by_hand() -> None:
+    first, second = torch.tensor([[3.0, 4.0]] * 3), torch.tensor([[4.0, 3.0]] * 2 + [[-4.0, 3.0]])
+    target = torch.tensor([1.0, -1.0, -1.0])
+    # cos = (12 + 12) / (5 * 5) = 0.96, so 1 - 0.96 if similar and 0.96 - 0.5 if not
+    # cos = (-12 + 12) / (5 * 5) = 0, so nothing
+    expected = torch.tensor([0.04, 0.46, 0.0])
+    loss = lossreg.create("cosine_embedding", margin=0.5, reduction="none")
+    torch.testing.assert_close(loss(first, second, target), expected)
+
+
+def test_length_does_not_count() -> None:
+    batch = make_batch()
+    loss = lossreg.create("cosine_embedding", reduction="none")
+    value = loss(batch["input1"], batch["input2"], batch["target"])
+    torch.testing.assert_close(loss(3 * batch["input1"], batch["input2"], batch["target"]), value)
+
+
+def test_dissimilar_pairs_never_count_with_margin_one_and_always_with_minus_one() -> None:
+    batch = make_batch()
+    vectors, target = (batch["input1"], batch["input2"]), -torch.ones(6)
+    assert lossreg.create("cosine_embedding", margin=1.0)(*vectors, target) == 0
+    always = lossreg.create("cosine_embedding", margin=-1.0, reduction="none")
+    torch.testing.assert_close(
+        always(*vectors, target), 1 + torch.cosine_similarity(*vectors, dim=1)
+    )
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"margin": 1.001},
+        {"margin": -1.001},
+        {"margin": math.nan},
+        {"margin": math.inf},
+        {"margin": True},
+        {"margin": "0.5"},
+        {"margin": None},
+        {"reduction": "avg"},
+        {"reduction": "batchmean"},
+        {"reduction": None},
+        {"reduce": True},
+        {"size_average": False},
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(lossreg.ConfigError, match=rf"\.{next(iter(bad))}\b"):
+        lossreg.create("cosine_embedding", **bad)
+
+
+@pytest.mark.parametrize("dtype", properties.FLOAT_DTYPES, ids=str)
+def test_same_as_torch(dtype: torch.dtype) -> None:
+    for reduction, margin in itertools.product(REDUCTIONS, (-1, -0.5, 0.0, 0.5, 1.0)):
+        reference = nn.CosineEmbeddingLoss(margin=margin, reduction=reduction)
+        properties.assert_same_as_torch(
+            "cosine_embedding",
+            reference,
+            make_batch(),
+            dtype=dtype,
+            reduction=reduction,
+            margin=margin,
+        )
+
+
+def test_integer_targets_are_as_good() -> None:
+    batch = make_batch()
+    batch["target"] = batch["target"].long()
+    properties.assert_same_as_torch("cosine_embedding", nn.CosineEmbeddingLoss(), batch)
+
+
+def test_no_gradient_reaches_the_target() -> None:
+    batch = make_batch()
+    loss = lossreg.create("cosine_embedding")
+    value = loss(batch["input1"], batch["input2"], batch["target"].requires_grad_())
+    assert not value.requires_grad
+
+
+def test_state_dict_is_torchs() -> None:
+    module = lossreg.create("cosine_embedding", margin=0.5)
+    assert module.state_dict().keys() == nn.CosineEmbeddingLoss(margin=0.5).state_dict().keys()

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from itertools import product
+from math import log
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+from lossreg.testing import LossContract
+from properties import FLOAT_DTYPES, assert_same_as_torch
+
+
+def batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input": torch.randn(5, 3, generator=generator),
+        "target": torch.tensor([0, 2, 1, 1, -100]),
+    }
+
+
+def probabilities() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "input": torch.randn(2, 3, 4, generator=generator),
+        "target": torch.randn(2, 3, 4, generator=generator).softmax(1),
+    }
+
+
+class TestCrossEntropy(LossContract):
+    loss = "cross_entropy"
+
+    def batch(self) -> dict[str, Tensor]:
+        return batch()
+
+
+class TestCrossEntropyWeighted(TestCrossEntropy):
+    params = {"weight": [1.0, 2.0, 0.5], "label_smoothing": 0.1}  # noqa: RUF012  (as declared)
+
+
+class TestCrossEntropyProbabilities(TestCrossEntropy):
+    def batch(self) -> dict[str, Tensor]:
+        return probabilities()
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"reduction": "none"}, [log(4), log(4 / 3)]),
+        ({"reduction": "sum"}, log(16 / 3)),
+        ({"reduction": "mean"}, log(16 / 3) / 2),
+        # The mean divides by the weights of the targets, 1 + 3.
+        ({"reduction": "mean", "weight": [1.0, 3.0]}, (log(4) + 3 * log(4 / 3)) / 4),
+        ({"reduction": "mean", "ignore_index": 0}, log(4 / 3)),
+        # Half of each target is spread over both classes: 3/4 of the true one, 1/4 of the other.
+        (
+            {"reduction": "none", "label_smoothing": 0.5},
+            [0.75 * log(4) + 0.25 * log(4 / 3), 0.75 * log(4 / 3) + 0.25 * log(4)],
+        ),
+    ],
+)
+def test_value_by_hand(params: dict[str, Any], expected: object) -> None:
+    # softmax(0, log 3) = (1, 3) / 4. Class 0: -log 1/4 = log 4. Class 1: -log 3/4 = log 4/3.
+    logits = torch.tensor([[0.0, log(3)], [0.0, log(3)]])
+    value = lossreg.create("cross_entropy", **params)(logits, torch.tensor([0, 1]))
+    assert value.tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("label_smoothing", [0, 0.3, 1])
+def test_uniform_logits_cost_log_of_the_classes(label_smoothing: float) -> None:
+    module = lossreg.create("cross_entropy", label_smoothing=label_smoothing)
+    value = module(torch.full((4, 7), 2.5), torch.tensor([0, 6, 3, 3]))
+    assert value.item() == pytest.approx(log(7))
+
+
+def test_is_nll_of_the_log_softmax() -> None:
+    logits, target = batch().values()
+    torch.testing.assert_close(
+        lossreg.create("cross_entropy", weight=[1.0, 2.0, 0.5])(logits, target),
+        lossreg.create("nll", weight=[1.0, 2.0, 0.5])(logits.log_softmax(1), target),
+    )
+
+
+def test_a_certain_probability_is_its_class() -> None:
+    logits, target = batch()["input"][:4], batch()["target"][:4]
+    module = lossreg.create("cross_entropy", reduction="none", label_smoothing=0.1)
+    certain = nn.functional.one_hot(target, 3).float()
+    torch.testing.assert_close(module(logits, certain), module(logits, target))
+
+
+def test_a_mean_of_nothing_is_nan_as_torchs() -> None:
+    value = lossreg.create("cross_entropy")(batch()["input"], torch.full((5,), -100))
+    assert value.isnan()
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"reduction": "avg"}, "reduction"),
+        ({"reduction": "batchmean"}, "reduction"),
+        ({"reduction": None}, "reduction"),
+        ({"weight": 2.0}, "weight"),
+        ({"weight": True}, "weight"),
+        ({"weight": "1.0"}, "weight"),
+        ({"weight": []}, "weight"),
+        ({"weight": ["1.0"]}, "weight"),
+        ({"weight": [1.0, True]}, "weight"),
+        ({"weight": [1.0, float("nan")]}, "weight"),
+        ({"weight": [1.0, float("inf")]}, "weight"),
+        ({"weight": [1.0, -1.0]}, "weight"),
+        ({"weight": [0.0, 0.0]}, "weight"),
+        ({"weight": torch.tensor([1, 2])}, "weight"),
+        ({"weight": torch.tensor([1.0, -1.0])}, "weight"),
+        ({"ignore_index": 1.5}, "ignore_index"),
+        ({"ignore_index": 1.0}, "ignore_index"),
+        ({"ignore_index": True}, "ignore_index"),
+        ({"ignore_index": "255"}, "ignore_index"),
+        ({"ignore_index": None}, "ignore_index"),
+        ({"ignore_index": float("nan")}, "ignore_index"),
+        ({"ignore_index": float("inf")}, "ignore_index"),
+        ({"ignore_index": 2**63}, "ignore_index"),
+        ({"ignore_index": -(2**63) - 1}, "ignore_index"),
+        ({"label_smoothing": -0.1}, "label_smoothing"),
+        ({"label_smoothing": 1.1}, "label_smoothing"),
+        ({"label_smoothing": float("nan")}, "label_smoothing"),
+        ({"label_smoothing": float("inf")}, "label_smoothing"),
+        ({"label_smoothing": True}, "label_smoothing"),
+        ({"label_smoothing": "0.1"}, "label_smoothing"),
+        ({"label_smoothing": None}, "label_smoothing"),
+        ({"size_average": True}, "size_average"),
+        ({"reduce": False}, r"\breduce\b"),
+    ],
+)
+def test_refuses(params: dict[str, Any], named: str) -> None:
+    with pytest.raises(lossreg.ConfigError, match=named):
+        lossreg.create("cross_entropy", **params)
+
+
+@pytest.mark.parametrize("ignore_index", [-(2**63), 2**63 - 1])
+def test_takes_every_64_bit_ignore_index(ignore_index: int) -> None:
+    logits = batch()["input"]
+    target = torch.tensor([0, 2, ignore_index, 1, ignore_index])
+    kept = target != ignore_index
+    value = lossreg.create("cross_entropy", ignore_index=ignore_index, reduction="sum")(
+        logits, target
+    )
+    assert value == lossreg.create("cross_entropy", reduction="sum")(logits[kept], target[kept])
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
+    weights = (None, torch.tensor([1.0, 2.0, 0.5]))
+    for reduction, weight, label_smoothing in product(
+        ("mean", "sum", "none"), weights, (0.0, 0.1, 1.0)
+    ):
+        params = {"reduction": reduction, "weight": weight, "label_smoothing": label_smoothing}
+        for good in (batch(), probabilities()):
+            reference = nn.CrossEntropyLoss(**params)
+            assert_same_as_torch("cross_entropy", reference, good, dtype=dtype, **params)
+        params["ignore_index"] = 1
+        dense = {"input": batch()["input"], "target": batch()["target"].clamp(min=0)}
+        reference = nn.CrossEntropyLoss(**params)
+        assert_same_as_torch("cross_entropy", reference, dense, dtype=dtype, **params)
+
+
+def test_weight_may_be_a_list_or_a_tensor_that_is_kept() -> None:
+    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    kept, made = (
+        lossreg.create("cross_entropy", weight=each).state_dict()["weight"]
+        for each in (weight, weight.tolist())
+    )
+    assert kept.dtype == torch.float64
+    assert made.dtype == torch.float32
+    assert kept.tolist() == made.tolist() == [1.0, 2.0, 0.5]
+
+
+def test_state_dict_has_torchs_keys() -> None:
+    weight = torch.ones(3)
+    for params in ({}, {"weight": weight}):
+        keys = lossreg.create("cross_entropy", **params).state_dict().keys()
+        assert keys == nn.CrossEntropyLoss(**params).state_dict().keys()

@@ -1,0 +1,102 @@
+"""Hinge embedding loss."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+import properties
+from lossreg.testing import LossContract
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def make_batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input": torch.rand(3, 4, generator=generator) * 2,
+        "target": torch.tensor([1.0, -1.0, -1.0]).repeat(4).reshape(3, 4),
+    }
+
+
+class TestHingeEmbedding(LossContract):
+    loss = "hinge_embedding"
+
+    def batch(self) -> dict[str, Tensor]:
+        return make_batch()
+
+
+def test_value_by_hand() -> None:
+    distance, target = torch.tensor([0.5, 0.5, 3.0]), torch.tensor([1.0, -1.0, -1.0])
+    # similar: the distance, 0.5;  dissimilar: 2 - 0.5 = 1.5, and 2 - 3 < 0, so nothing
+    expected = torch.tensor([0.5, 1.5, 0.0])
+    loss = lossreg.create("hinge_embedding", margin=2.0, reduction="none")
+    assert torch.equal(loss(distance, target), expected)
+
+
+def test_dissimilar_pairs_cost_nothing_from_the_margin_on() -> None:
+    distance = torch.tensor([1.0, 1.5, 100.0])
+    assert lossreg.create("hinge_embedding")(distance, -torch.ones(3)) == 0
+
+
+def test_dissimilar_distances_never_count_below_a_negative_margin() -> None:
+    distance = torch.tensor([0.0, 0.5, 1.0])
+    assert lossreg.create("hinge_embedding", margin=-1.0)(distance, -torch.ones(3)) == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"margin": math.nan},
+        {"margin": math.inf},
+        {"margin": -math.inf},
+        {"margin": True},
+        {"margin": "1.0"},
+        {"margin": None},
+        {"reduction": "avg"},
+        {"reduction": "batchmean"},
+        {"reduction": None},
+        {"reduce": True},
+        {"size_average": False},
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(lossreg.ConfigError, match=rf"\.{next(iter(bad))}\b"):
+        lossreg.create("hinge_embedding", **bad)
+
+
+@pytest.mark.parametrize("dtype", properties.FLOAT_DTYPES, ids=str)
+def test_same_as_torch(dtype: torch.dtype) -> None:
+    for reduction, margin in itertools.product(REDUCTIONS, (-0.5, 0.0, 1, 1.5)):
+        reference = nn.HingeEmbeddingLoss(margin=margin, reduction=reduction)
+        properties.assert_same_as_torch(
+            "hinge_embedding",
+            reference,
+            make_batch(),
+            dtype=dtype,
+            reduction=reduction,
+            margin=margin,
+        )
+
+
+def test_integer_targets_are_as_good() -> None:
+    batch = make_batch()
+    batch["target"] = batch["target"].long()
+    properties.assert_same_as_torch("hinge_embedding", nn.HingeEmbeddingLoss(), batch)
+
+
+def test_no_gradient_reaches_the_target() -> None:
+    batch = make_batch()
+    loss = lossreg.create("hinge_embedding")
+    assert not loss(batch["input"], batch["target"].requires_grad_()).requires_grad
+
+
+def test_state_dict_is_torchs() -> None:
+    module = lossreg.create("hinge_embedding", margin=0.5)
+    assert module.state_dict().keys() == nn.HingeEmbeddingLoss(margin=0.5).state_dict().keys()

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from itertools import product
+from math import log
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+from lossreg.testing import LossContract
+from properties import FLOAT_DTYPES, assert_same_as_torch
+
+# torch says at every call of `mean` that it is not the divergence.
+pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
+
+
+def batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input": torch.randn(4, 3, generator=generator).log_softmax(-1),
+        "target": torch.randn(4, 3, generator=generator).softmax(-1),
+    }
+
+
+class TestKLDiv(LossContract):
+    loss = "kl_div"
+
+    def batch(self) -> dict[str, Tensor]:
+        return batch()
+
+
+class TestKLDivBatchmean(TestKLDiv):
+    params = {"reduction": "batchmean"}  # noqa: RUF012  (the suite declares it)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "rows_or_entries"), [("sum", 1), ("batchmean", 2), ("mean", 4)]
+)
+def test_value_by_hand(reduction: str, rows_or_entries: int) -> None:
+    # The first row: 1/2 log(1/2 : 1/4) + 1/2 log(1/2 : 3/4) = 1/2 log 2 + 1/2 log 2/3
+    # = 1/2 log 4/3. The second row is the target itself: 0.
+    log_probs = torch.tensor([[0.25, 0.75], [0.5, 0.5]]).log()
+    value = lossreg.create("kl_div", reduction=reduction)(log_probs, torch.full((2, 2), 0.5))
+    assert value.item() == pytest.approx(0.5 * log(4 / 3) / rows_or_entries)
+
+
+def test_log_target_is_the_logarithm_of_the_target() -> None:
+    log_probs, target = batch().values()
+    torch.testing.assert_close(
+        lossreg.create("kl_div", reduction="none", log_target=True)(log_probs, target.log()),
+        lossreg.create("kl_div", reduction="none")(log_probs, target),
+    )
+
+
+def test_the_target_itself_is_at_no_distance() -> None:
+    log_probs = batch()["input"]
+    assert lossreg.create("kl_div", reduction="sum", log_target=True)(log_probs, log_probs) == 0
+
+
+def test_has_the_gradient_of_cross_entropy() -> None:
+    target = batch()["target"]
+    divergence, entropy = (torch.zeros(4, 3, requires_grad=True) for _ in range(2))
+    lossreg.create("kl_div", reduction="batchmean")(divergence.log_softmax(-1), target).backward()
+    lossreg.create("cross_entropy")(entropy, target).backward()
+    torch.testing.assert_close(divergence.grad, entropy.grad)
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"reduction": "avg"}, "reduction"),
+        ({"reduction": None}, "reduction"),
+        ({"reduction": True}, "reduction"),
+        ({"log_target": 1}, "log_target"),
+        ({"log_target": "yes"}, "log_target"),
+        ({"log_target": None}, "log_target"),
+        ({"log_target": float("nan")}, "log_target"),
+        ({"log_target": float("inf")}, "log_target"),
+        ({"size_average": True}, "size_average"),
+        ({"reduce": False}, r"\breduce\b"),
+    ],
+)
+def test_refuses(params: dict[str, Any], named: str) -> None:
+    with pytest.raises(lossreg.ConfigError, match=named):
+        lossreg.create("kl_div", **params)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
+    good = batch()
+    for reduction, log_target in product(("mean", "sum", "none", "batchmean"), (False, True)):
+        params = {"reduction": reduction, "log_target": log_target}
+        target = good["target"].log() if log_target else good["target"]
+        reference = nn.KLDivLoss(**params)
+        assert_same_as_torch("kl_div", reference, {**good, "target": target}, dtype=dtype, **params)
+
+
+def test_state_dict_is_empty_as_torchs() -> None:
+    assert lossreg.create("kl_div").state_dict().keys() == nn.KLDivLoss().state_dict().keys()

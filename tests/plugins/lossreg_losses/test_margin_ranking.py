@@ -1,0 +1,100 @@
+"""Margin ranking loss."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+import properties
+from lossreg.testing import LossContract
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def make_batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input1": torch.randn(6, generator=generator),
+        "input2": torch.randn(6, generator=generator),
+        "target": torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]),
+    }
+
+
+class TestMarginRanking(LossContract):
+    loss = "margin_ranking"
+
+    def batch(self) -> dict[str, Tensor]:
+        return make_batch()
+
+
+def test_value_by_hand() -> None:
+    first, second = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([3.0, 1.75, 1.0])
+    target = torch.tensor([1.0, 1.0, -1.0])
+    # -1 (1 - 3) + 0.5 = 2.5;  -1 (2 - 1.75) + 0.5 = 0.25;  1 (4 - 1) + 0.5 = 3.5
+    expected = torch.tensor([2.5, 0.25, 3.5])
+    loss = lossreg.create("margin_ranking", margin=0.5, reduction="none")
+    assert torch.equal(loss(first, second, target), expected)
+
+
+def test_pairs_in_the_right_order_cost_nothing_beyond_the_margin() -> None:
+    first, second = torch.tensor([3.0, 0.0]), torch.tensor([1.0, 2.0])
+    target = torch.tensor([1.0, -1.0])
+    assert lossreg.create("margin_ranking", margin=2.0)(first, second, target) == 0
+
+
+def test_a_negative_margin_forgives_small_mistakes() -> None:
+    # -1 (1 - 1.5) - 1 = -0.5, so nothing;  -1 (1 - 3) - 1 = 1
+    first, second = torch.tensor([1.0, 1.0]), torch.tensor([1.5, 3.0])
+    loss = lossreg.create("margin_ranking", margin=-1.0, reduction="none")
+    assert torch.equal(loss(first, second, torch.ones(2)), torch.tensor([0.0, 1.0]))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"margin": math.nan},
+        {"margin": math.inf},
+        {"margin": True},
+        {"margin": "1.0"},
+        {"margin": None},
+        {"reduction": "avg"},
+        {"reduction": "batchmean"},
+        {"reduction": None},
+        {"reduce": True},
+        {"size_average": False},
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(lossreg.ConfigError, match=rf"\.{next(iter(bad))}\b"):
+        lossreg.create("margin_ranking", **bad)
+
+
+@pytest.mark.parametrize("dtype", properties.FLOAT_DTYPES, ids=str)
+def test_same_as_torch(dtype: torch.dtype) -> None:
+    for reduction, margin in itertools.product(REDUCTIONS, (-0.5, 0, 0.0, 2.0)):
+        reference = nn.MarginRankingLoss(margin=margin, reduction=reduction)
+        properties.assert_same_as_torch(
+            "margin_ranking",
+            reference,
+            make_batch(),
+            dtype=dtype,
+            reduction=reduction,
+            margin=margin,
+        )
+
+
+def test_integer_targets_are_as_good() -> None:
+    batch = make_batch()
+    batch["target"] = batch["target"].long()
+    properties.assert_same_as_torch("margin_ranking", nn.MarginRankingLoss(), batch)
+
+
+def test_state_dict_is_torchs() -> None:
+    module = lossreg.create("margin_ranking", margin=0.5)
+    assert module.state_dict().keys() == nn.MarginRankingLoss(margin=0.5).state_dict().keys()

@@ -1,0 +1,148 @@
+"""Multi-class margin loss."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+import properties
+from lossreg.testing import LossContract
+
+REDUCTIONS = ("mean", "sum", "none")
+# torch has no bfloat16 kernel for this loss on the CPU.
+DTYPES = (torch.float32, torch.float64)
+
+
+def make_batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input": torch.randn(5, 3, generator=generator),
+        "target": torch.tensor([0, 2, 1, 1, 0]),
+    }
+
+
+class TestMultiMargin(LossContract):
+    loss = "multi_margin"
+
+    def batch(self) -> dict[str, Tensor]:
+        return make_batch()
+
+
+class TestMultiMarginSquaredWithWeight(TestMultiMargin):
+    params = {"p": 2, "weight": [1.0, 2.0, 0.5]}  # noqa: RUF012  (the suite declares it)
+
+
+def test_value_by_hand() -> None:
+    scores, target = torch.tensor([[1.0, 2.0, 0.5]]), torch.tensor([0])
+    # against class 1: 1 - 1 + 2 = 2;  against class 2: 1 - 1 + 0.5 = 0.5;  over 3 classes
+    # p = 1: (2 + 0.5) / 3;  p = 2: (4 + 0.25) / 3, and 3 times that with weight 3
+    found = [
+        lossreg.create("multi_margin")(scores, target),
+        lossreg.create("multi_margin", p=2)(scores, target),
+        lossreg.create("multi_margin", p=2, weight=[3.0, 1.0, 1.0])(scores, target),
+    ]
+    torch.testing.assert_close(torch.stack(found), torch.tensor([2.5 / 3, 4.25 / 3, 4.25]))
+
+
+def test_the_mean_divides_by_examples_not_by_weights() -> None:
+    batch = make_batch()
+    plain, weighted = (
+        lossreg.create("multi_margin", weight=weight) for weight in (None, [2.0, 2.0, 2.0])
+    )
+    arguments = (batch["input"], batch["target"])
+    torch.testing.assert_close(weighted(*arguments), 2 * plain(*arguments))
+
+
+def test_scores_apart_by_the_margin_cost_nothing() -> None:
+    scores = torch.tensor([[3.0, 1.0, 0.0], [-2.0, 0.0, -3.0]])
+    assert lossreg.create("multi_margin", margin=2.0)(scores, torch.tensor([0, 1])) == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"p": 0},
+        {"p": 3},
+        {"p": 1.5},
+        {"p": True},
+        {"p": math.nan},
+        {"p": math.inf},
+        {"p": "2"},
+        {"margin": math.nan},
+        {"margin": math.inf},
+        {"margin": True},
+        {"margin": "1.0"},
+        {"margin": None},
+        {"weight": 1.0},
+        {"weight": []},
+        {"weight": [1.0, "2"]},
+        {"weight": [1.0, True, 2.0]},
+        {"weight": [1.0, math.nan, 2.0]},
+        {"weight": [1.0, math.inf, 2.0]},
+        {"weight": [1.0, -1.0, 2.0]},
+        {"weight": [0.0, 0.0, 0.0]},
+        {"weight": torch.tensor([1.0, -1.0, 2.0])},
+        {"weight": torch.tensor([1, 2, 3])},
+        {"reduction": "avg"},
+        {"reduction": "batchmean"},
+        {"reduction": None},
+        {"reduce": True},
+        {"size_average": False},
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(lossreg.ConfigError, match=rf"\.{next(iter(bad))}\b"):
+        lossreg.create("multi_margin", **bad)
+
+
+def test_a_weight_of_two_dimensions_is_refused() -> None:
+    with pytest.raises(lossreg.ConfigError, match="weight"):
+        lossreg.create("multi_margin", weight=torch.ones(1, 3))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_same_as_torch(dtype: torch.dtype) -> None:
+    weights = (None, [1.0, 2.0, 0.5], [0.0, 1.0, 0.0])
+    for reduction, p, margin, weight in itertools.product(
+        REDUCTIONS, (1, 2), (-0.5, 0.0, 1, 2.5), weights
+    ):
+        reference = nn.MultiMarginLoss(
+            p=p,
+            margin=margin,
+            weight=None if weight is None else torch.tensor(weight),
+            reduction=reduction,
+        )
+        properties.assert_same_as_torch(
+            "multi_margin",
+            reference,
+            make_batch(),
+            dtype=dtype,
+            reduction=reduction,
+            p=p,
+            margin=margin,
+            weight=weight,
+        )
+
+
+def test_a_weight_tensor_keeps_its_dtype() -> None:
+    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    module = lossreg.create("multi_margin", weight=weight)
+    assert module.weight.dtype == torch.float64
+    assert torch.equal(module.weight, weight)
+
+
+def test_a_weight_list_has_the_default_dtype() -> None:
+    module = lossreg.create("multi_margin", weight=[1, 2, 0.5])
+    assert torch.equal(module.weight, torch.tensor([1.0, 2.0, 0.5]))
+
+
+def test_state_dict_is_torchs() -> None:
+    module = lossreg.create("multi_margin", weight=[1.0, 2.0, 0.5])
+    assert list(module.state_dict()) == ["weight"]
+    assert not lossreg.create("multi_margin").state_dict()

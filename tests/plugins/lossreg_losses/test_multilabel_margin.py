@@ -1,0 +1,88 @@
+"""Multi-label margin loss."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+import properties
+from lossreg.testing import LossContract
+
+REDUCTIONS = ("mean", "sum", "none")
+# torch has no bfloat16 kernel for this loss on the CPU.
+DTYPES = (torch.float32, torch.float64)
+
+
+def make_batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input": torch.randn(3, 4, generator=generator),
+        "target": torch.tensor([[0, 3, -1, 1], [2, -1, -1, -1], [1, 0, 2, -1]]),
+    }
+
+
+class TestMultilabelMargin(LossContract):
+    loss = "multilabel_margin"
+
+    def batch(self) -> dict[str, Tensor]:
+        return make_batch()
+
+
+def test_value_by_hand() -> None:
+    scores = torch.tensor([[1.0, 0.5, -1.0], [1.0, 0.5, -1.0]])
+    target = torch.tensor([[0, 2, -1], [0, -1, -1]])
+    # classes 0 and 2 against 1: (1 - 1 + 0.5) + (1 + 1 + 0.5) = 3, over 3 classes
+    # class 0 against 1 and 2: (1 - 1 + 0.5) + max(0, 1 - 1 - 1) = 0.5, over 3 classes
+    expected = torch.tensor([1.0, 0.5 / 3])
+    loss = lossreg.create("multilabel_margin", reduction="none")
+    torch.testing.assert_close(loss(scores, target), expected)
+
+
+def test_what_follows_the_first_minus_one_does_not_count() -> None:
+    scores = make_batch()["input"]
+    loss = lossreg.create("multilabel_margin")
+    ended = loss(scores, torch.tensor([[1, -1, -1, -1]] * 3))
+    assert torch.equal(loss(scores, torch.tensor([[1, -1, 0, 3]] * 3)), ended)
+
+
+@pytest.mark.parametrize("target", [[0, 1, 2, 3], [-1, -1, -1, -1]], ids=["all", "none"])
+def test_without_pairs_to_compare_the_value_is_zero(target: list[int]) -> None:
+    loss = lossreg.create("multilabel_margin")
+    assert loss(make_batch()["input"], torch.tensor([target] * 3)) == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"reduction": "avg"},
+        {"reduction": "batchmean"},
+        {"reduction": None},
+        {"reduction": 1},
+        {"reduction": True},
+        {"reduction": float("nan")},
+        {"reduction": float("inf")},
+        {"reduce": True},
+        {"size_average": False},
+        {"margin": 1.0},
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(lossreg.ConfigError, match=rf"\.{next(iter(bad))}\b"):
+        lossreg.create("multilabel_margin", **bad)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_same_as_torch(dtype: torch.dtype) -> None:
+    for reduction in REDUCTIONS:
+        reference = nn.MultiLabelMarginLoss(reduction=reduction)
+        properties.assert_same_as_torch(
+            "multilabel_margin", reference, make_batch(), dtype=dtype, reduction=reduction
+        )
+
+
+def test_state_dict_is_torchs() -> None:
+    module = lossreg.create("multilabel_margin")
+    assert module.state_dict().keys() == nn.MultiLabelMarginLoss().state_dict().keys()

@@ -1,0 +1,128 @@
+"""Multi-label soft margin loss."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+import properties
+from lossreg.testing import LossContract
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def make_batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input": torch.randn(4, 3, generator=generator),
+        "target": torch.randint(0, 2, (4, 3), generator=generator).float(),
+    }
+
+
+class TestMultilabelSoftMargin(LossContract):
+    loss = "multilabel_soft_margin"
+
+    def batch(self) -> dict[str, Tensor]:
+        return make_batch()
+
+
+class TestMultilabelSoftMarginWithWeight(TestMultilabelSoftMargin):
+    params = {"weight": [1.0, 2.0, 0.5]}  # noqa: RUF012  (the suite declares it)
+
+
+def test_value_by_hand() -> None:
+    logits, target = torch.tensor([[math.log(3), 0.0]]), torch.tensor([[1.0, 0.0]])
+    # sigmoid(log 3) = 3/4 and sigmoid(0) = 1/2: (log 4/3 + log 2) / 2
+    # with weights 3 and 1: (3 log 4/3 + log 2) / 2
+    plain = torch.tensor((math.log(4 / 3) + math.log(2)) / 2)
+    weighted = torch.tensor((3 * math.log(4 / 3) + math.log(2)) / 2)
+    torch.testing.assert_close(lossreg.create("multilabel_soft_margin")(logits, target), plain)
+    loss = lossreg.create("multilabel_soft_margin", weight=[3.0, 1.0])
+    torch.testing.assert_close(loss(logits, target), weighted)
+
+
+def test_sure_scores_cost_nothing_if_right_and_themselves_if_wrong() -> None:
+    loss = lossreg.create("multilabel_soft_margin", reduction="none")
+    value = loss(torch.tensor([[100.0, -100.0], [-100.0, 100.0]]), torch.tensor([[1.0, 0.0]] * 2))
+    torch.testing.assert_close(value, torch.tensor([0.0, 100.0]))
+
+
+def test_without_reduction_there_is_one_value_an_example() -> None:
+    batch = make_batch()
+    loss = lossreg.create("multilabel_soft_margin", reduction="none")
+    assert loss(batch["input"], batch["target"]).shape == (4,)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"weight": 1.0},
+        {"weight": "1, 2"},
+        {"weight": []},
+        {"weight": [1.0, "2"]},
+        {"weight": [1.0, True, 2.0]},
+        {"weight": [1.0, math.nan, 2.0]},
+        {"weight": [1.0, math.inf, 2.0]},
+        {"weight": [1.0, -1.0, 2.0]},
+        {"weight": [0.0, 0.0, 0.0]},
+        {"weight": torch.tensor([1.0, -1.0, 2.0])},
+        {"weight": torch.tensor([1, 2, 3])},
+        {"reduction": "avg"},
+        {"reduction": "batchmean"},
+        {"reduction": None},
+        {"reduce": True},
+        {"size_average": False},
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(lossreg.ConfigError, match=rf"\.{next(iter(bad))}\b"):
+        lossreg.create("multilabel_soft_margin", **bad)
+
+
+@pytest.mark.parametrize("dtype", properties.FLOAT_DTYPES, ids=str)
+def test_same_as_torch(dtype: torch.dtype) -> None:
+    weights = (None, [1.0, 2.0, 0.5], [0.0, 1.0, 0.0], [2.0])
+    for reduction, weight in itertools.product(REDUCTIONS, weights):
+        reference = nn.MultiLabelSoftMarginLoss(
+            weight=None if weight is None else torch.tensor(weight), reduction=reduction
+        )
+        properties.assert_same_as_torch(
+            "multilabel_soft_margin",
+            reference,
+            make_batch(),
+            dtype=dtype,
+            reduction=reduction,
+            weight=weight,
+        )
+
+
+def test_probabilities_and_integers_are_targets_too() -> None:
+    for target in (make_batch()["input"].sigmoid(), make_batch()["target"].long()):
+        batch = {"input": make_batch()["input"], "target": target}
+        properties.assert_same_as_torch(
+            "multilabel_soft_margin", nn.MultiLabelSoftMarginLoss(), batch
+        )
+
+
+def test_a_weight_tensor_keeps_its_dtype() -> None:
+    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    module = lossreg.create("multilabel_soft_margin", weight=weight)
+    assert module.weight.dtype == torch.float64
+    assert torch.equal(module.weight, weight)
+
+
+def test_a_weight_list_has_the_default_dtype() -> None:
+    module = lossreg.create("multilabel_soft_margin", weight=[1, 2, 0.5])
+    assert torch.equal(module.weight, torch.tensor([1.0, 2.0, 0.5]))
+
+
+def test_state_dict_is_torchs() -> None:
+    module = lossreg.create("multilabel_soft_margin", weight=[1.0, 2.0, 0.5])
+    assert list(module.state_dict()) == ["weight"]
+    assert not lossreg.create("multilabel_soft_margin").state_dict()

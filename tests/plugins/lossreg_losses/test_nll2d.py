@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import warnings
+from itertools import product
+from math import log
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+from lossreg.testing import LossContract
+from properties import FLOAT_DTYPES, assert_bit_identical, assert_same_as_torch
+
+
+def batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "input": torch.randn(2, 3, 2, 3, generator=generator).log_softmax(1),
+        "target": torch.tensor([[[0, 2, 1], [1, -100, 0]], [[2, 2, 0], [1, 0, -100]]]),
+    }
+
+
+class TestNLL2d(LossContract):
+    loss = "nll2d"
+
+    def batch(self) -> dict[str, Tensor]:
+        return batch()
+
+
+class TestNLL2dWeighted(TestNLL2d):
+    params = {"weight": [1.0, 2.0, 0.5], "ignore_index": -100}  # noqa: RUF012  (as declared)
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"reduction": "none"}, [2 * log(2), log(2)]),
+        ({"reduction": "sum"}, 3 * log(2)),
+        ({"reduction": "mean"}, 1.5 * log(2)),
+        # The mean divides by the weights of the targets: (1 * 2 + 3 * 1) / (1 + 3).
+        ({"reduction": "mean", "weight": [1.0, 3.0]}, 1.25 * log(2)),
+        ({"reduction": "mean", "ignore_index": 0}, log(2)),
+    ],
+)
+def test_value_by_hand(params: dict[str, Any], expected: object) -> None:
+    # One image of 1 x 2 pixels. The first target has 1/4: -log 1/4 = 2 log 2. The second has
+    # 1/2: log 2.
+    log_probs = torch.tensor([[[[0.25, 0.5]], [[0.75, 0.5]]]]).log()
+    value = lossreg.create("nll2d", **params)(log_probs, torch.tensor([[[0, 1]]]))
+    assert value.squeeze().tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_is_nll(reduction: str) -> None:
+    arguments = batch().values()
+    params = {"reduction": reduction, "weight": [1.0, 2.0, 0.5]}
+    assert_bit_identical(
+        lossreg.create("nll2d", **params)(*arguments), lossreg.create("nll", **params)(*arguments)
+    )
+
+
+def test_does_not_warn() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        lossreg.create("nll2d", weight=[1.0, 2.0, 0.5])(*batch().values())
+    assert not caught
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"reduction": "avg"}, "reduction"),
+        ({"reduction": "batchmean"}, "reduction"),
+        ({"reduction": None}, "reduction"),
+        ({"weight": 2.0}, "weight"),
+        ({"weight": True}, "weight"),
+        ({"weight": "1.0"}, "weight"),
+        ({"weight": []}, "weight"),
+        ({"weight": ["1.0"]}, "weight"),
+        ({"weight": [1.0, True]}, "weight"),
+        ({"weight": [1.0, float("nan")]}, "weight"),
+        ({"weight": [1.0, float("inf")]}, "weight"),
+        ({"weight": [1.0, -1.0]}, "weight"),
+        ({"weight": [0.0, 0.0]}, "weight"),
+        ({"weight": torch.tensor([1, 2])}, "weight"),
+        ({"weight": torch.tensor([1.0, -1.0])}, "weight"),
+        ({"ignore_index": 1.5}, "ignore_index"),
+        ({"ignore_index": 1.0}, "ignore_index"),
+        ({"ignore_index": True}, "ignore_index"),
+        ({"ignore_index": "255"}, "ignore_index"),
+        ({"ignore_index": None}, "ignore_index"),
+        ({"ignore_index": float("nan")}, "ignore_index"),
+        ({"ignore_index": float("inf")}, "ignore_index"),
+        ({"ignore_index": 2**63}, "ignore_index"),
+        ({"ignore_index": -(2**63) - 1}, "ignore_index"),
+        ({"size_average": True}, "size_average"),
+        ({"reduce": False}, r"\breduce\b"),
+    ],
+)
+def test_refuses(params: dict[str, Any], named: str) -> None:
+    with pytest.raises(lossreg.ConfigError, match=named):
+        lossreg.create("nll2d", **params)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_DTYPES)
+def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
+    good = batch()
+    dense = {**good, "target": good["target"].clamp(min=0)}
+    weights = (None, torch.tensor([1.0, 2.0, 0.5]))
+    for reduction, weight in product(("mean", "sum", "none"), weights):
+        params = {"reduction": reduction, "weight": weight}
+        assert_same_as_torch("nll2d", nn.NLLLoss(**params), good, dtype=dtype, **params)
+        params["ignore_index"] = 1
+        assert_same_as_torch("nll2d", nn.NLLLoss(**params), dense, dtype=dtype, **params)
+
+
+def test_weight_may_be_a_list_or_a_tensor_that_is_kept() -> None:
+    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    kept, made = (
+        lossreg.create("nll2d", weight=each).state_dict()["weight"]
+        for each in (weight, weight.tolist())
+    )
+    assert kept.dtype == torch.float64
+    assert made.dtype == torch.float32
+    assert kept.tolist() == made.tolist() == [1.0, 2.0, 0.5]
+
+
+def test_state_dict_has_torchs_keys() -> None:
+    weight = torch.ones(3)
+    for params in ({}, {"weight": weight}):
+        keys = lossreg.create("nll2d", **params).state_dict().keys()
+        assert keys == nn.NLLLoss(**params).state_dict().keys()

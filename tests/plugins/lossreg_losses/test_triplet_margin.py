@@ -1,0 +1,134 @@
+"""Triplet margin loss."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+import properties
+from lossreg.testing import LossContract
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def make_batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.randn(5, 4, generator=generator) for name in ("anchor", "positive", "negative")
+    }
+
+
+class TestTripletMargin(LossContract):
+    loss = "triplet_margin"
+
+    def batch(self) -> dict[str, Tensor]:
+        return make_batch()
+
+
+class TestTripletMarginChebyshev(TestTripletMargin):
+    params = {"p": math.inf}  # noqa: RUF012  (the suite declares it)
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        # from (0, 0) to (3, 4) and (6, 8), with margin 8
+        (1.0, 1.0),  # 7 - 14 + 8
+        (2.0, 3.0),  # 5 - 10 + 8
+        (math.inf, 4.0),  # 4 - 8 + 8
+    ],
+)
+def test_value_by_hand(p: float, expected: float) -> None:
+    anchor, positive = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]])
+    negative = torch.tensor([[6.0, 8.0]])
+    loss = lossreg.create("triplet_margin", margin=8.0, p=p, eps=0)
+    torch.testing.assert_close(loss(anchor, positive, negative), torch.tensor(expected))
+
+
+def test_swap_takes_the_nearer_of_anchor_and_positive() -> None:
+    anchor, positive = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]])
+    negative = torch.tensor([[6.0, 8.0]])
+    # the anchor is 10 away from the negative, the positive only 5: 5 - 10 + 1 < 0, 5 - 5 + 1 = 1
+    plain, swapped = (lossreg.create("triplet_margin", eps=0, swap=swap) for swap in (False, True))
+    assert plain(anchor, positive, negative) == 0
+    torch.testing.assert_close(swapped(anchor, positive, negative), torch.tensor(1.0))
+
+
+def test_equal_positive_and_negative_cost_the_margin() -> None:
+    batch = make_batch()
+    loss = lossreg.create("triplet_margin", margin=0.25)
+    torch.testing.assert_close(
+        loss(batch["anchor"], batch["positive"], batch["positive"]), torch.tensor(0.25)
+    )
+
+
+def test_a_negative_farther_by_the_margin_costs_nothing() -> None:
+    anchor = torch.zeros(1, 2)
+    loss = lossreg.create("triplet_margin", margin=2.0)
+    assert loss(anchor, torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 3.5]])) == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"margin": 0.0},
+        {"margin": -1.0},
+        {"margin": math.nan},
+        {"margin": math.inf},
+        {"margin": True},
+        {"margin": "1.0"},
+        {"p": 0.0},
+        {"p": -2.0},
+        {"p": math.nan},
+        {"p": -math.inf},
+        {"p": True},
+        {"p": "2"},
+        {"eps": -1e-6},
+        {"eps": math.nan},
+        {"eps": math.inf},
+        {"eps": True},
+        {"swap": 1},
+        {"swap": "yes"},
+        {"swap": None},
+        {"reduction": "avg"},
+        {"reduction": "batchmean"},
+        {"reduction": None},
+        {"reduce": True},
+        {"size_average": False},
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(lossreg.ConfigError, match=rf"\.{next(iter(bad))}\b"):
+        lossreg.create("triplet_margin", **bad)
+
+
+@pytest.mark.parametrize("dtype", properties.FLOAT_DTYPES, ids=str)
+def test_same_as_torch(dtype: torch.dtype) -> None:
+    for reduction, margin, p, eps, swap in itertools.product(
+        REDUCTIONS, (0.5, 3), (0.5, 1, 2.0, 3.0, math.inf), (0.0, 1e-6, 0.1), (False, True)
+    ):
+        reference = nn.TripletMarginLoss(
+            margin=margin, p=p, eps=eps, swap=swap, reduction=reduction
+        )
+        properties.assert_same_as_torch(
+            "triplet_margin",
+            reference,
+            make_batch(),
+            dtype=dtype,
+            reduction=reduction,
+            margin=margin,
+            p=p,
+            eps=eps,
+            swap=swap,
+        )
+
+
+def test_state_dict_is_torchs() -> None:
+    module = lossreg.create("triplet_margin", margin=0.5)
+    assert module.state_dict().keys() == nn.TripletMarginLoss(margin=0.5).state_dict().keys()

@@ -1,0 +1,101 @@
+"""The README's blocks run, and what it lists is what there is."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lossreg
+from lossreg.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"# (\S+\.(?:py|yaml|toml))\n")
+
+
+def blocks(language: str) -> list[str]:
+    return [text for found, text in _BLOCK.findall(README) if found == language]
+
+
+def write_files(folder: Path) -> None:
+    """Every block that begins with a file's name, as that file."""
+    for _, text in _BLOCK.findall(README):
+        named = _FILE.match(text)
+        if named:
+            file = folder / named[1]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+
+
+def test_python_blocks_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    for block in blocks("python"):
+        if not _FILE.match(block):
+            exec(compile(block, "README.md", "exec"), namespace)
+    assert "train/loss/total" in capsys.readouterr().out
+
+
+def test_check_prints_what_the_readme_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (shown,) = (block for block in blocks("console") if block.startswith("$ lossreg check"))
+    command, _, expected = shown.partition("\n")
+    assert main(command.split()[2:]) == 1
+    assert capsys.readouterr().out.strip() == expected.strip()
+
+
+def test_a_loss_is_a_file_its_test_and_one_line_of_pyproject(tmp_path: Path) -> None:
+    write_files(tmp_path)
+    entry_points = (tmp_path / "pyproject.toml").read_text(encoding="utf-8")
+    name, module = re.findall(r'^(\w+) = "(.+)"$', entry_points, re.MULTILINE)[0]
+    metadata = tmp_path / "my_losses-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-losses\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[lossreg.losses]\n{name} = {module}\n")
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert re.search(r"\b1\d passed", found.stdout)
+
+
+def test_the_table_lists_every_loss_and_its_torch_class() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", README, re.MULTILINE))
+    assert set(rows) | {"value"} == set(lossreg.Registry.installed())
+    assert len(rows) == 19
+    for name, torch_class in rows.items():
+        made = type(lossreg.create(name)).__name__
+        assert torch_class == ("NLLLoss2d" if name == "nll2d" else made)
+
+
+def test_every_verb_stands_in_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    verbs = re.findall(r"^    (\w+)  ", capsys.readouterr().out, re.MULTILINE)
+    assert len(verbs) >= 5
+    for verb in verbs:
+        assert f"| `lossreg {verb}" in README
+
+
+def test_every_key_of_a_term_stands_in_the_readme() -> None:
+    from lossreg.config.terms import TERM_KEYS
+
+    table = README.partition("| key of a term |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(TERM_KEYS)
