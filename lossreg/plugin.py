@@ -125,17 +125,18 @@ _LARGEST, _SMALLEST = 3.4028234663852886e38, 1.401298464324817e-45
 
 def _check_numbers(numbers: Iterable[float], largest: float, smallest: float) -> None:
     values = list(numbers)
-    problem = ""
+    for index, each in enumerate(values):
+        # With the index, a config's fault is laid at the number rather than at the list.
+        if not (math.isfinite(each) and abs(each) <= largest):
+            problem = f"expected finite numbers of at most {largest:.2g}"
+            raise PydanticCustomError("class_weights", problem, {"index": index})
+        if each < 0:
+            problem = "expected no negative number"
+            raise PydanticCustomError("class_weights", problem, {"index": index})
     if not values:
-        problem = "expected at least one number"
-    elif not all(math.isfinite(each) and abs(each) <= largest for each in values):
-        problem = f"expected finite numbers of at most {largest:.2g}"
-    elif min(values) < 0:
-        problem = "expected no negative number"
-    elif max(values) < smallest:
-        problem = "expected at least one number above 0"
-    if problem:
-        raise PydanticCustomError("class_weights", problem)
+        raise PydanticCustomError("class_weights", "expected at least one number")
+    if max(values) < smallest:
+        raise PydanticCustomError("class_weights", "expected at least one number above 0")
 
 
 class _Weights:

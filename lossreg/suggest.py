@@ -51,6 +51,8 @@ def closest(name: object, candidates: Iterable[str]) -> str | None:
     'label_smoothing'
     >>> closest("LabelSmoothing", ["beta", "label_smoothing"])
     'label_smoothing'
+    >>> closest("losss", ["loss", "terms"])
+    'loss'
     >>> closest("colour", ["beta", "label_smoothing"]) is None
     True
     """
@@ -60,6 +62,9 @@ def closest(name: object, candidates: Iterable[str]) -> str | None:
     for candidate in candidates:
         by_folded.setdefault(_folded(candidate), candidate)
     matches = difflib.get_close_matches(_folded(name), by_folded, n=1, cutoff=0.7)
+    if not matches and "loss" in name:
+        # It may be "loss" itself that is misspelt.
+        matches = difflib.get_close_matches(name, by_folded, n=1, cutoff=0.7)
     return by_folded[matches[0]] if matches else None
 
 

@@ -6,14 +6,12 @@ Exit codes: 0 fine, 1 a problem was found, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
+import importlib
+import io
 import os
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
-from lossreg.cli import check, codes, list, run, show
-from lossreg.cli.report import error_text
 from lossreg.errors import LossregError
 
 if TYPE_CHECKING:
@@ -21,17 +19,33 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_VERBS = (list, show, check, codes, run)
+# Each verb is a module of this package, imported when it is the one that runs.
+_VERBS = {
+    "list": "list the installed losses",
+    "show": "show what a loss is, what it takes and how to declare it",
+    "check": "check configs as a compiler checks source code, without building them",
+    "codes": "explain diagnostic codes",
+    "run": "train a bundled task with the objective of an experiment file",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without Unicode gets escapes, not a crash.
+            stream.reconfigure(errors="backslashreplace")
+    words = sys.argv[1:] if argv is None else argv
+    arguments = _parser(words).parse_args(words)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except LossregError as error:
+        from lossreg.cli.report import error_text
+
         if arguments.debug:
+            import traceback
+
             traceback.print_exc()
         colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
         print(error_text(error, colour=colour), file=sys.stderr)
@@ -47,24 +61,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Version(argparse.Action):
+    """Prints the version; only then is it looked up."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"lossreg {version('lossreg')}")
+        parser.exit()
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lossreg", description="Declare what a PyTorch model optimises."
     )
-    version = importlib.metadata.version("lossreg")
-    parser.add_argument("--version", action="version", version=f"lossreg {version}")
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="show program's version number and exit"
+    )
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
-    for verb in _VERBS:
-        name = verb.__name__.rpartition(".")[2]
-        summary = (verb.__doc__ or "").partition("\n")[0]
+    for name, summary in _VERBS.items():
         verb_parser = verbs.add_parser(
-            name,
-            parents=[shared],
-            help=summary[0].lower() + summary[1:].rstrip("."),
-            description=summary,
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
         )
-        verb.add_arguments(verb_parser)
-        verb_parser.set_defaults(run=verb.run)
+        if name in words[:1]:
+            verb = importlib.import_module(f"lossreg.cli.{name}")
+            verb.add_arguments(verb_parser)
+            verb_parser.add_argument(
+                "--debug", action="store_true", help="show the traceback of an error"
+            )
+            verb_parser.set_defaults(run=verb.run)
     return parser

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from lossreg.cli.report import table, terminal_width
 from lossreg.config.codes import CODES
+from lossreg.config.diagnostics import clipped
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from lossreg.config.codes import Code
 
@@ -23,7 +25,11 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("code", metavar="CODE", nargs="?", help="such as LR103; all, if left out")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON")
+    output.add_argument(
+        "--markdown", action="store_true", help="print a page of documentation, with examples"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,10 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         close = difflib.get_close_matches(arguments.code.upper(), CODES, n=1)
         hint = f"did you mean {close[0]}?" if close else "`lossreg codes` lists them"
-        print(f"error: there is no code '{arguments.code}'; {hint}", file=sys.stderr)
+        print(f"error: there is no code '{clipped(arguments.code)}'; {hint}", file=sys.stderr)
         return 1
     if arguments.json:
         print(json.dumps([asdict(each) for each in found], indent=2))
+    elif arguments.markdown:
+        print(_markdown(found))
     elif arguments.code is None:
         rows = [(each.code, "warning" if each.warning else "error", each.title) for each in found]
         print(table(rows, width=terminal_width()))
@@ -48,15 +56,34 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _text(code: Code) -> str:
-    kind = "warning" if code.warning else "error"
-    parts = [
-        f"{code.code} ({kind}): {code.title}",
-        textwrap.fill(code.explanation, terminal_width()),
-    ]
-    for title, example in (("Bad", code.bad), ("Good", code.good)):
-        if example:
-            shown = "".join(c if c.isprintable() or c in "\n\t" else "?" for c in example)
-            overrides = "".join(f"# with --set {each}\n" for each in code.overrides)
-            body = (overrides if title == "Bad" else "") + shown
-            parts.append(f"{title}\n{textwrap.indent(body.rstrip(), '  ')}")
+    parts = [_heading(code), textwrap.fill(code.explanation, terminal_width())]
+    for title, example in _examples(code):
+        parts.append(f"{title}\n{textwrap.indent(example, '  ')}")
     return "\n\n".join(parts)
+
+
+def _markdown(codes: Iterable[Code]) -> str:
+    parts = [
+        "# Codes",
+        "What each code of `lossreg check` means; `lossreg codes LR103` prints one.",
+    ]
+    for code in codes:
+        parts += [f"## {_heading(code)}", textwrap.fill(code.explanation, 100)]
+        parts += [f"{title}:\n\n```yaml\n{example}\n```" for title, example in _examples(code)]
+    return "\n\n".join(parts)
+
+
+def _heading(code: Code) -> str:
+    return f"{code.code} ({'warning' if code.warning else 'error'}): {code.title}"
+
+
+def _examples(code: Code) -> Iterable[tuple[str, str]]:
+    """The examples there are, under their titles, with what cannot be printed replaced."""
+    overrides = "".join(f"# with --set {each}\n" for each in code.overrides)
+    for title, example in (("Bad", overrides + code.bad), ("Good", code.good)):
+        if example and code.bad:
+            shown = (
+                c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}"
+                for c in example
+            )
+            yield title, "".join(shown).rstrip()

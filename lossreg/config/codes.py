@@ -15,7 +15,7 @@ class Code:
         code: Its stable name.
         title: What it is, in a few words.
         explanation: Why it is refused, and what to do.
-        bad: A document that has the fault.
+        bad: A document that has the fault; empty where no document alone can have it.
         good: The same document without it.
         overrides: Overrides that go with `bad`, where they are the fault.
         warning: Whether it is a warning.
@@ -38,7 +38,7 @@ _ALL = (
         title="the file cannot be read",
         explanation="There is no such file, it is a folder, or the system does not let it be read. "
         "The path is taken from the folder the command runs in.",
-        bad="# a path that does not exist\n",
+        bad="",
         good=_GOOD,
     ),
     Code(
@@ -88,8 +88,8 @@ _ALL = (
         title="a key that is not a string",
         explanation="A key such as 1, true or null is read as a number, a bool or nothing. Put it "
         "in quotes.",
-        bad="terms:\n  1: {type: mse}\n",
-        good="terms:\n  '1': {type: mse}\n",
+        bad="terms:\n  fit: {type: mse}\n  1: {type: l1}\n",
+        good="terms:\n  fit: {type: mse}\n  '1': {type: l1}\n",
     ),
     Code(
         code="LR008",

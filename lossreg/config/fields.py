@@ -26,6 +26,7 @@ __all__ = [
     "read_whole_number",
 ]
 
+_LARGEST_EXACT = 2**53  # floats hold every integer up to it
 _WANTED: dict[type, str] = {bool: "true or false", float: "a number", int: "a whole number"}
 
 
@@ -134,6 +135,8 @@ def note_wrong_type(node: Node, path: str, wanted: type[bool | float], faults: F
     fits = isinstance(meant, int | float if wanted is float else wanted)
     quoted = fits and isinstance(meant, bool) == (wanted is bool)
     hint = "; leave out the quotes" if quoted else ""
+    if wanted is int and isinstance(value, float) and value.is_integer():
+        hint = f"; write {value:.0f}" if abs(value) < _LARGEST_EXACT else ""
     faults.add("LR201", path, f"expected {_WANTED[wanted]}, found {describe(value)}{hint}", node)
 
 

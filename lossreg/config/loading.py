@@ -139,7 +139,7 @@ def _refuse_stray_overrides(root: Node, loss: str, faults: Faults) -> None:
     """Note overrides that made a key beside the loss, which nothing would read."""
     if not loss:
         return  # the whole document is the loss, whose keys are all known
-    read = (loss.partition(".")[0].partition("[")[0],)
+    read: tuple[str, ...] = (loss.partition(".")[0].partition("[")[0],)
     if "task" in root.value:
         read += EXPERIMENT_KEYS
     for name, key in root.keys.items():
@@ -161,7 +161,11 @@ def _follow(root: Node, key: str, faults: Faults) -> tuple[str, Node, Node | Non
         children = node.value
         if isinstance(children, dict) and isinstance(step, str) and step in children:
             node, at = children[step], node.keys[step]
-        elif isinstance(children, list) and isinstance(step, int) and step < len(children):
+        elif (
+            isinstance(children, list)
+            and isinstance(step, int)
+            and -len(children) <= step < len(children)
+        ):
             node, at = children[step], None
         else:
             there = islice(children if isinstance(children, dict) else (), _GUESSED_KEYS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from array import array
 from bisect import bisect_right
@@ -117,7 +116,9 @@ class Node:
 
     def copy(self) -> Node:
         """A node of its own with the same children."""
-        twin = Node(copy.copy(self.value), self.document, self.start, self.end, self.rewrite)
+        is_collection = isinstance(self.value, dict | list)
+        value = self.value.copy() if is_collection else self.value
+        twin = Node(value, self.document, self.start, self.end, self.rewrite)
         twin.keys = dict(self.keys)
         return twin
 

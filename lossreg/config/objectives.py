@@ -79,7 +79,7 @@ def read_experiment(
         if name not in EXPERIMENT_KEYS and meant and meant != "loss":
             faults.add("LR104", name, f"unknown key; did you mean '{meant}'?", key)
     task = root.value["task"]
-    if task.value not in TASKS:
+    if not isinstance(task.value, str) or task.value not in TASKS:
         meant = closest(task.value, TASKS)
         hint = f"; did you mean '{meant}'?" if meant else ""
         message = f"expected a task ({', '.join(TASKS)}), found {describe(task.value)}{hint}"
@@ -89,7 +89,7 @@ def read_experiment(
     )
     options = root.value.get("trainer", Node({}))
     trainer = None
-    if is_mapping(options, "trainer", faults):
+    if is_mapping(options, "trainer", faults, wanted="options, each 'name: value'"):
         trainer = validated(TrainerConfig, options, owner="trainer", path="trainer", faults=faults)
     if loss is None or trainer is None or seed is None or faults.has_errors:
         return None

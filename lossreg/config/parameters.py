@@ -142,7 +142,9 @@ def _note(
     key: Node | None,
 ) -> None:
     at = node
-    for step in error["loc"]:
+    # A rule for a whole list may know which of its elements breaks it.
+    index = error.get("ctx", {}).get("index")
+    for step in (*error["loc"], *(() if index is None else (index,))):
         children = at.value
         if isinstance(children, dict) and isinstance(step, str) and step in children:
             key, at = at.keys[step], children[step]
@@ -186,7 +188,9 @@ def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:
     kind, context = error["type"], error.get("ctx", {})
     found = f"found {describe(node.value)}"
     if kind in _WANTED:
-        return "LR201", f"expected {_WANTED[kind]}, {found}"
+        is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+        hint = f"; write [{describe(node.value)}]" if kind == "list_type" and is_number else ""
+        return "LR201", f"expected {_WANTED[kind]}, {found}{hint}"
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
         limit = context[bound]

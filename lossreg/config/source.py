@@ -40,6 +40,12 @@ _FORBIDDEN = re.compile(
 _ODD_BREAK = re.compile("[\x85\u2028\u2029]")
 # What stands before a line's first value, where it holds a tab.
 _TABBED = re.compile(r"(?:(?<![^\r\n]))[ ?:-]*(\t)[ \t?:-]*")
+# The escape of a surrogate, or of what is beyond Unicode.
+_NO_CHARACTER = re.compile(
+    r"\\[uU]((?<=u)[dD][89a-fA-F][0-9a-fA-F]{2}|(?<=U)0000[dD][89a-fA-F][0-9a-fA-F]{2}"
+    r"|(?<=U)(?!0010|000[0-9a-fA-F])[0-9a-fA-F]{8})"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # What becomes of a key's value: it is merged into the mapping, or left out of it.
 _MERGE, _DROPPED = "merge", "dropped"
 
@@ -73,11 +79,10 @@ def read_bytes(data: bytes, name: str) -> tuple[Document, Node]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        readable = Document(
-            name, data[: error.start].decode("utf-8-sig") + "\N{REPLACEMENT CHARACTER}"
-        )
+        read, at = error.object, error.start  # what the error counts has no byte order mark
+        message = f"the document is not UTF-8: byte 0x{read[at]:02x}; save it as UTF-8"
+        readable = Document(name, read[:at].decode() + "\N{REPLACEMENT CHARACTER}")
         at = len(readable.text) - 1
-        message = f"the document is not UTF-8: byte 0x{data[error.start]:02x}; save it as UTF-8"
         raise SourceError("LR002", message, readable, at, at + 1) from None
     document = Document(name, text)
     return document, read_document(document)
@@ -140,7 +145,7 @@ class _Reader:
                 action = actions.get(type(event))
                 if action is not None:
                     action(event)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, OverflowError) as error:
             fault = _syntax_error(self.document, error)
             self._refuse_odd_breaks(fault.end)
             raise fault from None
@@ -181,7 +186,13 @@ class _Reader:
                 raise SourceError("LR002", message, self.document, at, at + 1)
 
     def _node(self, value: Any, event: Any) -> Node:
-        return Node(value, self.document, event.start_mark.index, event.end_mark.index)
+        start, end = event.start_mark.index, event.end_mark.index
+        if start == end and value == "":
+            # In brackets one parser sets an empty value where it is missing, the other where the
+            # next thing stands.
+            while self.document.text[start - 1 : start].isspace():
+                start = end = start - 1
+        return Node(value, self.document, start, end)
 
     def _counted(self, event: Any, size: int = 1) -> None:
         self.count += size
@@ -199,6 +210,10 @@ class _Reader:
         if tag is not None and tag not in _STRING_TAGS and tag not in _CORE_TAGS:
             self._refuse_tag(tag, event)
         plain = not event.style  # None from one parser, an empty string from the other
+        if event.style == '"' and _SURROGATE.search(event.value):
+            escape = _NO_CHARACTER.search(self.document.text, node.start)
+            if escape is not None:
+                raise _no_character(self.document, escape)
         if plain and tag not in _STRING_TAGS:
             node.value, node.rewrite = resolve(event.value)
         if tag in _CORE_TAGS and isinstance(node.value, str):
@@ -313,11 +328,17 @@ class _Reader:
         return [merged for merged in each if isinstance(merged.value, dict)]
 
 
-def _syntax_error(document: Document, error: yaml.YAMLError) -> SourceError:
+def _syntax_error(document: Document, error: Exception) -> SourceError:
     """The parser's complaint in words that do not depend on which parser it was."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     text = document.text
+    # Where the C parser refuses the escape of what is no character, the other fails to make it.
+    escape = _NO_CHARACTER.search(text, max(mark.index - 2, 0) if mark is not None else 0)
+    if escape and (mark is None or escape.start(1) == mark.index):
+        return _no_character(document, escape)
     at = min(mark.index if mark is not None else 0, len(text))
+    if text[at - 1 : at] == "\\" and text[at : at + 1] != "\\":
+        at -= 1  # of an unknown escape, one parser stops at the backslash, the other after it
     place = document.place(at, at)
     line = document.line(place.line)
     if re.match(r"[ ]*\t", line):
@@ -327,6 +348,11 @@ def _syntax_error(document: Document, error: yaml.YAMLError) -> SourceError:
         )
     message = "this is not valid YAML: " + _guess(text, at, line)
     return SourceError("LR003", message, document, at, at + 1)
+
+
+def _no_character(document: Document, escape: re.Match[str]) -> SourceError:
+    message = "this is not valid YAML: the escape stands for no character"
+    return SourceError("LR003", message, document, escape.start(), escape.end())
 
 
 def _guess(text: str, at: int, line: str) -> str:

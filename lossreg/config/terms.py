@@ -63,11 +63,12 @@ class TermReader:
             key: The node of its name.
         """
         if not _TERM_NAME.fullmatch(name) or name == "total":
-            message = (
-                "'total' is taken by the sum; choose another name"
-                if name == "total"
-                else "a term's name is made of letters, digits, '_' and '-'"
-            )
+            message = "a term's name is made of letters, digits, '_' and '-'"
+            possible = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")
+            if name == "total":
+                message = "'total' is taken by the sum; choose another name"
+            elif name.isascii() and possible:
+                message += f"; write '{clipped(possible)}'"
             self._faults.add("LR107", path, message, key)
         loss = node.value if isinstance(node.value, str) and node.value in self._registry else "mse"
         if not is_mapping(node, path, self._faults, wanted=f"a mapping such as {{type: {loss}}}"):
@@ -172,7 +173,9 @@ class TermReader:
         first: dict[Path, str] = {}
         for name, each in found.items():
             if each in first:
-                message = f"'{first[each]}' and '{name}' read the same tensor, '{each}'"
+                message = (
+                    f"'{first[each]}' and '{name}' read the same tensor, '{clipped(str(each))}'"
+                )
                 at = bound[name][0]
                 self._faults.add("LR902", bound[name][1], message, at, severity="warning")
             first.setdefault(each, name)
@@ -201,19 +204,22 @@ class TermReader:
         key: Node,
     ) -> dict[str, tuple[Node, str]]:
         guessed = set()
+        missing = [name for name in arguments if name not in inputs.value]
+        unknown = [name for name in inputs.value if name not in arguments]
         for name, each in inputs.keys.items():
             if name not in arguments:
-                meant = closest(name, [each for each in arguments if each not in inputs.value])
-                guessed.add(meant)
+                only = missing[0] if len(missing) == len(unknown) == 1 else None
+                meant = closest(name, missing) or only
                 hint = f"did you mean '{meant}'?" if meant else f"it has {', '.join(arguments)}"
                 if name in definition.config.model_fields:
-                    hint = "it is a parameter: move it under 'params'"
+                    hint, meant = "it is a parameter: move it under 'params'", None
                 elif name in TERM_KEYS:
-                    hint = "it is a key of the term: move it one level up, beside 'inputs'"
+                    hint, meant = "it is a key of the term: move it one level up", None
+                guessed.add(meant)
                 message = f"unknown input of '{definition.name}'; {hint}"
                 self._faults.add("LR106", child_path(where, name), message, each)
-        for name in arguments:
-            if name not in inputs.value and name not in guessed:
+        for name in missing:
+            if name not in guessed:
                 message = f"the input '{name}' of '{definition.name}' is missing"
                 self._faults.add("LR102", where, message, key)
         return {
@@ -240,7 +246,7 @@ class TermReader:
         where = child_path(path, "params")
         if params is None:
             params = Node({}, node.document, node.start, node.end)
-        if not is_mapping(params, where, self._faults):
+        if not is_mapping(params, where, self._faults, wanted="parameters, each 'name: value'"):
             return None
         elsewhere = {
             **dict.fromkeys(TERM_KEYS, "it is a key of the term: move it one level up"),

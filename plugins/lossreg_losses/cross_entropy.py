@@ -33,7 +33,11 @@ class CrossEntropyConfig(LossConfig):
     )
     ignore_index: IgnoreIndex = -100
     label_smoothing: float = Field(
-        0.0, ge=0, le=1, description="How much of each target is spread evenly over all classes."
+        0.0,
+        ge=0,
+        le=1,
+        description="How much of each target is spread evenly over all classes. A negative number, "
+        "which torch takes for 0 without a word, is refused.",
     )
 
 

@@ -1,0 +1,214 @@
+"""How fast configs are checked and built: ratios against peers, as a Markdown table.
+
+    MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 \
+        python benchmarks/configs.py
+
+Each figure is the median, over rounds in which the arms run in a shuffled order, of the ratio
+within a round; an A against A arm shows the noise. Hydra is measured if it is installed
+(`pip install 'lossreg[bench]'`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib.util
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import lossreg
+from lossreg.config import load_config
+
+Arms = Mapping[str, Callable[[], object]]
+
+FIVE_TERMS = """\
+loss:
+  terms:
+    a: {type: cross_entropy, inputs: [logits, labels], params: {label_smoothing: 0.1}}
+    b: {type: smooth_l1, weight: 0.5, inputs: [pixels, image], params: {beta: 0.5}}
+    c: {type: mse, weight: 0.1, inputs: [p, q]}
+    d: {type: bce_with_logits, inputs: [u, v], params: {pos_weight: [1.0, 2.0]}}
+    e: {type: l1, inputs: [p, r]}
+"""
+HYDRA = """
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+instantiate(OmegaConf.load({file!r}))
+"""
+HYDRA_FILE = """\
+a: {_target_: torch.nn.CrossEntropyLoss, label_smoothing: 0.1}
+b: {_target_: torch.nn.SmoothL1Loss, beta: 0.5}
+c: {_target_: torch.nn.MSELoss}
+d: {_target_: torch.nn.BCEWithLogitsLoss}
+e: {_target_: torch.nn.L1Loss}
+"""
+
+
+def ratios(arms: Arms, base: str, rounds: int) -> dict[str, tuple[float, float]]:
+    """Each arm's time over the base's: the median and the spread between its quartiles."""
+    names = list(arms)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for name in names:
+        arms[name]()
+    for _ in range(rounds):
+        random.shuffle(names)
+        for name in names:
+            start = time.perf_counter()
+            arms[name]()
+            times[name].append(time.perf_counter() - start)
+    found = {}
+    for name in arms:
+        each = [a / b for a, b in zip(times[name], times[base], strict=True)]
+        low, middle, high = statistics.quantiles(each, n=4)
+        found[name] = middle, high - low
+    return found
+
+
+def process(*command: str, path: str = "") -> Callable[[], object]:
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": path}
+
+    def run() -> None:
+        subprocess.run(command, check=True, capture_output=True, env=environment)  # noqa: S603
+
+    return run
+
+
+def fake_plugins(folder: Path, count: int) -> str:
+    """So many distributions with a loss each, as a folder for PYTHONPATH."""
+    source = """
+from lossreg.plugin import LossConfig, LossDefinition, LossInput, hookimpl
+
+class Config(LossConfig):
+    pass
+
+@hookimpl
+def lossreg_losses():
+    inputs = (LossInput(name="input", meaning="anything"),)
+    return [LossDefinition(name="{name}", config=Config, build=print, inputs=inputs,
+                           summary="one of many")]
+"""
+    for index in range(count):
+        name = f"fake{index}"
+        (folder / f"{name}.py").write_text(source.format(name=name))
+        metadata = folder / f"{name}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[lossreg.losses]\n{name} = {name}\n")
+    return str(folder)
+
+
+def processes(folder: Path, rounds: int) -> dict[str, tuple[float, float]]:
+    file, hydra_file = folder / "five.yaml", folder / "hydra.yaml"
+    file.write_text(FIVE_TERMS)
+    hydra_file.write_text(HYDRA_FILE)
+    bare = "from pydantic import BaseModel, Field; import yaml"
+    check = (sys.executable, "-m", "lossreg", "check", str(file))
+    arms = {
+        "a bare process that imports pydantic and yaml": process(sys.executable, "-c", bare),
+        "the same again (noise)": process(sys.executable, "-c", bare),
+        "`lossreg check`, 5 terms": process(*check),
+    }
+    if importlib.util.find_spec("hydra"):
+        script = HYDRA.format(file=str(hydra_file))
+        arms["Hydra's `instantiate` of the same losses"] = process(sys.executable, "-c", script)
+    return ratios(arms, "a bare process that imports pydantic and yaml", rounds)
+
+
+def many_plugins(folder: Path, rounds: int) -> dict[str, tuple[float, float]]:
+    file = folder / "five.yaml"
+    few, many = folder / "few", folder / "many"
+    few.mkdir()
+    many.mkdir()
+    listing = (sys.executable, "-m", "lossreg", "list")
+    check = (sys.executable, "-m", "lossreg", "check", str(file))
+    few_path, many_path = fake_plugins(few, 300), fake_plugins(many, 1_000)
+    arms = {
+        "`lossreg check`": process(*check),
+        "`lossreg check`, 1,000 more plugins installed": process(*check, path=many_path),
+        "`lossreg list`": process(*listing),
+        "`lossreg list`, 300 more plugins installed": process(*listing, path=few_path),
+    }
+    return ratios(arms, "`lossreg check`", rounds)
+
+
+def document(terms: int) -> bytes:
+    kinds = (
+        "{type: cross_entropy, inputs: [logits, labels], params: {label_smoothing: 0.1}}",
+        "{type: smooth_l1, weight: 0.5, inputs: [pixels, image], params: {beta: 0.5}}",
+        "{type: mse, weight: 0.1, inputs: [p, q]}",
+        "{type: bce_with_logits, inputs: [u, v], params: {pos_weight: [1.0, 2.0]}}",
+        "{type: l1, inputs: [p, r]}",
+    )
+    lines = [f"  t{index}: {kinds[index % 5]}" for index in range(terms)]
+    return "\n".join(["terms:", *lines, ""]).encode()
+
+
+def bare_constructors(terms: int) -> list[nn.Module]:
+    made: list[nn.Module] = []
+    for _ in range(terms // 5):
+        made.append(nn.CrossEntropyLoss(label_smoothing=0.1))
+        made.append(nn.SmoothL1Loss(beta=0.5))
+        made.append(nn.MSELoss())
+        made.append(nn.BCEWithLogitsLoss(pos_weight=torch.tensor([1.0, 2.0])))
+        made.append(nn.L1Loss())
+    return made
+
+
+def building(rounds: int) -> dict[str, tuple[float, float]]:
+    registry = lossreg.Registry.installed()
+    arms: dict[str, Callable[[], object]] = {
+        "torch's constructors, 100 losses": lambda: bare_constructors(100),
+        "the same again (noise)": lambda: bare_constructors(100),
+    }
+    for terms in (10, 100, 1_000):
+        text = document(terms)
+        assert len(load_config(text, registry=registry).terms) == terms  # noqa: S101
+        arms[f"load, validate and build, {terms:,} terms"] = lambda text=text: lossreg.build(
+            load_config(text, registry=registry)
+        )
+    if importlib.util.find_spec("hydra"):
+        from hydra.utils import instantiate
+        from omegaconf import OmegaConf
+
+        each = HYDRA_FILE.splitlines()
+        many = "\n".join(f"t{i}{each[i % 5][1:]}" for i in range(100))
+        arms["Hydra: load and `instantiate`, 100 losses"] = lambda: instantiate(
+            OmegaConf.create(many)
+        )
+    gc.collect()
+    gc.disable()
+    found = ratios(arms, "torch's constructors, 100 losses", rounds)
+    gc.enable()
+    return found
+
+
+def table(title: str, found: Mapping[str, tuple[float, float]]) -> str:
+    rows = [f"| {name} | {ratio:.2f} | {spread:.2f} |" for name, (ratio, spread) in found.items()]
+    return "\n".join([f"\n### {title}\n", "| | ratio | quartiles |", "|---|---:|---:|", *rows])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    torch.set_num_threads(1)
+    random.seed(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        print(table("One check, as a whole process", processes(folder, rounds)))
+        print(table("Many plugins, as a whole process", many_plugins(folder, rounds)))
+    print(table("In one process, the collector off", building(rounds)))
+
+
+if __name__ == "__main__":
+    main()

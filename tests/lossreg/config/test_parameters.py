@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import Field, field_validator, model_validator
+
+from lossreg.config.diagnostics import Faults
+from lossreg.config.nodes import Document, Node
+from lossreg.config.parameters import plain, validated
+from lossreg.config.source import read_document
+from lossreg.errors import Diagnostic
+from lossreg.plugin import ClassWeights, LossConfig, Reduction
+
+
+class Config(LossConfig):
+    """A parameter of each kind."""
+
+    reduction: Reduction = "mean"
+    count: int = Field(1, ge=1, lt=10, description="a count")
+    ratio: float = Field(0.5, gt=0, le=1, description="a ratio")
+    flag: bool = Field(default=False, description="a flag")
+    word: str = Field("", description="a word")
+    names: list[str] = Field(default_factory=list, description="names")
+    table: dict[str, float] = Field(default_factory=dict, description="a table")
+    weight: ClassWeights | None = Field(None, description="class weights")
+    maybe: Annotated[int, Field(ge=0)] | None = Field(None, description="an integer or nothing")
+    power: Literal[1, 2] = Field(1, description="a power")
+
+    @field_validator("word")
+    @classmethod
+    def _no_blank(cls, value: str) -> str:
+        if " " in value:
+            raise ValueError("expected no blank, " + "x" * 1000)
+        return value
+
+
+class Needy(LossConfig):
+    """A parameter without a default."""
+
+    gamma: float = Field(description="must be given")
+
+
+class Whole(LossConfig):
+    """A rule over several parameters."""
+
+    low: float = Field(0.0, description="the lower end")
+    high: float = Field(1.0, description="the upper end")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Whole:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+class Broken(LossConfig):
+    """A validator with a fault of its own."""
+
+    beta: float = Field(1.0, description="a number")
+
+    @field_validator("beta")
+    @classmethod
+    def _fails(cls, value: float) -> float:
+        return value / 0
+
+
+class NoParameters(LossConfig):
+    """Nothing to set."""
+
+
+def read(text: str, model: type[Any] = Config) -> tuple[Any, list[Diagnostic]]:
+    node, faults = read_document(Document("a.yaml", text)), Faults()
+    config = validated(model, node, owner="huber", path="params", faults=faults)
+    return config, faults.sorted()
+
+
+def test_good_values() -> None:
+    config, found = read("{reduction: sum, count: 9, ratio: 1, weight: [1, 2.0], maybe: ~}")
+    assert found == []
+    assert (config.reduction, config.count, config.ratio) == ("sum", 9, 1.0)
+    assert (config.weight, config.maybe) == ((1.0, 2.0), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "path", "column", "message"),
+    [
+        ("{count: 0}", "LR202", "count", 9, "expected a number of at least 1, found 0"),
+        ("{count: 10}", "LR202", "count", 9, "expected a number below 10, found 10"),
+        ("{ratio: 0}", "LR202", "ratio", 9, "expected a number above 0, found 0"),
+        ("{ratio: 1.5}", "LR202", "ratio", 9, "expected a number of at most 1, found 1.5"),
+        ("{ratio: .nan}", "LR202", "ratio", 9, "found nan"),
+        ("{ratio: .inf}", "LR202", "ratio", 9, "found inf"),
+        ("{maybe: -1}", "LR202", "maybe", 9, "expected a number of at least 0, found -1"),
+        ("{count: 1.5}", "LR201", "count", 9, "expected a whole number, found 1.5"),
+        ("{count: 1.0}", "LR201", "count", 9, "expected a whole number, found 1.0"),
+        ("{count: true}", "LR201", "count", 9, "expected a whole number, found true"),
+        ("{count: }", "LR201", "count", 8, "expected a whole number, found nothing"),
+        ("{count: x}", "LR201", "count", 9, "expected a whole number, found the string 'x'"),
+        ("{count: '3'}", "LR201", "count", 9, "leave out the quotes"),
+        ("{ratio: '0.5'}", "LR201", "ratio", 9, "leave out the quotes"),
+        ("{ratio: half}", "LR201", "ratio", 9, "expected a number, found the string 'half'"),
+        ("{ratio: {}}", "LR201", "ratio", 9, "expected a number, found a mapping"),
+        ("{flag: 1}", "LR201", "flag", 8, "expected true or false, found 1"),
+        ("{flag: 'true'}", "LR201", "flag", 8, "leave out the quotes"),
+        ("{word: 1}", "LR201", "word", 8, "expected a string, found 1"),
+        ("{names: x}", "LR201", "names", 9, "expected a list, found the string 'x'"),
+        ("{names: [x, 1]}", "LR201", "names[1]", 13, "expected a string, found 1"),
+        ("{table: 1}", "LR201", "table", 9, "expected a mapping, found 1"),
+        ("{table: {a: x}}", "LR201", "table.a", 13, "expected a number, found the string 'x'"),
+        ("{flag: yes}", "LR204", "flag", 8, "write true"),
+        ("{flag: Off}", "LR204", "flag", 8, "write false"),
+        ("{count: 007}", "LR204", "count", 9, "write 7"),
+        ("{ratio: 1_0}", "LR204", "ratio", 9, "write 10"),
+        ("{ratio: 12:30}", "LR204", "ratio", 9, "write a plain number"),
+        ("{reduction: avg}", "LR203", "reduction", 13, "did you mean 'mean'?"),
+        ("{reduction: Mean}", "LR203", "reduction", 13, "expected 'mean', 'sum' or 'none'"),
+        ("{reduction: 1}", "LR203", "reduction", 13, "expected 'mean', 'sum' or 'none', found 1"),
+        ("{reduction: }", "LR203", "reduction", 12, "found nothing"),
+        ("{power: 3}", "LR203", "power", 9, "expected 1 or 2, found 3"),
+        ("{weight: [1, -1]}", "LR208", "weight[1]", 14, "expected no negative number"),
+        ("{weight: [0, 0.0]}", "LR208", "weight", 10, "expected at least one number above 0"),
+        ("{weight: []}", "LR208", "weight", 10, "expected at least one number"),
+        ("{weight: [1, x]}", "LR201", "weight[1]", 14, "expected a number, found the string 'x'"),
+        ("{weight: 2}", "LR201", "weight", 10, "expected a list, found 2"),
+        ("{word: a b}", "LR209", "word", 8, "expected no blank, xxx"),
+        ("{coun: 1}", "LR103", "coun", 2, "unknown parameter of 'huber'; did you mean 'count'?"),
+        ("{class_weight: [1]}", "LR103", "class_weight", 2, "did you mean 'weight'?"),
+        ("{size_average: true}", "LR103", "size_average", 2, "torch has retired it"),
+        ("{reduce: true}", "LR103", "reduce", 2, "torch has retired it"),
+        ("{zzz: 1}", "LR103", "zzz", 2, "it has reduction, count, ratio, flag"),
+    ],
+)
+def test_refuses_in_its_own_words_at_its_place(
+    text: str, code: str, path: str, column: int, message: str
+) -> None:
+    config, found = read(text)
+    assert config is None
+    assert [(each.code, each.path, each.column) for each in found] == [
+        (code, f"params.{path}", column)
+    ]
+    assert message in found[0].message
+    assert len(found[0].message) < 500
+    for word in ("Input should", "pydantic", "type=", "http"):
+        assert word not in found[0].message
+
+
+def test_all_faults_at_once_in_order() -> None:
+    _, found = read("count: 0\nratio: 2\nflag: 3\nzzz: 4\nnames: [5, a, 6]\n")
+    assert [(each.line, each.column) for each in found] == [
+        (1, 8),
+        (2, 8),
+        (3, 7),
+        (4, 1),
+        (5, 9),
+        (5, 15),
+    ]
+
+
+def test_a_missing_parameter_stands_at_the_mappings_key() -> None:
+    node, faults = read_document(Document("a.yaml", "params:\n  x: 1\n")), Faults()
+    validated(
+        Needy,
+        node.value["params"],
+        owner="focal",
+        path="params",
+        faults=faults,
+        key=node.keys["params"],
+    )
+    missing, unknown = faults.sorted()
+    assert (missing.code, missing.line, missing.column) == ("LR102", 1, 1)
+    assert missing.message == "the parameter 'gamma' of 'focal' is missing"
+    assert (unknown.code, unknown.line, unknown.column) == ("LR103", 2, 3)
+
+
+def test_a_rule_over_several_parameters_stands_at_the_mapping() -> None:
+    _, found = read("{low: 2, high: 1}", Whole)
+    (fault,) = found
+    assert (fault.code, fault.path, fault.column) == ("LR209", "params", 1)
+    assert fault.message == "low is above high (found a mapping)"
+
+
+def test_a_validator_that_fails_is_the_plugins_fault() -> None:
+    _, (found,) = read("{beta: 2}", Broken)
+    assert (found.code, found.path) == ("LR301", "params")
+    assert "ZeroDivisionError" in found.message
+
+
+def test_a_loss_without_parameters_says_so() -> None:
+    _, (found,) = read("{beta: 2}", NoParameters)
+    assert found.message == "unknown parameter of 'huber'; it has none"
+
+
+def test_names_that_belong_elsewhere() -> None:
+    node, faults = read_document(Document("a.yaml", "{enabled: true, count: 0}")), Faults()
+    validated(
+        Config,
+        node,
+        owner="huber",
+        path="params",
+        faults=faults,
+        elsewhere={"enabled": "move it"},
+    )
+    assert [(each.code, each.message) for each in faults.sorted()] == [
+        ("LR103", "unknown parameter of 'huber'; move it"),
+        ("LR202", "expected a number of at least 1, found 0"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["self", "model", "data", "__init__", "", "a b", "model_config"])
+def test_any_name_may_be_an_unknown_one(name: str) -> None:
+    node, faults = Node({name: Node(1)}), Faults()
+    node.keys[name] = Node(name)
+    assert validated(Config, node, owner="huber", path="params", faults=faults) is None
+    assert [each.code for each in faults.sorted()] == ["LR103"]
+
+
+def test_of_very_many_faults_the_first_are_found() -> None:
+    with pytest.raises(Exception, match="more than 1,000 faults"):
+        read(f"{{weight: [{'x, ' * 3_000}]}}")
+
+
+def test_plain_values() -> None:
+    assert plain(read_document(Document("a", "{a: [1, {b: x}], c: ~}"))) == {
+        "a": [1, {"b": "x"}],
+        "c": None,
+    }
