@@ -216,16 +216,12 @@ def _deleted(document: Document, parent: Entry, node: Mutable) -> Change:
     if isinstance(node, Element):
         return Change("delete an element", None if siblings else parent)
     at: Entry | None = None
-    if node.role == "type" or node.role == "input":
+    if node.role in ("type", "input"):
         at = parent
     elif node.role == "term":
         at = None if any(_is_enabled(each) for each in siblings) else parent
-    elif not siblings and node.role in ("weight", "enabled", "inputs", "input list", "params"):
-        at = parent
-    elif not siblings and parent.role == "params":
-        at = parent
-    elif node.role == "terms" and parent.role == "loss":
-        at = parent
+    elif (not siblings and node.role not in ("terms", "loss")) or parent.role == "loss":
+        at = parent  # a key without a value
     elif node.role in ("terms", "loss"):
         # Nothing surrounds it: the document's first key stands for it, or the file.
         at = siblings[0] if siblings else document.root

@@ -40,8 +40,7 @@ def faults(text: str | bytes) -> list[Fault]:
     try:
         document, _ = read_bytes(data, "a.yaml")
     except SourceError as error:
-        assert error.document is not None
-        document = error.document
+        document = error.document or Document("a.yaml", "")
         found = [error]
     return [_placed(each, document) for each in [*document.faults, *found]]
 
@@ -228,7 +227,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("text, expected", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("text", "expected"), REFUSED.values(), ids=REFUSED)
 def test_refuses_at_its_place(text: str, expected: list[tuple[str, int, int, str]]) -> None:
     found = faults(text)
     assert [each[:3] for each in found] == [each[:3] for each in expected]
@@ -237,7 +236,7 @@ def test_refuses_at_its_place(text: str, expected: list[tuple[str, int, int, str
         assert len(fault.message) < 200
 
 
-@pytest.mark.parametrize("text, _", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("text", "_"), REFUSED.values(), ids=REFUSED)
 def test_both_parsers_give_one_diagnosis(
     text: str, _: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -390,7 +389,7 @@ def test_every_value_and_key_knows_its_text() -> None:
 
 def test_an_empty_values_place_is_right_after_its_key() -> None:
     for text in ("x: {a: , b: 1}", "x:\n  a:   # nothing\n  b: 1\n", "x: {a:\n\n  , b: 1}"):
-        document, root = read_bytes(text.encode(), "a.yaml")
+        _, root = read_bytes(text.encode(), "a.yaml")
         node = root.value["x"].value["a"]
         assert node.value is None
         assert text[: node.start].endswith("a:")
