@@ -204,24 +204,28 @@ class _Reader:
         if self.tabbed:
             self._refuse_tab_indentation(event)
         node = self._node(event.value, event)
-        if event.style in ("'", '"'):
-            self.quoted.append((node.start, node.end))
-        tag = event.tag
+        tag, style = event.tag, event.style
+        plain = not style  # None from one parser, an empty string from the other
+        if not plain:
+            self._quoted(event, node)
         if tag is not None and tag not in _STRING_TAGS and tag not in _CORE_TAGS:
             self._refuse_tag(tag, event)
-        plain = not event.style  # None from one parser, an empty string from the other
-        if event.style == '"' and _SURROGATE.search(event.value):
-            escape = _NO_CHARACTER.search(self.document.text, node.start)
-            if escape is not None:
-                raise _no_character(self.document, escape)
-        if plain and tag not in _STRING_TAGS:
+        if plain and (tag is None or tag not in _STRING_TAGS):
             node.value, node.rewrite = resolve(event.value)
-        if tag in _CORE_TAGS and isinstance(node.value, str):
+        if tag is not None and tag in _CORE_TAGS and isinstance(node.value, str):
             message = "the tag does not fit the value; leave it out"
             self._note("LR006", message, node.start, node.end)
         if event.anchor is not None:
             self.anchors[event.anchor] = (node, 1)
         self._add(node, 1, plain=plain)
+
+    def _quoted(self, event: Any, node: Node) -> None:
+        if event.style in ("'", '"'):
+            self.quoted.append((node.start, node.end))
+        if event.style == '"' and _SURROGATE.search(event.value):
+            escape = _NO_CHARACTER.search(self.document.text, node.start)
+            if escape is not None:
+                raise _no_character(self.document, escape)
 
     def _refuse_tag(self, tag: str, event: Any) -> None:
         shown = clipped(tag.replace("tag:yaml.org,2002:", "!!"))
@@ -317,7 +321,9 @@ class _Reader:
             message = f"the key '{shown}' stands here a second time (first in line {line})"
             self._note("LR008", message, start, end)
             mark = _DROPPED
-        return Node(node.value, self.document, start, end, rewrite=mark)
+        # The node is the key's own: an alias as a key has got one of its own as well.
+        node.rewrite = mark
+        return node
 
     def _merged(self, node: Node) -> list[Node]:
         each = node.value if isinstance(node.value, list) else [node]
