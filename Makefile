@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
+DEVICE ?= cpu
 
-.PHONY: run test nightly clean
+.PHONY: run test nightly bench clean
 
 # The mark is written last, so an interrupted install is done again.
 .venv/.installed: pyproject.toml constraints.txt
@@ -18,10 +19,22 @@ test: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m 'not nightly' --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 -m 'not nightly' --cov --cov-report=term
 
 nightly: .venv/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
+
+.venv/.bench: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[bench]'
+	touch $@
+
+# compiled.py needs a C++ compiler. On a GPU: make bench DEVICE=cuda
+bench: .venv/.bench
+	$(BIN)/python benchmarks/eager.py --device $(DEVICE)
+	$(BIN)/python benchmarks/composite_cost.py --device $(DEVICE)
+	$(BIN)/python benchmarks/compiled.py --device $(DEVICE)
+	$(BIN)/python benchmarks/configs.py
 
 clean:
 	rm -rf .venv build dist

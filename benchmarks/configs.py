@@ -1,34 +1,28 @@
-"""How fast configs are checked and built: ratios against peers, as a Markdown table.
+"""How fast configs are checked and built: ratios against peers, as Markdown tables.
 
-    MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 \
-        python benchmarks/configs.py
+    python benchmarks/configs.py
 
-Each figure is the median, over rounds in which the arms run in a shuffled order, of the ratio
-within a round; an A against A arm shows the noise. Hydra is measured if it is installed
-(`pip install 'lossreg[bench]'`).
+Hydra is measured if it is installed.
 """
 
 from __future__ import annotations
 
-import argparse
-import gc
 import importlib.util
-import random
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+import arms
 import lossreg
 from lossreg.config import load_config
 
-Arms = Mapping[str, Callable[[], object]]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FIVE_TERMS = """\
 loss:
@@ -52,26 +46,6 @@ c: {_target_: torch.nn.MSELoss}
 d: {_target_: torch.nn.BCEWithLogitsLoss}
 e: {_target_: torch.nn.L1Loss}
 """
-
-
-def ratios(arms: Arms, base: str, rounds: int) -> dict[str, tuple[float, float]]:
-    """Each arm's time over the base's: the median and the spread between its quartiles."""
-    names = list(arms)
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for name in names:
-        arms[name]()
-    for _ in range(rounds):
-        random.shuffle(names)
-        for name in names:
-            start = time.perf_counter()
-            arms[name]()
-            times[name].append(time.perf_counter() - start)
-    found = {}
-    for name in arms:
-        each = [a / b for a, b in zip(times[name], times[base], strict=True)]
-        low, middle, high = statistics.quantiles(each, n=4)
-        found[name] = middle, high - low
-    return found
 
 
 def process(*command: str, path: str = "") -> Callable[[], object]:
@@ -107,24 +81,23 @@ def lossreg_losses():
     return str(folder)
 
 
-def processes(folder: Path, rounds: int) -> dict[str, tuple[float, float]]:
+def processes(folder: Path, rounds: int) -> dict[str, arms.Ratio]:
     file, hydra_file = folder / "five.yaml", folder / "hydra.yaml"
     file.write_text(FIVE_TERMS)
     hydra_file.write_text(HYDRA_FILE)
     bare = "from pydantic import BaseModel, Field; import yaml"
     check = (sys.executable, "-m", "lossreg", "check", str(file))
-    arms = {
+    timed = {
         "a bare process that imports pydantic and yaml": process(sys.executable, "-c", bare),
-        "the same again (noise)": process(sys.executable, "-c", bare),
         "`lossreg check`, 5 terms": process(*check),
     }
     if importlib.util.find_spec("hydra"):
         script = HYDRA.format(file=str(hydra_file))
-        arms["Hydra's `instantiate` of the same losses"] = process(sys.executable, "-c", script)
-    return ratios(arms, "a bare process that imports pydantic and yaml", rounds)
+        timed["Hydra's `instantiate` of the same losses"] = process(sys.executable, "-c", script)
+    return arms.ratios(timed, rounds, device="processes")
 
 
-def many_plugins(folder: Path, rounds: int) -> dict[str, tuple[float, float]]:
+def many_plugins(folder: Path, rounds: int) -> dict[str, arms.Ratio]:
     file = folder / "five.yaml"
     few, many = folder / "few", folder / "many"
     few.mkdir()
@@ -132,13 +105,13 @@ def many_plugins(folder: Path, rounds: int) -> dict[str, tuple[float, float]]:
     listing = (sys.executable, "-m", "lossreg", "list")
     check = (sys.executable, "-m", "lossreg", "check", str(file))
     few_path, many_path = fake_plugins(few, 300), fake_plugins(many, 1_000)
-    arms = {
+    timed = {
         "`lossreg check`": process(*check),
         "`lossreg check`, 1,000 more plugins installed": process(*check, path=many_path),
         "`lossreg list`": process(*listing),
         "`lossreg list`, 300 more plugins installed": process(*listing, path=few_path),
     }
-    return ratios(arms, "`lossreg check`", rounds)
+    return arms.ratios(timed, rounds, device="processes")
 
 
 def document(terms: int) -> bytes:
@@ -164,16 +137,15 @@ def bare_constructors(terms: int) -> list[nn.Module]:
     return made
 
 
-def building(rounds: int) -> dict[str, tuple[float, float]]:
+def building(rounds: int) -> dict[str, arms.Ratio]:
     registry = lossreg.Registry.installed()
-    arms: dict[str, Callable[[], object]] = {
-        "torch's constructors, 100 losses": lambda: bare_constructors(100),
-        "the same again (noise)": lambda: bare_constructors(100),
+    timed: dict[str, Callable[[], object]] = {
+        "torch's constructors, 100 losses": lambda: bare_constructors(100)
     }
     for terms in (10, 100, 1_000):
         text = document(terms)
         assert len(load_config(text, registry=registry).terms) == terms  # noqa: S101
-        arms[f"load, validate and build, {terms:,} terms"] = lambda text=text: lossreg.build(
+        timed[f"load, validate and build, {terms:,} terms"] = lambda text=text: lossreg.build(
             load_config(text, registry=registry)
         )
     if importlib.util.find_spec("hydra"):
@@ -182,32 +154,22 @@ def building(rounds: int) -> dict[str, tuple[float, float]]:
 
         each = HYDRA_FILE.splitlines()
         many = "\n".join(f"t{i}{each[i % 5][1:]}" for i in range(100))
-        arms["Hydra: load and `instantiate`, 100 losses"] = lambda: instantiate(
+        timed["Hydra: load and `instantiate`, 100 losses"] = lambda: instantiate(
             OmegaConf.create(many)
         )
-    gc.collect()
-    gc.disable()
-    found = ratios(arms, "torch's constructors, 100 losses", rounds)
-    gc.enable()
-    return found
-
-
-def table(title: str, found: Mapping[str, tuple[float, float]]) -> str:
-    rows = [f"| {name} | {ratio:.2f} | {spread:.2f} |" for name, (ratio, spread) in found.items()]
-    return "\n".join([f"\n### {title}\n", "| | ratio | quartiles |", "|---|---:|---:|", *rows])
+    return arms.ratios(timed, rounds)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    torch.set_num_threads(1)
-    random.seed(0)
+    rounds = arms.begin(__doc__, rounds=15).rounds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        print(table("One check, as a whole process", processes(folder, rounds)))
-        print(table("Many plugins, as a whole process", many_plugins(folder, rounds)))
-    print(table("In one process, the collector off", building(rounds)))
+        one, many = processes(folder, rounds), many_plugins(folder, rounds)
+    bare = "over a bare process that imports pydantic and yaml"
+    print(arms.table("One check, as a whole process", {bare: one}))
+    print(arms.table("Many plugins, as a whole process", {"over `lossreg check`": many}))
+    column = "over torch's constructors of 100 losses"
+    print(arms.table("Building, in one process", {column: building(rounds)}))
 
 
 if __name__ == "__main__":

@@ -18,13 +18,17 @@ from lossreg.errors import (
     NonFiniteError,
     PluginError,
     PluginLoadError,
+    StateError,
     UnknownLossError,
 )
 from lossreg.registry import Registry
 
 if TYPE_CHECKING:
-    from lossreg.composite import CompositeLoss, LossOutput, build, create
+    from lossreg.building import build, create
+    from lossreg.composite import CompositeLoss
     from lossreg.config import load_config
+    from lossreg.gradients import diagnose
+    from lossreg.output import LossOutput
 
 __all__ = [
     "CompositeLoss",
@@ -39,17 +43,20 @@ __all__ = [
     "PluginError",
     "PluginLoadError",
     "Registry",
+    "StateError",
     "UnknownLossError",
     "build",
     "create",
+    "diagnose",
     "load_config",
 ]
 
 _LAZY = {
     "CompositeLoss": "lossreg.composite",
-    "LossOutput": "lossreg.composite",
-    "build": "lossreg.composite",
-    "create": "lossreg.composite",
+    "LossOutput": "lossreg.output",
+    "build": "lossreg.building",
+    "create": "lossreg.building",
+    "diagnose": "lossreg.gradients",
     "load_config": "lossreg.config",
 }
 

@@ -1,130 +1,36 @@
-"""`CompositeLoss`: weighted, routed terms summed to one number; and how to get one."""
+"""`CompositeLoss`: weighted, routed terms summed to one number."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from lossreg.config import CompositeConfig, load_config
-from lossreg.config.diagnostics import Faults
-from lossreg.config.nodes import SourceError
-from lossreg.config.parameters import validated
-from lossreg.config.source import from_python
-from lossreg.errors import ConfigError, Diagnostic, InputError, described
-from lossreg.registry import Registry
-from lossreg.routing import follow
+from lossreg.denominators import Denominators, added_up
+from lossreg.errors import ConfigWarning, InputError
+from lossreg.nonfinite import DelayedFlags, culprits, report
+from lossreg.output import LossOutput, Named
+from lossreg.progress import Progress
+from lossreg.terms import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
+    from torch import distributed
     from typing_extensions import Self
 
-    from lossreg.config.loading import Source
-    from lossreg.config.schema import TermConfig
-    from lossreg.inputs import Path
-    from lossreg.plugin import LossConfig, LossDefinition
+    from lossreg.config import CompositeConfig
 
-__all__ = ["CompositeLoss", "LossOutput", "Terms", "build", "create"]
+__all__ = ["CompositeLoss"]
 
 # Up to here, multiplying and adding beats stacking the terms for one dot product.
 _FEW_TERMS = 2
-
-
-class LossOutput(NamedTuple):
-    """What a composite gives for one step.
-
-    Attributes:
-        total: The weighted sum, a 0-d tensor attached to the graph.
-        terms: Each term's raw value, a detached 0-d tensor, by name. The names never change.
-        weights: Each term's weight of this step, a 0-d tensor, by name.
-    """
-
-    total: Tensor
-    terms: Mapping[str, Tensor]
-    weights: Mapping[str, Tensor]
-
-    def log_dict(self, prefix: str = "") -> dict[str, Tensor]:
-        """All values under flat keys, detached, as loggers take them.
-
-        Args:
-            prefix: Put before each key: `train/`.
-
-        Returns:
-            `loss/total`, and for each term `loss/<term>`, `weighted/<term>`, `weight/<term>`.
-        """
-        logged = {f"{prefix}loss/total": self.total.detach()}
-        for name, term in self.terms.items():
-            logged[f"{prefix}loss/{name}"] = term
-            logged[f"{prefix}weighted/{name}"] = self.weights[name] * term
-            logged[f"{prefix}weight/{name}"] = self.weights[name]
-        return logged
-
-
-class Terms(nn.Module):
-    """The losses of a composite, each under its term's name.
-
-    Calling it with a step's values gives each term's raw value, attached to the graph.
-    """
-
-    def __init__(self, terms: Iterable[tuple[TermConfig, nn.Module]]) -> None:
-        super().__init__()
-        self._routes: list[tuple[str, tuple[tuple[str, Path], ...], bool]] = []
-        for term, module in terms:
-            # Not add_module: it refuses names that nn.Module has as an attribute, and a term may
-            # well be called `forward`, `type` or `half`.
-            self._modules[term.name] = module
-            self._routes.append((term.name, tuple(term.inputs.items()), term.weight != 0))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The terms' names, in order."""
-        return tuple(name for name, _, _ in self._routes)
-
-    # As torch's, which would refuse to set an attribute that is a term's name: `training`.
-    def train(self, mode: bool = True) -> Self:
-        """Set training mode, of the losses as well."""
-        self.__dict__["training"] = mode
-        for module in self.children():
-            module.train(mode)
-        return self
-
-    def forward(self, values: Any) -> dict[str, Tensor]:
-        """Each term's raw value, a 0-d tensor.
-
-        A term whose weight is a constant 0 is computed without a graph: were it multiplied, a
-        nan in it would become a nan in the total.
-
-        Raises:
-            InputError: A tensor is missing, or a loss refused what it was given.
-        """
-        raw = {}
-        for name, route, in_graph in self._routes:
-            arguments = [
-                follow(values, path, term=name, argument=argument) for argument, path in route
-            ]
-            if in_graph:
-                raw[name] = self._term(name, arguments)
-            else:
-                with torch.no_grad():
-                    raw[name] = self._term(name, arguments)
-        return raw
-
-    def _term(self, name: str, arguments: list[Tensor]) -> Tensor:
-        module = self._modules[name]
-        assert module is not None  # noqa: S101 - only __init__ fills _modules
-        try:
-            value = module(*arguments)
-        except torch.OutOfMemoryError:
-            raise  # a RuntimeError, but not for the tensors' reason
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            shapes = ", ".join(f"{tuple(each.shape)} {each.dtype}" for each in arguments)
-            raise InputError(f"term '{name}': {error} (called with {shapes})", term=name) from error
-        if not isinstance(value, Tensor) or value.dim() != 0:
-            found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise InputError(f"term '{name}': expected one number, found {found}", term=name)
-        return value
+# Forwards without a step() after which a schedule that stands still is warned of.
+_PATIENCE = 100
 
 
 class CompositeLoss(nn.Module):
@@ -132,173 +38,315 @@ class CompositeLoss(nn.Module):
 
     Made by `lossreg.build`. Called with the step's tensors as keywords or as one mapping (or
     object with attributes), it gives a `LossOutput`; `loss.terms(values)` gives the raw terms
-    attached to the graph.
+    attached to the graph. `step()` after each optimizer step, and `step_epoch()` after each
+    epoch, move the schedules.
 
     Args:
-        terms: The config of each term and its loss.
+        config: The composite's config.
+        modules: The built loss of each enabled term, in order.
 
     Raises:
         InputError: On a call: a tensor is missing, or does not fit its loss.
+        NonFiniteError: On a call or a step: a term became nan or infinite.
     """
 
-    def __init__(self, terms: Iterable[tuple[TermConfig, nn.Module]]) -> None:
+    def __init__(self, config: CompositeConfig, modules: Iterable[nn.Module]) -> None:
         super().__init__()
-        pairs = list(terms)
-        self.terms = Terms(pairs)
-        self._weights = tuple(term.weight for term, _ in pairs)
-        self._in_graph = tuple(i for i, weight in enumerate(self._weights) if weight != 0)
-        # Derived from the numbers above, so it is not part of the state.
-        self._weight_buffer: Tensor
-        self.register_buffer("_weight_buffer", self._fresh_weights(None), persistent=False)
+        terms = [term for term in config.terms if term.enabled]
+        self.terms = Terms(zip(terms, modules, strict=True), checks=config.checks)
+        self._names = tuple(term.name for term in terms)
+        self._weights = {term.name: term.weight for term in terms}
+        self._in_graph = tuple(term.name for term in terms if term.weight.in_graph)
+        self._places = {name: index for index, name in enumerate(self._in_graph)}
+        # A plain attribute as well: looking a submodule up costs as much as a small loss does.
+        self._terms: Terms
+        self.__dict__["_terms"] = self.terms
+        self._on_nonfinite = config.on_nonfinite
+        self._delayed = DelayedFlags()
+        self._idle_forwards = 0
+        self.progress: Progress | None = None
+        if any(weight.schedules for weight in self._weights.values()):
+            self.progress = Progress(self._weights)
+            self.register_load_state_dict_post_hook(_refresh)  # type: ignore[no-untyped-call]
+        # Derived, so no part of the state: the weights' truth is the config and the progress.
+        # Buffers, so that a compiled graph takes them as its inputs.
+        self._weight: Tensor
+        self._nonfinite: Tensor
+        self.register_buffer("_weight", torch.zeros(0), persistent=False)
+        self.register_buffer("_nonfinite", torch.zeros(0), persistent=False)
+        self._make_buffers(None, torch.float32)
 
-    def _fresh_weights(
-        self, device: torch.device | None, dtype: torch.dtype = torch.float32
-    ) -> Tensor:
-        return torch.tensor(self._weights, dtype=dtype, device=device)
+    @property
+    def weights(self) -> dict[str, float]:
+        """Each term's weight as it is now, by name."""
+        steps, epochs = (self.progress.steps, self.progress.epochs) if self.progress else (0, 0)
+        return {name: weight.value(steps, epochs) for name, weight in self._weights.items()}
 
-    def _weights_like(self, values: Tensor) -> Tensor:
-        """The weights on the values' device, in float32, or in float64 for float64 terms.
+    def _make_buffers(self, device: torch.device | None, dtype: torch.dtype) -> None:
+        numbers = self.weights
+        # Not as inference tensors, were a validation step the first one: training could not use
+        # them.
+        with torch.inference_mode(mode=False):
+            # In float64, so that a graph of float64 terms has what it needs from the first step.
+            widest = torch.float32 if device is not None and device.type == "mps" else torch.float64
+            self._weight = torch.tensor(
+                [numbers[name] for name in self._in_graph], dtype=widest, device=device
+            )
+            self._nonfinite = torch.zeros(len(self._in_graph), dtype=torch.bool, device=device)
+            self._copy_weights(dtype)
 
-        `.to(torch.bfloat16)` on the model must not round a weight of 0.1, and a composite that
-        nobody moved must still work on a GPU.
+    def _copy_weights(self, dtype: torch.dtype) -> None:
+        """A copy of the weights, made when they change and not at each step.
+
+        It never changes, so a backward pass after a step has the weights of its forward pass.
         """
-        dtype = torch.float64 if values.dtype == torch.float64 else torch.float32
-        weights = self._weight_buffer
-        if weights.dtype != dtype or weights.device != values.device:
-            weights = self._weight_buffer = self._fresh_weights(values.device, dtype)
-        return weights
+        self._fixed = self._weight.to(dtype, copy=True)
+        self._each = dict(zip(self._in_graph, self._fixed.unbind(), strict=True))
+        if len(self._in_graph) == len(self._names):
+            self._shown: Mapping[str, Tensor] = Named(self._places, self._fixed)
+        else:
+            zero = self._fixed.new_zeros(())
+            every = torch.stack([self._each.get(name, zero) for name in self._names])
+            self._shown = Named({name: i for i, name in enumerate(self._names)}, every)
 
-    def forward(self, values: Any = None, /, **tensors: Any) -> LossOutput:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._weight = self._weight.float()  # not every device has float64
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        # `.to(torch.bfloat16)` must not round a weight of 0.1.
+        self._make_buffers(self._weight.device, torch.float32)
+        return self
+
+    def step(self) -> None:
+        """Move the schedules by one step: call it after the optimizer's.
+
+        A backward pass that comes later still has the weights of its forward pass; in a compiled
+        graph torch refuses it.
+
+        Raises:
+            NonFiniteError: A term was nan or infinite in an earlier step, and its value was not
+                read back then.
+        """
+        if self.progress is not None:
+            self.progress.steps += 1
+            self._move()
+        self._tell_delayed()
+
+    def step_epoch(self) -> None:
+        """Move the schedules with `unit: epoch` by one epoch."""
+        if self.progress is not None:
+            self.progress.epochs += 1
+            self._move()
+
+    def _move(self) -> None:
+        numbers = self.weights
+        with torch.inference_mode(mode=False), torch.no_grad():
+            for view, name in zip(self._weight.unbind(), self._in_graph, strict=True):
+                if self._weights[name].schedules:
+                    # In place and by a fill: a graph keeps its input, and no copy is waited for.
+                    view.fill_(numbers[name])
+            self._copy_weights(self._fixed.dtype)
+
+    def denominators(
+        self,
+        micro_batches: Iterable[Any],
+        group: distributed.ProcessGroup | None = None,
+        *,
+        world_size: int | None = None,
+    ) -> Denominators:
+        """What each term divides by, added up over micro-batches and ranks.
+
+        Call it before the first forward pass of a step: it reads targets, masks, weights and
+        lengths alone. With the result each micro-batch's `loss(values, denominators=...)` is its
+        share of the one big batch's, and gradients are those of the big batch.
+
+        Args:
+            micro_batches: The values of each micro-batch of this rank, as `forward` takes them;
+                what the model computes may be missing.
+            group: The ranks that share the batch; the default group, if torch.distributed runs.
+            world_size: What the totals are multiplied by, because DDP and FSDP average gradients
+                over the ranks: the group's size, unless given. 1 where gradients are summed.
+
+        Returns:
+            A number a term, the same on each rank.
+
+        Raises:
+            InputError: A tensor is missing or does not fit, or a term cannot be counted.
+            TypeError: One micro-batch was given instead of several.
+            ValueError: This rank is not one of the group's.
+        """
+        if isinstance(micro_batches, Mapping):
+            raise TypeError("give the micro-batches as a list, not one of them alone")
+        device = self._weight.device
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        local = torch.zeros(len(self._names), dtype=dtype, device=device)
+        for values in micro_batches:
+            local = local + torch.stack(self.terms.local_denominators(values, local[0]))
+        total, size = added_up(local, group, world_size)
+        for number, divides in zip(total.unbind(), self.terms.divides, strict=True):
+            if not divides:
+                number.fill_(1.0)  # a list of them would have to be copied to the device
+        return Denominators(self._names, total, size)
+
+    def forward(
+        self,
+        values: Any = None,
+        /,
+        *,
+        denominators: Denominators | None = None,
+        **tensors: Any,
+    ) -> LossOutput:
         """The objective's value for one step.
 
         Args:
             values: The step's values: a mapping, or an object with attributes.
-            tensors: The same as keywords.
+            denominators: What the terms are divided by, from `loss.denominators`, where this is
+                one of several micro-batches or ranks.
+            tensors: The values as keywords.
 
         Returns:
             The total, and each term's raw value and weight.
 
         Raises:
             InputError: A tensor is missing, or does not fit its loss.
+            NonFiniteError: On the CPU, a term is nan or infinite.
             TypeError: Both a mapping and keywords were given.
         """
         if values is None:
             values = tensors
         elif tensors:
             raise TypeError("give the step's values as one mapping or as keywords, not both")
-        raw = self.terms(values)
-        names = list(raw)
-        stacked = torch.stack(list(raw.values()))
-        weights = self._weights_like(stacked)
-        values_in_graph = [raw[names[i]] for i in self._in_graph]
-        total = self._sum(values_in_graph, stacked, weights)
-        return LossOutput(
-            total,
-            dict(zip(names, stacked.detach().unbind(), strict=True)),
-            dict(zip(names, weights.clone().unbind(), strict=True)),
+        raw = self._terms.forward(
+            values, None if denominators is None else denominators.by_name(self._names)
         )
+        compiling = torch.compiler.is_compiling()
+        complete = len(raw) == len(self._names)
+        present = self._in_graph if complete else self._present(raw)
+        total, terms = self._sum(present, raw, compiling=compiling)
+        if denominators is not None and denominators.world_size != 1:
+            total = total * denominators.world_size
+        if self._on_nonfinite != "ignore":
+            # Where reading is free a nan is found at once, else by a flag that step() tells.
+            if compiling or not total.is_cpu:
+                self._flag(terms)
+            elif not math.isfinite(total.item()):
+                self._blame(total, terms, values)
+        if self.progress is not None and not compiling:
+            self._warn_if_idle()
+        weights: Mapping[str, Tensor] = self._shown
+        if compiling:
+            each = dict(
+                zip(self._in_graph, self._weight.to(total, copy=True).unbind(), strict=True)
+            )
+            weights = {name: each.get(name, torch.zeros_like(total)) for name in self._names}
+        if len(present) < len(self._names):
+            # What is not in the graph has none to be detached from.
+            absent = torch.zeros_like(total)
+            terms = {name: terms.get(name, raw.get(name, absent)) for name in self._names}
+            weights = {name: weights[name] if name in raw else absent for name in self._names}
+        return LossOutput(total, terms, weights)
 
-    def _sum(self, terms: list[Tensor], stacked: Tensor, weights: Tensor) -> Tensor:
-        if not terms:
-            return stacked.new_zeros((), dtype=weights.dtype)
-        if len(terms) <= _FEW_TERMS:
-            total = terms[0] * weights[self._in_graph[0]]
-            for term, index in zip(terms[1:], self._in_graph[1:], strict=True):
-                total = total + term * weights[index]
-            return total
-        if len(terms) == len(weights):
+    def _shown_in_graph(self, total: Tensor) -> dict[str, Tensor]:
+        each = dict(zip(self._in_graph, self._weight.clone().unbind(), strict=True))
+        return {name: each.get(name, torch.zeros_like(total)) for name in self._names}
+
+    def _present(self, raw: Mapping[str, Tensor]) -> tuple[str, ...]:
+        """The terms in the graph whose tensors were there.
+
+        Raises:
+            InputError: No term's were.
+        """
+        if not raw:
+            raise InputError("every term is optional, and no term found its tensors")
+        return tuple(name for name in self._in_graph if name in raw)
+
+    def _sum(
+        self, present: tuple[str, ...], raw: dict[str, Tensor], *, compiling: bool
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The weighted sum of the terms in the graph, and their values detached."""
+        values = list(raw.values()) if len(raw) == len(present) else [raw[name] for name in present]
+        if not values:
+            return next(iter(raw.values())).new_zeros((), dtype=torch.float32), {}
+        if len(values) > _FEW_TERMS and len(present) == len(self._in_graph):
+            stacked, weight = torch.stack(values), self._fixed
+            if compiling or stacked.dtype != weight.dtype or stacked.device != weight.device:
+                weight = self._weight_for(stacked, compiling=compiling)
+                stacked = stacked.to(weight.dtype)
             # dot, not @: autocast would compute a matmul in half precision.
-            return torch.dot(stacked.to(weights.dtype), weights)
-        kept = torch.stack(terms).to(weights.dtype)
-        return torch.dot(kept, weights[list(self._in_graph)])
+            total, detached = torch.dot(stacked, weight), stacked.detach()
+            if compiling:
+                return total, dict(zip(present, detached.unbind(), strict=True))
+            return total, Named(self._places, detached)
+        widest = next((each for each in values if each.dtype == torch.float64), values[0])
+        weight = self._weight_for(widest, compiling=compiling)
+        each = dict(zip(self._in_graph, weight.unbind(), strict=True)) if compiling else self._each
+        total = values[0] * each[present[0]]
+        for name, value in zip(present[1:], values[1:], strict=True):
+            total = total + value * each[name]
+        return total, {name: raw[name].detach() for name in present}
+
+    def _weight_for(self, values: Tensor, *, compiling: bool) -> Tensor:
+        """The weights where the terms are: in float32, or in float64 for float64 terms."""
+        wanted = torch.float64 if values.dtype == torch.float64 else torch.float32
+        if compiling:
+            # A graph takes the buffer as its input, and must not see the copy, which is replaced.
+            return self._weight.to(values.device, wanted)
+        if self._fixed.dtype != wanted or self._fixed.device != values.device:
+            # Nobody moved the loss to the terms' device, or their dtype is another one now.
+            self._make_buffers(values.device, wanted)
+        return self._fixed
+
+    def _flag(self, terms: Mapping[str, Tensor]) -> None:
+        """Remember on the device which terms are not finite."""
+        if not terms:
+            return
+        wrong = ~torch.isfinite(torch.stack(list(terms.values()))).to(self._nonfinite.device)
+        if len(terms) == len(self._in_graph):
+            self._nonfinite.logical_or_(wrong)
+            return
+        for name, each in zip(terms, wrong.unbind(), strict=True):
+            self._nonfinite[self._places[name]].logical_or_(each)
+
+    def _blame(self, total: Tensor, terms: Mapping[str, Tensor], values: Any) -> None:
+        """Name the terms that are not finite."""
+        found = culprits(terms)
+        if not found:
+            message = f"the total is {total.item()}, though every term is finite"
+            report(message, term="total", action=self._on_nonfinite)
+            return
+        told = [
+            f"term '{name}' is {terms[name].item()}: {self.terms.described(name, values)}"
+            for name in found
+        ]
+        report("\n".join(told), term=found[0], action=self._on_nonfinite)
+
+    def _tell_delayed(self) -> None:
+        if self._on_nonfinite == "ignore" or self._nonfinite.is_meta:
+            return
+        flags = self._delayed.read(self._nonfinite)
+        wrong = [name for name, flag in zip(self._in_graph, flags, strict=False) if flag]
+        if wrong:
+            self._nonfinite.zero_()
+            names = ", ".join(f"'{name}'" for name in wrong)
+            message = f"nan or infinite in an earlier step: {names}"
+            report(message, term=wrong[0], action=self._on_nonfinite)
+
+    def _warn_if_idle(self) -> None:
+        progress = self.progress
+        if progress is None or progress.steps or not (self.training and progress.by_step):
+            return
+        self._idle_forwards += 1
+        if self._idle_forwards == _PATIENCE:
+            message = (
+                f"{_PATIENCE} forwards without a loss.step(): the schedules stand still; call "
+                "loss.step() after each optimizer.step()"
+            )
+            warnings.warn(message, ConfigWarning, stacklevel=3)
 
     def extra_repr(self) -> str:
         """The terms and their weights."""
-        pairs = zip(self.terms.names, self._weights, strict=True)
-        return ", ".join(f"{name}={weight:g}" for name, weight in pairs)
+        return ", ".join(f"{name}={weight}" for name, weight in self._weights.items())
 
 
-def build(
-    source: Source | CompositeConfig,
-    *,
-    key: str | None = None,
-    registry: Registry | None = None,
-    overrides: Iterable[str] = (),
-) -> CompositeLoss:
-    """A composite loss from a YAML file, a mapping, or a config that is loaded already.
-
-    Args:
-        source: The file, document, mapping or config.
-        key: Where the loss is in the document: `model.criterion`. Without it, the key `loss`, or
-            the whole document if it has `terms:`.
-        registry: Where losses are looked up: what is installed, unless given.
-        overrides: `path=value` each, as `loss.terms.seg.weight=0.3`; the value is YAML.
-
-    Raises:
-        ConfigError: The source is wrong; it carries every fault.
-
-    >>> loss = build({"terms": {"fit": {"type": "mse", "inputs": ["prediction", "y"]}}})
-    >>> out = loss(prediction=torch.tensor([1.0, 3.0]), y=torch.tensor([1.0, 1.0]))
-    >>> out.total, out.terms["fit"]
-    (tensor(2.), tensor(2.))
-    """
-    config = load_config(source, key=key, registry=registry, overrides=overrides)
-    pairs = []
-    for term in config.terms:
-        if term.enabled:
-            module = _built(term.definition, term.params, f"terms.{term.name}")
-            _make_class_weights_transient(module, term.params)
-            pairs.append((term, module))
-    return CompositeLoss(pairs)
-
-
-def create(name: str, /, **params: Any) -> nn.Module:
-    """One loss as a plain module, called as torch's is.
-
-    Args:
-        name: The loss's name, as `lossreg list` shows it.
-        params: Its parameters.
-
-    Raises:
-        UnknownLossError: No plugin has that name.
-        DuplicateLossError: Several distributions claim it.
-        PluginLoadError: Its plugin cannot be loaded.
-        ConfigError: A parameter is unknown, missing or out of bounds.
-
-    >>> create("smooth_l1", beta=0.5)
-    SmoothL1Loss()
-    """
-    definition = Registry.installed()[name]
-    faults = Faults()
-    config = None
-    try:
-        config = validated(
-            definition.config, from_python(params), owner=name, path=name, faults=faults
-        )
-    except SourceError as error:
-        faults.add_source_error(error)
-    if config is None:
-        raise ConfigError(faults.sorted())
-    return _built(definition, config, name)
-
-
-def _built(definition: LossDefinition, config: LossConfig, path: str) -> nn.Module:
-    """A third party's builder may raise anything; what it makes may not be a module."""
-    author = getattr(definition.build, "__module__", definition.config.__module__)
-    what = f"building '{definition.name}' (of {author})"
-    try:
-        module: object = definition.build(config)
-    except Exception as error:
-        message = f"{what} raised {described(error)}"
-        raise ConfigError([Diagnostic(code="LR303", path=path, message=message)]) from error
-    if not isinstance(module, nn.Module):
-        message = f"{what} gave a {type(module).__name__}, not a module"
-        raise ConfigError([Diagnostic(code="LR303", path=path, message=message)])
-    return module
-
-
-def _make_class_weights_transient(module: nn.Module, config: LossConfig) -> None:
-    """Keep class weights out of a composite's state: the config holds them."""
-    for name, buffer in list(module.named_buffers(recurse=False)):
-        if name in type(config).model_fields:
-            module.register_buffer(name, buffer, persistent=False)
+def _refresh(composite: CompositeLoss, _: object) -> None:
+    """The weights, after a state was loaded."""
+    composite._make_buffers(composite._weight.device, torch.float32)  # noqa: SLF001

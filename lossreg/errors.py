@@ -8,6 +8,7 @@ LossregError
 ├── ConfigError                  a config is wrong (also a ValueError)
 ├── InputError                   a step's tensors do not fit (also a ValueError)
 ├── NonFiniteError               a term became nan or infinite
+├── StateError                   a state_dict was made under another config (also a RuntimeError)
 └── MissingExtraError            an optional dependency is not installed (also an ImportError)
 
 ConfigWarning (a UserWarning)    a config that is fine, but suspicious
@@ -32,6 +33,7 @@ __all__ = [
     "NonFiniteError",
     "PluginError",
     "PluginLoadError",
+    "StateError",
     "UnknownLossError",
     "described",
 ]
@@ -203,6 +205,10 @@ class NonFiniteError(LossregError):
     def __init__(self, message: str, *, term: str) -> None:
         super().__init__(message)
         self.term = term
+
+
+class StateError(LossregError, RuntimeError):
+    """A state_dict was made under another config."""
 
 
 class MissingExtraError(LossregError, ImportError):

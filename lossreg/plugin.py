@@ -24,7 +24,7 @@ import math
 import re
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 import pluggy
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
@@ -218,7 +218,8 @@ def target_weights(module: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Ten
         return target.new_ones(()) if target.dim() == 1 else target.new_ones(target[:, 0].shape)
     kept: torch.Tensor = target != module.ignore_index
     weight: torch.Tensor | None = module.weight
-    return kept if weight is None else weight[target.where(kept, 0)] * kept
+    # Long, for bytes would index as a mask.
+    return kept if weight is None else weight[target.where(kept, 0).long()] * kept
 
 
 DType: TypeAlias = Literal["float", "int", "float or int"]
@@ -269,6 +270,8 @@ class LossInput:
         shape: The shape in letters: `N C *`.
         domain: What its values may be.
         gradient: Whether the loss is differentiated with respect to it.
+        counted: Whether a denominator counts its entries: it is at hand before the forward pass
+            of the model, and has every dimension of the unreduced loss.
         fill: What a masked entry is replaced with before the loss sees it; without it, a value
             that is safe for the domain.
     """
@@ -279,7 +282,19 @@ class LossInput:
     shape: str = "*"
     domain: Domain = "real"
     gradient: bool = False
+    counted: bool = False
     fill: float | None = None
+
+    def letters(self, tensor: torch.Tensor, first: LossInput) -> str:
+        """The letters of one tensor's shape.
+
+        Args:
+            tensor: What is given as this argument.
+            first: The loss's first input, whose shape class probabilities have.
+        """
+        if self.domain == "class index or probability" and tensor.is_floating_point():
+            return first.shape
+        return self.shape
 
     @property
     def safe(self) -> float:
@@ -320,6 +335,7 @@ class LossDefinition:
         references: Papers and documentation, each with a link where there is one.
         example: A term in YAML, as it stands under `terms:`.
         unreduced: The shape of the loss with reduction `none`, in the letters of the inputs.
+        unbatched: Whether it also takes a single example: inputs without `N` and `*`.
         denominator: What the mean divides by.
         check: Looks for values that torch would not refuse but take as an address: called with
             the module and the arguments by name before each forward on the CPU, it says what is
@@ -342,8 +358,23 @@ class LossDefinition:
     references: tuple[str, ...] = ()
     example: str = ""
     unreduced: str = "*"
+    unbatched: bool = False
     denominator: Denominator = Denominator()
     check: Callable[[Any, Mapping[str, torch.Tensor]], str | None] | None = None
+
+    @property
+    def reductions(self) -> tuple[str, ...]:
+        """The reductions that the config offers; none, if it has no such parameter."""
+        field = self.config.model_fields.get("reduction")
+        return tuple(map(str, get_args(field.annotation))) if field is not None else ()
+
+    @property
+    def target(self) -> str | None:
+        """The input that says what is right, if it has an entry for each of the loss."""
+        for each in self.inputs:
+            if each.name == "target" and each.shape == self.unreduced:
+                return each.name
+        return None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):

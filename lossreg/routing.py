@@ -1,24 +1,30 @@
-"""Running paths: from a step's values to the tensors a loss is called with."""
+"""Running paths and transforms: from a step's values to the tensors a loss is called with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lossreg.errors import InputError
-from lossreg.inputs import Path
+from lossreg.inputs import Path, Route
 from lossreg.suggest import closest
+from lossreg.transforms import FUNCTIONS
 
-__all__ = ["follow"]
+__all__ = ["MissingTensorError", "Router", "find", "follow"]
 
 _MISSING = object()
 _MOST_KEYS_SHOWN = 20
 
 
-def follow(values: Any, path: Path, *, term: str, argument: str) -> Tensor:
-    """The tensor at a path.
+class MissingTensorError(InputError):
+    """There is nothing at a path."""
+
+
+def find(values: Any, path: Path, *, term: str, argument: str) -> Any:
+    """What is at a path.
 
     Args:
         values: The step's values: anything with `[]` or attributes, nested.
@@ -27,7 +33,7 @@ def follow(values: Any, path: Path, *, term: str, argument: str) -> Tensor:
         argument: As what, for the error.
 
     Raises:
-        InputError: There is nothing there, or it is no tensor.
+        InputError: There is nothing there.
     """
     here = values
     for index, step in enumerate(path.steps):
@@ -35,6 +41,16 @@ def follow(values: Any, path: Path, *, term: str, argument: str) -> Tensor:
         if found is _MISSING:
             _refuse(here, path, index, term=term, argument=argument)
         here = found
+    return here
+
+
+def follow(values: Any, path: Path, *, term: str, argument: str) -> Tensor:
+    """The tensor at a path; as `find`.
+
+    Raises:
+        InputError: There is nothing there, or it is no tensor.
+    """
+    here = find(values, path, term=term, argument=argument)
     if not isinstance(here, Tensor):
         raise InputError(
             f"term '{term}', input '{argument}': expected a tensor at '{path}', "
@@ -79,7 +95,7 @@ def _refuse(here: Any, path: Path, index: int, *, term: str, argument: str) -> N
     meant = closest(step, names)
     if meant:
         message += f". Did you mean '{meant}'?"
-    raise InputError(message, term=term, argument=argument, path=str(path))
+    raise MissingTensorError(message, term=term, argument=argument, path=str(path))
 
 
 def _names(here: Any) -> list[str]:
@@ -105,3 +121,130 @@ def _shown(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"a {type(value).__name__} of {len(value)}"
     return f"a {type(value).__name__}"
+
+
+class _Stop:
+    """One tensor to find: at a path, or made from another one by a transform."""
+
+    __slots__ = (
+        "argument",
+        "arguments",
+        "key",
+        "optional",
+        "parent",
+        "path",
+        "route",
+        "term",
+        "transform",
+    )
+
+    def __init__(self, route: Route, parent: int | None, term: str, argument: str) -> None:
+        self.route = route
+        self.parent = parent
+        self.term = term
+        self.argument = argument
+        self.optional = True
+        self.path = route.path
+        steps = route.path.steps
+        # Most paths are one name, and looking that up needs no loop.
+        self.key = steps[0] if len(steps) == 1 and isinstance(steps[0], str) else None
+        self.transform = route.transforms[-1].name if route.transforms else ""
+        self.arguments = dict(route.transforms[-1].arguments) if route.transforms else {}
+
+
+class Router:
+    """Finds every tensor that a composite's terms want, each distinct one once."""
+
+    def __init__(self) -> None:
+        self._stops: list[_Stop] = []
+        # By its text: routes that differ in 2 and 2.0 are equal, but integers divided are not.
+        self._index: dict[str, int] = {}
+
+    def add(self, route: Route, *, term: str, argument: str, optional: bool) -> int:
+        """Plan for one more tensor.
+
+        Args:
+            route: Where it comes from.
+            term: For whom, for errors.
+            argument: As what, for errors.
+            optional: Whether it may be missing.
+
+        Returns:
+            Its place in the list that `run` gives.
+        """
+        parent = None
+        if route.transforms:
+            shorter = Route(route.path, route.transforms[:-1])
+            parent = self.add(shorter, term=term, argument=argument, optional=optional)
+        index = self._index.get(str(route))
+        if index is None:
+            index = self._index[str(route)] = len(self._stops)
+            self._stops.append(_Stop(route, parent, term, argument))
+        stop = self._stops[index]
+        if stop.optional and not optional:
+            stop.optional, stop.term, stop.argument = False, term, argument
+        return index
+
+    def get(self, values: Any, place: int) -> Tensor | None:
+        """One tensor by its place, whatever the others are; as `run`."""
+        stop = self._stops[place]
+        if stop.parent is None:
+            return _looked_up(values, stop)
+        before = self.get(values, stop.parent)
+        return None if before is None else _transformed(stop, before)
+
+    def run(self, values: Any) -> list[Tensor | None]:
+        """Every tensor, in the order of planning; None for a missing one that is optional.
+
+        Raises:
+            InputError: A tensor is missing, is none, or a transform failed.
+        """
+        found: list[Tensor | None] = []
+        for stop in self._stops:
+            if stop.parent is not None:
+                before = found[stop.parent]
+                found.append(None if before is None else _transformed(stop, before))
+                continue
+            here: Any = _MISSING
+            if stop.key is not None:
+                try:
+                    here = values[stop.key]
+                except (KeyError, IndexError, TypeError, AttributeError):
+                    here = _MISSING
+            if not isinstance(here, Tensor):
+                here = _looked_up(values, stop)
+            found.append(here)
+        return found
+
+
+def _looked_up(values: Any, stop: _Stop) -> Tensor | None:
+    if stop.optional and _is_missing(values, stop.path):
+        return None
+    return follow(values, stop.path, term=stop.term, argument=stop.argument)
+
+
+def _is_missing(values: Any, path: Path) -> bool:
+    """Whether there is nothing at a path, without the cost of saying what there is instead."""
+    here = values
+    for step in path.steps:
+        here = _step(here, step)
+        if here is _MISSING:
+            return True
+    # What a model did not compute it may leave out, or give as None.
+    return here is None
+
+
+def _transformed(stop: _Stop, tensor: Tensor) -> Tensor:
+    try:
+        return FUNCTIONS[stop.transform](tensor, **stop.arguments)
+    except torch.OutOfMemoryError:
+        raise  # a RuntimeError, but not for the tensor's reason
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"term '{stop.term}', input '{stop.argument}' (path '{stop.route}'): "
+            f"'{stop.transform}' of {tuple(tensor.shape)} {tensor.dtype} failed: {reason}",
+            term=stop.term,
+            argument=stop.argument,
+            path=str(stop.route),
+        ) from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 import lossreg
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 FLOAT_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
@@ -66,3 +68,55 @@ def assert_same_as_torch(
     assert_bit_identical(value, expected)
     for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
         assert_bit_identical(gradient, expected_gradient)
+
+
+def leaves(values: Any) -> Iterator[Tensor]:
+    """The tensors of nested mappings and lists that want a gradient."""
+    if isinstance(values, Tensor):
+        if values.requires_grad:
+            yield values
+    elif isinstance(values, Mapping):
+        for each in values.values():
+            yield from leaves(each)
+    elif isinstance(values, Sequence):
+        for each in values:
+            yield from leaves(each)
+
+
+def assert_same_as_by_hand(
+    loss: lossreg.CompositeLoss,
+    make_values: Callable[[], dict[str, Any]],
+    by_hand: Callable[[dict[str, Any]], Tensor],
+) -> None:
+    """A composite's total and its gradients are those of a formula written in torch.
+
+    `make_values` gives a step's values: the same numbers, in new leaves, each time. Leaves that
+    the formula gives no gradient get none, or 0, from the composite.
+    """
+    values, twins = make_values(), make_values()
+    total, expected = loss(values).total, by_hand(twins)
+    torch.testing.assert_close(total, expected)
+    total.backward()
+    expected.backward()
+    pairs = list(zip(leaves(values), leaves(twins), strict=True))
+    assert pairs
+    for leaf, twin in pairs:
+        if twin.grad is None:
+            assert leaf.grad is None or not leaf.grad.any()
+        else:
+            torch.testing.assert_close(leaf.grad, twin.grad)
+
+
+def ulps(found: Tensor, expected: Tensor, *, of_largest: bool = False) -> float:
+    """How far apart two tensors are at most, in units of the last place of what is expected.
+
+    Each entry's own unit, or for all that of the largest entry: where numbers cancel, or are
+    added in another order, the small ones that are left have the error of the large ones.
+    """
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    size = expected.abs()
+    if of_largest:
+        size = size.max().expand_as(size)
+    unit = torch.nextafter(size, torch.full_like(size, torch.inf)) - size
+    return ((found - expected).abs() / unit).max().item() if found.numel() else 0.0

@@ -6,58 +6,50 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import lossreg
+from documents import Document
 from lossreg.cli import main
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE = re.compile(r"# (\S+\.(?:py|yaml|toml))\n")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+README = Document("README.md")
 
 
-def blocks(language: str) -> list[str]:
-    return [text for found, text in _BLOCK.findall(README) if found == language]
-
-
-def write_files(folder: Path) -> None:
-    """Every block that begins with a file's name, as that file."""
-    for _, text in _BLOCK.findall(README):
-        named = _FILE.match(text)
-        if named:
-            file = folder / named[1]
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-
-
+# Lightning's advice to a data set of 48 samples, and its own use of torch.
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings(r"ignore:.*isinstance\(treespec, LeafSpec\)")
 def test_python_blocks_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_files(tmp_path)
+    README.write_files(tmp_path)
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {}
-    for block in blocks("python"):
-        if not _FILE.match(block):
-            exec(compile(block, "README.md", "exec"), namespace)
+    README.run_python()
     assert "train/loss/total" in capsys.readouterr().out
+
+
+def test_the_training_example_is_short() -> None:
+    (block,) = (block for block in README.blocks("python") if "CompositeModule" in block)
+    assert sum(bool(line.strip()) for line in block.splitlines()) <= 20
 
 
 def test_check_prints_what_the_readme_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_files(tmp_path)
+    README.write_files(tmp_path)
     monkeypatch.chdir(tmp_path)
-    (shown,) = (block for block in blocks("console") if block.startswith("$ lossreg check"))
+    (shown,) = (block for block in README.blocks("console") if block.startswith("$ lossreg check"))
     command, _, expected = shown.partition("\n")
     assert main(command.split()[2:]) == 1
     assert capsys.readouterr().out.strip() == expected.strip()
 
 
 def test_a_loss_is_a_file_its_test_and_one_line_of_pyproject(tmp_path: Path) -> None:
-    write_files(tmp_path)
+    README.write_files(tmp_path)
     entry_points = (tmp_path / "pyproject.toml").read_text(encoding="utf-8")
     name, module = re.findall(r'^(\w+) = "(.+)"$', entry_points, re.MULTILINE)[0]
     metadata = tmp_path / "my_losses-1.0.dist-info"
@@ -77,7 +69,7 @@ def test_a_loss_is_a_file_its_test_and_one_line_of_pyproject(tmp_path: Path) -> 
 
 
 def test_the_table_lists_every_loss_and_its_torch_class() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", README, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", README.text, re.MULTILINE))
     assert set(rows) | {"value"} == set(lossreg.Registry.installed())
     assert len(rows) == 19
     for name, torch_class in rows.items():
@@ -91,11 +83,10 @@ def test_every_verb_stands_in_the_readme(capsys: pytest.CaptureFixture[str]) -> 
     verbs = re.findall(r"^    (\w+)  ", capsys.readouterr().out, re.MULTILINE)
     assert len(verbs) >= 5
     for verb in verbs:
-        assert f"| `lossreg {verb}" in README
+        assert f"| `lossreg {verb}" in README.text
 
 
 def test_every_key_of_a_term_stands_in_the_readme() -> None:
     from lossreg.config.terms import TERM_KEYS
 
-    table = README.partition("| key of a term |")[2].partition("\n\n")[0]
-    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(TERM_KEYS)
+    assert set(README.listed("key of a term")) == set(TERM_KEYS)

@@ -39,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.code.upper() in CODES:
         found = [CODES[arguments.code.upper()]]
     else:
-        close = difflib.get_close_matches(arguments.code.upper(), CODES, n=1)
+        # Letters that look like digits are the likeliest slip.
+        meant = arguments.code.upper().translate(str.maketrans("OI", "01"))
+        close = difflib.get_close_matches(meant, CODES, n=1)
         hint = f"did you mean {close[0]}?" if close else "`lossreg codes` lists them"
         print(f"error: there is no code '{clipped(arguments.code)}'; {hint}", file=sys.stderr)
         return 1

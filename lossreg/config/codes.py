@@ -252,6 +252,39 @@ _ALL = (
         good=_GOOD,
     ),
     Code(
+        code="LR210",
+        title="an unknown transform",
+        explanation="Transforms are a closed list, each under one name; a mapping holds one "
+        "transform and its arguments, a list several in their order.",
+        bad="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [sofmax]}, y]}\n",
+        good="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [softmax]}, y]}\n",
+    ),
+    Code(
+        code="LR211",
+        title="a transform's argument",
+        explanation="An argument is missing, there is one too many, or it is of the wrong kind. A "
+        "single value binds to the first one; several are written by name.",
+        bad="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [{div: 0}]}, y]}\n",
+        good="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [{div: 2}]}, y]}\n",
+    ),
+    Code(
+        code="LR212",
+        title="an unknown schedule",
+        explanation="Schedules are a closed list: constant, linear, cosine, exponential, "
+        "piecewise, cyclic. Points of piecewise draw any other.",
+        bad="terms:\n  fit: {type: mse, weight: {schedule: ramp, start: 0, end: 1, steps: 9}}\n",
+        good="terms:\n  fit: {type: mse, weight: {schedule: linear, start: 0, end: 1, steps: 9}}\n",
+    ),
+    Code(
+        code="LR213",
+        title="a loss without entries to choose from",
+        explanation="mask, sample_weight and ignore choose among the entries of the unreduced "
+        "loss, and ignore needs a target with one number for each; denominator divides a sum. "
+        "This loss has no such form.",
+        bad="terms:\n  aux: {type: value, mask: valid}\n",
+        good="terms:\n  aux: {type: value}\n",
+    ),
+    Code(
         code="LR301",
         title="a plugin that does not work",
         explanation="The loss is installed, but its module cannot be loaded or is not what its "

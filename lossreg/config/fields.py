@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from lossreg.config.diagnostics import child_path, clipped, describe
 from lossreg.config.scalars import resolve
@@ -22,6 +23,7 @@ __all__ = [
     "meant_key",
     "note_wrong_type",
     "read_bool",
+    "read_choice",
     "read_number",
     "read_whole_number",
 ]
@@ -53,6 +55,7 @@ def check_keys(
     foreign: Mapping[str, str],
     faults: Faults,
     definition: LossDefinition | None = None,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
 ) -> set[str]:
     """Note every unknown key of a mapping.
 
@@ -63,6 +66,7 @@ def check_keys(
         foreign: What other systems call them.
         faults: Takes what is wrong.
         definition: The loss, where a key may be one of its parameters or inputs gone astray.
+        elsewhere: Keys that belong elsewhere: what to do with each.
 
     Returns:
         The keys that the unknown ones were probably meant to be.
@@ -73,7 +77,9 @@ def check_keys(
             continue
         meant = meant_key(name, known, foreign)
         message = f"unknown key; expected one of {', '.join(known)}"
-        if definition is not None and name in definition.config.model_fields:
+        if name in elsewhere:
+            message, meant = f"unknown key; {elsewhere[name]}", None
+        elif definition is not None and name in definition.config.model_fields:
             message = "unknown key; it is a parameter of the loss: move it under 'params'"
         elif definition is not None and name in {each.name for each in definition.inputs}:
             message = "unknown key; it is an input of the loss: move it under 'inputs'"
@@ -145,3 +151,23 @@ def _is_finite(value: float) -> bool:
         return math.isfinite(value)
     except OverflowError:  # an integer beyond every float
         return False
+
+
+def read_choice(node: Node, path: str, name: str, choices: tuple[Any, ...], faults: Faults) -> Any:
+    """The value of a key that takes one of a few; None after noting that it is none of them.
+
+    Args:
+        node: The mapping.
+        path: Its place.
+        name: The key.
+        choices: What it may be.
+        faults: Takes what is wrong.
+    """
+    each = node.value[name]
+    if each.value in choices:
+        return each.value
+    meant = closest(each.value, choices)
+    hint = f"; did you mean '{meant}'?" if meant else ""
+    message = f"expected {', '.join(choices)}, found {describe(each.value)}{hint}"
+    faults.add("LR203", child_path(path, name), message, each)
+    return None

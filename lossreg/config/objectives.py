@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from lossreg.config.diagnostics import child_path, describe
-from lossreg.config.fields import check_keys, is_mapping, read_whole_number
+from lossreg.config.fields import check_keys, is_mapping, read_choice, read_whole_number
+from lossreg.config.groups import read_terms
 from lossreg.config.nodes import Node
 from lossreg.config.parameters import validated
-from lossreg.config.schema import TASKS, CompositeConfig, ExperimentConfig
-from lossreg.config.terms import TermReader
+from lossreg.config.schema import (
+    TASKS,
+    Checks,
+    CompositeConfig,
+    ExperimentConfig,
+    OnNonFinite,
+)
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
     from lossreg.config.diagnostics import Faults
     from lossreg.registry import Registry
 
-__all__ = ["EXPERIMENT_KEYS", "read_composite", "read_experiment"]
+__all__ = ["COMPOSITE_KEYS", "EXPERIMENT_KEYS", "read_composite", "read_experiment"]
 
-_COMPOSITE_KEYS = ("terms",)
+COMPOSITE_KEYS = ("checks", "on_nonfinite", "terms")
 _FOREIGN_COMPOSITE_KEYS = {"losses": "terms", "components": "terms", "objectives": "terms"}
 _EXAMPLE = "'fit: {type: mse}'"
 EXPERIMENT_KEYS = ("task", "seed", "trainer", "loss")
@@ -39,7 +45,7 @@ def read_composite(
     """
     if not is_mapping(node, path, faults, wanted="a mapping with 'terms:'"):
         return None
-    guessed = check_keys(node, path, _COMPOSITE_KEYS, _FOREIGN_COMPOSITE_KEYS, faults)
+    guessed = check_keys(node, path, COMPOSITE_KEYS, _FOREIGN_COMPOSITE_KEYS, faults)
     if "terms" not in node.value:
         if "terms" not in guessed:
             message = f"the key 'terms' is missing; under it each term has a name, as in {_EXAMPLE}"
@@ -48,22 +54,23 @@ def read_composite(
     terms, where = node.value["terms"], child_path(path, "terms")
     if not is_mapping(terms, where, faults, wanted=f"terms by name, such as {_EXAMPLE}"):
         return None
-    reader = TermReader(registry, faults)
-    read = [
-        reader.term(name, each, child_path(where, name), terms.keys[name])
-        for name, each in terms.value.items()
-    ]
+    read = read_terms(terms, where, registry, faults)
+    options = {
+        name: read_choice(node, path, name, get_args(choices), faults)
+        for name, choices in (("checks", Checks), ("on_nonfinite", OnNonFinite))
+        if name in node.value
+    }
     enabled = [each for each in read if each is None or each.enabled]
     if not enabled:
         message = "every term is disabled" if read else "expected at least one term, found none"
         faults.add("LR108", where, message, node.keys["terms"])
     known = tuple(each for each in read if each is not None)
-    if len(known) < len(read):
+    if len(known) < len(read) or None in options.values():
         return None
-    if enabled and not any(each.weight for each in known if each.enabled):
+    if enabled and not any(each.weight.factor for each in known if each.enabled):
         message = "all weights are zero, so nothing is learnt"
         faults.add("LR903", where, message, node.keys["terms"], severity="warning")
-    return CompositeConfig(terms=known)
+    return CompositeConfig(terms=known, **options)
 
 
 def read_experiment(

@@ -51,10 +51,16 @@ _FOREIGN = {
     "from_logits": "log_input",
     "ignore_label": "ignore_index",
     "delta": "beta",
+    "duration": "steps",
     "epsilon": "eps",
+    "final": "end",
+    "initial": "start",
+    "num_steps": "steps",
     "reduce": "reduction",
     "size_average": "reduction",
     "smoothing": "label_smoothing",
+    "total_steps": "steps",
+    "value": "weight",
     "weights": "weight",
 }
 # What reductions are called elsewhere.
@@ -196,6 +202,12 @@ def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:
         limit = context[bound]
         shown = f"{limit:g}" if isinstance(limit, float) else str(limit)
         return "LR202", f"expected a number {words} {shown}, {found}"
+    if kind == "too_short":
+        least = context["min_length"]
+        return (
+            "LR202",
+            f"expected a list of {least} or more, found one of {context['actual_length']}",
+        )
     if kind == "finite_number":
         return "LR202", f"expected a finite number, {found}"
     if kind == "literal_error":

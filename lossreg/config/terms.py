@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from lossreg.config.diagnostics import child_path, clipped, describe
-from lossreg.config.fields import check_keys, is_mapping, meant_key, read_bool, read_number
+from lossreg.config.fields import check_keys, is_mapping, meant_key, read_bool
 from lossreg.config.nodes import Node
 from lossreg.config.parameters import validated
-from lossreg.config.schema import TermConfig
+from lossreg.config.routes import read_route
+from lossreg.config.schema import TermConfig, Weight
+from lossreg.config.selection import read_extras
+from lossreg.config.weights import read_weight
 from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError
-from lossreg.inputs import Path, PathError
+from lossreg.inputs import Path, Route
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
@@ -21,28 +23,52 @@ if TYPE_CHECKING:
 
 __all__ = ["TermReader"]
 
-TERM_KEYS = ("type", "weight", "inputs", "enabled", "params")
-_TERM_NAME = re.compile(r"[A-Za-z0-9_-]+")
+TERM_KEYS = (
+    "type",
+    "weight",
+    "inputs",
+    "mask",
+    "sample_weight",
+    "ignore",
+    "denominator",
+    "optional",
+    "enabled",
+    "params",
+)
 
 # What other systems call a term's keys.
-_FOREIGN_TERM_KEYS = {
+FOREIGN_TERM_KEYS = {
     "_target_": "type",
     "alpha": "weight",
     "args": "params",
+    "avg_factor": "denominator",
     "class_name": "type",
     "class_path": "type",
     "coef": "weight",
     "coefficient": "weight",
+    "condition": "mask",
     "config": "params",
+    "ignore_value": "ignore",
     "init_args": "params",
     "kwargs": "params",
     "lambda": "weight",
     "loss": "type",
     "loss_weight": "weight",
+    "mask_key": "mask",
+    "mask_path": "mask",
     "name": "type",
+    "normalizer": "denominator",
+    "num_boxes": "denominator",
     "options": "params",
     "parameters": "params",
     "scale": "weight",
+    "schedule": "weight",
+    "valid": "mask",
+    "where": "mask",
+}
+_ELSEWHERE = {
+    "apply": "transforms stand with their tensor: {from: path, apply: [...]} under 'inputs'",
+    "from": "it belongs to a group of 'terms', or to one of the 'inputs'",
 }
 
 
@@ -62,33 +88,29 @@ class TermReader:
             path: Its place.
             key: The node of its name.
         """
-        if not _TERM_NAME.fullmatch(name) or name == "total":
-            message = "a term's name is made of letters, digits, '_' and '-'"
-            possible = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")
-            if name == "total":
-                message = "'total' is taken by the sum; choose another name"
-            elif name.isascii() and possible:
-                message += f"; write '{clipped(possible)}'"
-            self._faults.add("LR107", path, message, key)
         loss = node.value if isinstance(node.value, str) and node.value in self._registry else "mse"
         if not is_mapping(node, path, self._faults, wanted=f"a mapping such as {{type: {loss}}}"):
             return None
         definition = self._definition(node, path)
-        guessed = check_keys(node, path, TERM_KEYS, _FOREIGN_TERM_KEYS, self._faults, definition)
+        guessed = check_keys(
+            node, path, TERM_KEYS, FOREIGN_TERM_KEYS, self._faults, definition, _ELSEWHERE
+        )
         if "type" not in node.value and "type" not in guessed:
             message = "the key 'type', the loss's name, is missing"
             self._faults.add("LR102", path, message, key)
         weight = self._weight(node, path, definition)
-        enabled: bool | None = True
-        if "enabled" in node.value:
-            enabled = read_bool(node.value["enabled"], child_path(path, "enabled"), self._faults)
+        switches = {
+            switch: read_bool(node.value[switch], child_path(path, switch), self._faults)
+            for switch in ("optional", "enabled")
+            if switch in node.value
+        }
         if definition is None:
             return None
         inputs = self._inputs(node, path, definition)
         params = self._params(node, path, key, definition)
-        if weight is None or enabled is None or inputs is None or params is None:
-            return None
-        if "type" not in node.value:
+        extras = read_extras(node, path, definition, self._faults)
+        wrong = None in switches.values() or extras is None or "type" not in node.value
+        if wrong or weight is None or inputs is None or params is None:
             return None
         return TermConfig(
             name=name,
@@ -97,24 +119,19 @@ class TermReader:
             params=params,
             weight=weight,
             inputs=inputs,
-            enabled=enabled,
+            **{**switches, **(extras or {})},
         )
 
-    def _weight(self, node: Node, path: str, definition: LossDefinition | None) -> float | None:
+    def _weight(self, node: Node, path: str, definition: LossDefinition | None) -> Weight | None:
         if "weight" not in node.value:
-            return 1.0
+            return Weight()
         where = child_path(path, "weight")
         is_list = isinstance(node.value["weight"].value, list)
         if is_list and definition is not None and "weight" in definition.config.model_fields:
             message = "expected a number, found a list; class weights stand under 'params'"
             self._faults.add("LR201", where, message, node.value["weight"])
             return None
-        weight = read_number(node.value["weight"], where, self._faults)
-        if weight is not None and weight < 0:
-            message = "the weight is negative, so the term is maximised"
-            at = node.value["weight"]
-            self._faults.add("LR904", where, message, at, severity="warning")
-        return weight
+        return read_weight(node.value["weight"], where, self._faults, node.keys["weight"])
 
     def _definition(self, node: Node, path: str) -> LossDefinition | None:
         # A misspelt `type` has been noted; its loss is looked up all the same, so that one run
@@ -122,7 +139,7 @@ class TermReader:
         key = "type"
         if key not in node.value:
             guessed = (
-                each for each in node.keys if meant_key(each, TERM_KEYS, _FOREIGN_TERM_KEYS) == key
+                each for each in node.keys if meant_key(each, TERM_KEYS, FOREIGN_TERM_KEYS) == key
             )
             key = next(guessed, "")
             if not key:
@@ -149,10 +166,10 @@ class TermReader:
             self._faults.add("LR301", where, str(error), name)
         return None
 
-    def _inputs(self, node: Node, path: str, definition: LossDefinition) -> dict[str, Path] | None:
+    def _inputs(self, node: Node, path: str, definition: LossDefinition) -> dict[str, Route] | None:
         arguments = [each.name for each in definition.inputs]
         if "inputs" not in node.value:
-            return {name: Path((name,)) for name in arguments}
+            return {name: Route(Path((name,))) for name in arguments}
         inputs: Node = node.value["inputs"]
         where = child_path(path, "inputs")
         if isinstance(inputs.value, list):
@@ -166,11 +183,14 @@ class TermReader:
             )
             self._faults.add("LR101", where, message, inputs)
             return None
-        paths = {name: self._path(each, at) for name, (each, at) in bound.items()}
+        paths = {
+            name: read_route(each, at, self._faults, inputs.keys.get(name))
+            for name, (each, at) in bound.items()
+        }
         found = {name: each for name, each in paths.items() if each is not None}
         if list(found) != arguments:
             return None
-        first: dict[Path, str] = {}
+        first: dict[Route, str] = {}
         for name, each in found.items():
             if each in first:
                 message = (
@@ -227,17 +247,6 @@ class TermReader:
             for name in arguments
             if name in inputs.value
         }
-
-    def _path(self, node: Node, path: str) -> Path | None:
-        if not isinstance(node.value, str):
-            message = f"expected a path such as heads.seg.logits, found {describe(node.value)}"
-            self._faults.add("LR206", path, message, node)
-            return None
-        try:
-            return Path.parse(node.value)
-        except PathError as error:
-            self._faults.add("LR206", path, f"{error}, found {describe(node.value)}", node)
-            return None
 
     def _params(
         self, node: Node, path: str, key: Node, definition: LossDefinition

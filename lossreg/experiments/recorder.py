@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from lossreg.composite import LossOutput
+    from lossreg.output import LossOutput
 
 __all__ = ["Recorder", "Row", "logged_values"]
 
@@ -84,13 +84,15 @@ class Recorder(Callback):  # type: ignore[misc]
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Mapping[str, Tensor],
+        outputs: Any,
         batch: Any,
         batch_idx: int,
     ) -> None:
         """Add a step's values; make a row if one is due."""
-        del batch, batch_idx
-        logged = outputs["logged"]
+        del outputs, batch, batch_idx
+        logged, pl_module.logged = pl_module.logged, None
+        if logged is None:  # more micro-batches are to come
+            return
         self._sum = logged if self._sum is None else self._sum + logged
         self._count += 1
         step = trainer.global_step

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, DistributedSampler
 
-from lossreg.composite import build
+from lossreg.building import build
 from lossreg.errors import LossregError
 from lossreg.experiments.curves import draw_curves
 from lossreg.experiments.folder import new_folder
 from lossreg.experiments.quiet import quiet
 from lossreg.experiments.recorder import Recorder, Row, logged_values
 from lossreg.experiments.task import Measure, Rows, Task, load_task
+from lossreg.integrations.lightning import CompositeModule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from lossreg.composite import CompositeLoss
     from lossreg.config import ExperimentConfig
+    from lossreg.output import LossOutput
 
 __all__ = ["Result", "run"]
 
@@ -57,13 +59,13 @@ class Result:
     seconds: float
 
 
-class _Training(LightningModule):  # type: ignore[misc]
+class _Training(CompositeModule):
     """A task's network and an objective."""
 
     def __init__(self, task: Task, objective: CompositeLoss) -> None:
-        super().__init__()
+        super().__init__(objective)
         self.model = task.model
-        self.objective = objective
+        self.logged: Tensor | None = None
         self.measured: dict[str, float] = {}
         self._measures = task.measures
         self._learning_rate = task.learning_rate
@@ -73,14 +75,15 @@ class _Training(LightningModule):  # type: ignore[misc]
         # Here, because Lightning sets the number for several processes just before.
         torch.set_num_threads(_THREADS)
 
-    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        del batch_idx
-        out = self.objective({**batch, **self.model(batch)})
-        return {"loss": out.total, "logged": logged_values(out)}
+    def values(self, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {**batch, **self.model(batch)}
+
+    def log_objective(self, out: LossOutput) -> None:
+        self.logged = logged_values(out)  # for the recorder
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
         del batch_idx
-        values = {**batch, **self.model(batch)}
+        values = self.values(batch)
         self._samples.append(torch.stack([each.per_sample(values) for each in self._measures]))
 
     def on_validation_epoch_end(self) -> None:

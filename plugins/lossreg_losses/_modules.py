@@ -1,12 +1,39 @@
-"""The modules that torch does not have; a loss's `build` imports them, and torch with them."""
+"""Modules that torch lacks or gets wrong; a loss's `build` imports them, and torch with them."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["Value"]
+__all__ = ["MultiLabelMarginLoss", "Value"]
+
+
+class MultiLabelMarginLoss(nn.MultiLabelMarginLoss):
+    """torch's, with the right value where it is compiled.
+
+    Up to release 2.13 torch.compile counts the places behind the first -1 as class 0
+    (https://github.com/pytorch/pytorch/issues/141017).
+    """
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002  (torch's name for it)
+        """As torch's."""
+        if not torch.compiler.is_compiling():
+            return super().forward(input, target)
+        classes = input.shape[-1]
+        there = (target < 0).int().cumsum(-1) == 0
+        labels = torch.where(there, target, 0)
+        hit = (labels.unsqueeze(-1) == torch.arange(classes, device=target.device)) & (
+            there.unsqueeze(-1)
+        )
+        pairs = there.unsqueeze(-1) & ~hit.any(-2, keepdim=True)
+        margins = 1 - input.gather(-1, labels).unsqueeze(-1) + input.unsqueeze(-2)
+        # relu, whose gradient at 0 is 0 as torch's is, and not clamp's.
+        each = torch.where(pairs, margins.relu(), 0.0).sum((-2, -1)) / classes
+        if self.reduction == "none":
+            return each
+        return each.mean() if self.reduction == "mean" else each.sum()
 
 
 class Value(nn.Module):

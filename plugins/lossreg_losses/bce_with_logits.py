@@ -60,6 +60,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 LossInput(name="input", meaning="logits", shape="*", gradient=True),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="probabilities to predict, often 0 or 1",
                     shape="*",
                     domain="probability",

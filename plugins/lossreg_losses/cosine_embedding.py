@@ -39,10 +39,23 @@ def lossreg_losses() -> list[LossDefinition]:
             config=CosineEmbeddingConfig,
             build=build,
             inputs=(
-                LossInput(name="input1", meaning="first vectors", shape="N D", gradient=True),
-                LossInput(name="input2", meaning="second vectors", shape="N D", gradient=True),
+                LossInput(
+                    name="input1",
+                    meaning="first vectors",
+                    shape="N D",
+                    gradient=True,
+                    fill=1.0,  # in half precision a vector of length 0 has no cosine
+                ),
+                LossInput(
+                    name="input2",
+                    meaning="second vectors",
+                    shape="N D",
+                    gradient=True,
+                    fill=1.0,
+                ),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="1 for a similar pair, -1 for a dissimilar one",
                     dtype="float or int",
                     shape="N",
@@ -50,6 +63,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
             ),
             unreduced="N",
+            unbatched=True,
             summary="Cosine distance of similar pairs, hinge for dissimilar ones",
             use_when="Pairs of vectors are labelled similar or dissimilar; length is no matter.",
             avoid_when="The model puts out distances (hinge_embedding), or pairs share an anchor "

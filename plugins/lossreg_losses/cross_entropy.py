@@ -65,6 +65,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 LossInput(name="input", meaning="logits", shape="N C *", gradient=True),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="class indices (N *), or class probabilities (N C *)",
                     dtype="float or int",
                     shape="N *",
@@ -73,6 +74,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
             ),
             unreduced="N *",
+            unbatched=True,
             denominator=Denominator(count=target_weights),
             summary="Softmax and negative log-likelihood of the true class",
             use_when="Each example has one class among several; the model puts out logits.",

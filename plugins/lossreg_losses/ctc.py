@@ -46,7 +46,7 @@ def build(config: CTCConfig) -> nn.Module:
 def _per_label(_: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> Tensor:
     """torch's mean takes each loss by its number of labels before it averages over the batch."""
     log_probs, lengths = inputs["log_probs"], inputs["target_lengths"]
-    return 1 / lengths.clamp(min=1).to(log_probs.dtype)
+    return 1 / lengths.clamp(min=1).to(log_probs)
 
 
 def _out_of_range(_: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> str | None:
@@ -54,13 +54,15 @@ def _out_of_range(_: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> str | None:
     log_probs, targets = inputs["log_probs"], inputs["targets"]
     lengths = inputs["target_lengths"]
     classes = log_probs.shape[-1]
+    if not lengths.numel():
+        return None
     used = targets
     if targets.dim() == 2:  # noqa: PLR2004 - padded, N S; what is beyond the lengths is not read
         longest = targets.shape[1]
         if int(lengths.max()) > longest:
             return f"target_lengths of at most {longest}, found {int(lengths.max())}"
         places = lengths.new_tensor(range(longest))
-        used = targets[places < lengths.unsqueeze(1)]
+        used = targets[places < lengths.reshape(-1, 1)]
     elif int(lengths.sum()) > targets.numel():
         return f"target_lengths that add up to {targets.numel()}, found {int(lengths.sum())}"
     if used.numel() and not 0 <= int(used.min()) <= int(used.max()) < classes:
@@ -102,6 +104,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
                 LossInput(
                     name="target_lengths",
+                    counted=True,
                     meaning="labels in use of each target, at most S",
                     dtype="int",
                     shape="N",
@@ -109,6 +112,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
             ),
             unreduced="N",
+            unbatched=True,
             denominator=Denominator(scale=_per_label),
             check=_out_of_range,
             summary="Label sequences against outputs of unknown alignment",

@@ -38,6 +38,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 LossInput(name="input", meaning="distances of pairs", gradient=True),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="1 for a similar pair, -1 for a dissimilar one",
                     dtype="float or int",
                     domain="plus or minus one",

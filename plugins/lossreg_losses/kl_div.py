@@ -57,6 +57,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="probabilities, or log-probabilities with log_target",
                     shape="N *",
                     domain="probability or log-probability",
@@ -64,6 +65,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
             ),
             unreduced="N *",
+            unbatched=True,
             summary="Divergence of log-probabilities from a distribution",
             use_when="The target is a whole distribution: a teacher's output or soft labels. "
             "Choose the reduction batchmean.",

@@ -39,6 +39,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 LossInput(name="input2", meaning="scores of the second items", gradient=True),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="1 where the first item ranks higher, -1 where the second does",
                     dtype="float or int",
                     domain="plus or minus one",

@@ -33,7 +33,13 @@ def lossreg_losses() -> list[LossDefinition]:
             build=build,
             inputs=(
                 LossInput(name="input", meaning="predictions", shape="*", gradient=True),
-                LossInput(name="target", meaning="values to predict", shape="*", gradient=True),
+                LossInput(
+                    name="target",
+                    counted=True,
+                    meaning="values to predict",
+                    dtype="float or int",
+                    gradient=True,
+                ),
             ),
             summary="Squared error",
             use_when="Regression in which large errors are much worse than small ones.",

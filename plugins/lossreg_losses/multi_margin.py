@@ -59,6 +59,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 LossInput(name="input", meaning="scores of classes", shape="N C", gradient=True),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="class indices",
                     dtype="int",
                     shape="N",
@@ -66,6 +67,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
             ),
             unreduced="N",
+            unbatched=True,
             summary="Hinge between the true class and each other one",
             use_when="Each example has one class, and only the order of scores matters.",
             avoid_when="Probabilities are wanted, or targets to leave out (cross_entropy), or "

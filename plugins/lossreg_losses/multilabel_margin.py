@@ -17,10 +17,10 @@ class MultilabelMarginConfig(LossConfig):
 
 
 def build(config: MultilabelMarginConfig) -> nn.Module:
-    """torch's module with these parameters."""
-    from torch import nn
+    """torch's module with these parameters, mended for torch.compile."""
+    from lossreg_losses._modules import MultiLabelMarginLoss
 
-    return nn.MultiLabelMarginLoss(reduction=config.reduction)
+    return MultiLabelMarginLoss(reduction=config.reduction)
 
 
 @hookimpl
@@ -35,6 +35,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 LossInput(name="input", meaning="scores of classes", shape="N C", gradient=True),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="each example's classes, ended by the first -1",
                     dtype="int",
                     shape="N C",
@@ -42,6 +43,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
             ),
             unreduced="N",
+            unbatched=True,
             summary="Hinge between an example's labels and other classes",
             use_when="Each example has several classes, and these should score above all others.",
             avoid_when="Probabilities are wanted or targets are zeros and ones "

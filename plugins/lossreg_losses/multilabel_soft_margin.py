@@ -46,17 +46,17 @@ def lossreg_losses() -> list[LossDefinition]:
             config=MultilabelSoftMarginConfig,
             build=build,
             inputs=(
-                LossInput(name="input", meaning="logits", shape="N C", gradient=True),
+                LossInput(name="input", meaning="logits", shape="* C", gradient=True),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="1 for each label an example has and 0 for others, or probabilities",
                     dtype="float or int",
-                    shape="N C",
+                    shape="* C",
                     domain="probability",
                     gradient=True,
                 ),
             ),
-            unreduced="N",
             summary="Binary cross entropy with logits, averaged over labels",
             use_when="Each example has any number of labels, and one loss an example is wanted.",
             avoid_when="Positives need a weight of their own or inputs have other shapes than N C "

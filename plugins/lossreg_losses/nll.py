@@ -63,6 +63,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="class indices",
                     dtype="int",
                     shape="N *",
@@ -70,6 +71,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
             ),
             unreduced="N *",
+            unbatched=True,
             denominator=Denominator(count=target_weights),
             summary="Negative log-likelihood of the true class",
             use_when="Each example has one class among several; the model puts out "

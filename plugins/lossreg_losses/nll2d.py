@@ -66,6 +66,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="class indices",
                     dtype="int",
                     shape="N H W",

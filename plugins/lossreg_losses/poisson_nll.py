@@ -53,9 +53,11 @@ def lossreg_losses() -> list[LossDefinition]:
                     name="input",
                     meaning="logarithms of rates, or rates if log_input is false",
                     gradient=True,
+                    fill=1.0,  # a rate of 0 has no logarithm
                 ),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="counts",
                     dtype="float or int",
                     domain="count",

@@ -36,7 +36,13 @@ def lossreg_losses() -> list[LossDefinition]:
             build=build,
             inputs=(
                 LossInput(name="input", meaning="predictions", shape="*", gradient=True),
-                LossInput(name="target", meaning="values to predict", shape="*", gradient=True),
+                LossInput(
+                    name="target",
+                    counted=True,
+                    meaning="values to predict",
+                    dtype="float or int",
+                    gradient=True,
+                ),
             ),
             summary="Squared error near zero, absolute error beyond beta",
             use_when="Regression with outliers, such as box coordinates.",

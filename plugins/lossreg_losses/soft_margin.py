@@ -35,6 +35,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 LossInput(name="input", meaning="logits", gradient=True),
                 LossInput(
                     name="target",
+                    counted=True,
                     meaning="1 for the positive class, -1 for the negative one",
                     dtype="float or int",
                     domain="plus or minus one",

@@ -59,21 +59,23 @@ def lossreg_losses() -> list[LossDefinition]:
             config=TripletMarginConfig,
             build=build,
             inputs=(
-                LossInput(name="anchor", meaning="vectors", shape="N D", gradient=True),
+                LossInput(name="anchor", meaning="vectors", shape="* D", gradient=True),
                 LossInput(
                     name="positive",
                     meaning="vectors that belong with the anchors",
-                    shape="N D",
+                    shape="* D",
                     gradient=True,
+                    fill=1.0,
                 ),
                 LossInput(
                     name="negative",
                     meaning="vectors that do not",
-                    shape="N D",
+                    shape="* D",
                     gradient=True,
+                    # No two alike: the gradient of a distance of 0 may be nan.
+                    fill=-1.0,
                 ),
             ),
-            unreduced="N",
             summary="Hinge on two distances from an anchor",
             use_when="Vectors should be near within a class and far between classes, as for faces.",
             avoid_when="Pairs are labelled one by one (hinge_embedding, cosine_embedding).",

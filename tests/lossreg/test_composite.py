@@ -67,7 +67,8 @@ def batch(dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     for name in ORACLES:
         p = torch.randn(4, 3, generator=generator, dtype=torch.float64).to(dtype)
         values[f"p_{name}"] = p.requires_grad_()
-        values[f"y_{name}"] = torch.randn(4, 3, generator=generator, dtype=torch.float64).to(dtype)
+        y = torch.randn(4, 3, generator=generator, dtype=torch.float64).to(dtype)
+        values[f"y_{name}"] = y.sign() if name == "margin" else y
     return values
 
 
@@ -350,8 +351,23 @@ def test_what_a_loss_refuses_is_an_error_of_its_term(weight: float) -> None:
     with pytest.raises(InputError) as raised:
         loss(step(logits=torch.ones(2, 3), labels=torch.tensor([0, 1, 2, 0])))
     assert raised.value.term == "a"
-    assert str(raised.value).startswith("term 'a': ")
-    assert str(raised.value).endswith("(called with (2, 3) torch.float32, (4,) torch.int64)")
+    assert str(raised.value) == (
+        "term 'a', 'target' (path 'labels'): expected a shape that fits (2, 3) of 'input', "
+        "found (4,); torch would broadcast or refuse it"
+    )
+
+
+def test_without_checks_what_a_loss_refuses_is_an_error_of_its_term() -> None:
+    term = {"type": "cross_entropy", "inputs": ["logits", "labels"]}
+    loss = lossreg.build({"checks": "off", "terms": {"a": term}})
+    with pytest.raises(InputError) as raised:
+        loss(step(logits=torch.ones(2, 3), labels=torch.tensor([0, 1, 2, 0])))
+    assert raised.value.term == "a"
+    assert str(raised.value).startswith("term 'a': cross_entropy refused its inputs: ")
+    assert str(raised.value).endswith(
+        "they were 'input' from 'logits' (2, 3) torch.float32; "
+        "'target' from 'labels' (4,) torch.int64"
+    )
 
 
 @pytest.mark.parametrize(
@@ -439,7 +455,7 @@ def test_create_gives_torchs_module() -> None:
         ("smooth_l1", {"bet": 1.0}, "smooth_l1.bet", "did you mean 'beta'?"),
         ("smooth_l1", {"beta": -1.0}, "smooth_l1.beta", "expected a number of at least 0"),
         ("smooth_l1", {"beta": True}, "smooth_l1.beta", "expected a number, found true"),
-        ("cross_entropy", {"weight": [-1.0]}, "cross_entropy.weight", "no negative number"),
+        ("cross_entropy", {"weight": [-1.0]}, "cross_entropy.weight[0]", "no negative number"),
         ("mse", {"size_average": True}, "mse.size_average", "write 'reduction: mean'"),
     ],
 )
@@ -466,3 +482,55 @@ def test_create_of_an_unknown_loss_suggests_one() -> None:
 
 def test_it_shows_terms_and_weights() -> None:
     assert "a=0.5, b=1" in repr(build(a=fit_term(weight=0.5), b=fit_term()))
+
+
+def test_a_groups_denominator_needs_losses_with_a_sum(site: Site) -> None:
+    site.add("acme", {"whole": "acme_whole"}, {"acme_whole": plugin("whole")})
+    term = {"type": "whole", "inputs": ["p", "y"]}
+    with pytest.raises(ConfigError, match=r"'whole' has no sum") as caught:
+        build(group={"denominator": "n", "terms": {"one": term, "other": fit_term()}})
+    assert [(each.code, each.path) for each in caught.value.diagnostics] == [
+        ("LR213", "terms.group.terms.one")
+    ]
+
+
+def test_a_mask_that_keeps_everything_does_not_change_a_given_denominators_value() -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = {
+        "log_probs": torch.randn(12, 3, 5, generator=generator).log_softmax(-1),
+        "targets": torch.randint(1, 5, (3, 4), generator=generator),
+        "input_lengths": torch.full((3,), 12),
+        "target_lengths": torch.tensor([4, 2, 3]),
+        "all": torch.ones(3),
+        "n": 7.0,
+    }
+    term = {"type": "ctc", "denominator": "n"}
+    plain, masked = build(term=term)(values), build(term={**term, "mask": "all"})(values)
+    assert_bit_identical(plain.total, masked.total)
+    # The mean is of each sequence's loss over its length, divided by 3; here, by 7.
+    del values["all"], values["n"]
+    mean = build(term={"type": "ctc"})(values).total
+    torch.testing.assert_close(plain.total, mean * 3 / 7)
+
+
+def test_a_masked_entrys_sample_weight_may_be_nan() -> None:
+    values = step(m=torch.tensor([True, False]), w=torch.tensor([2.0, torch.nan]))
+    values["p"] = torch.tensor([3.0, 5.0], requires_grad=True)
+    out = build(fit=fit_term(mask="m", sample_weight="w"))(values)
+    out.total.backward()
+    assert out.total == 4
+    assert values["p"].grad.tolist() == [4.0, 0.0]
+
+
+def test_none_is_a_missing_tensor() -> None:
+    loss = build(fit=fit_term(), other={**fit_term(), "inputs": ["q", "y"], "optional": True})
+    assert loss(step(q=None)).total == 2
+    with pytest.raises(InputError, match="expected a tensor at 'p', found a NoneType"):
+        loss(step(p=None))
+
+
+def test_a_nan_in_a_weight_or_a_denominator_is_shown() -> None:
+    loss = build(fit=fit_term(sample_weight="w", denominator="n"))
+    with pytest.raises(lossreg.NonFiniteError, match=r"'sample_weight' at 'w': .* 1 nan") as caught:
+        loss(step(w=torch.tensor([1.0, torch.nan]), n=3))
+    assert "'denominator' at 'n': 3" in str(caught.value)

@@ -18,6 +18,7 @@ ERRORS = {
     "ConfigError": (lossreg.LossregError, ValueError),
     "InputError": (lossreg.LossregError, ValueError),
     "NonFiniteError": (lossreg.LossregError,),
+    "StateError": (lossreg.LossregError, RuntimeError),
     "MissingExtraError": (lossreg.LossregError, ImportError),
     "ConfigWarning": (UserWarning,),
 }
@@ -37,9 +38,11 @@ def test_lossreg_offers_these_names() -> None:
         "PluginError",
         "PluginLoadError",
         "Registry",
+        "StateError",
         "UnknownLossError",
         "build",
         "create",
+        "diagnose",
         "load_config",
     ]
     assert dir(lossreg) == lossreg.__all__

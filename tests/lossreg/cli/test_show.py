@@ -67,6 +67,7 @@ def test_json_tells_the_same(name: str, capsys: pytest.CaptureFixture[str]) -> N
         "shape",
         "domain",
         "gradient",
+        "counted",
         "fill",
     }
 

@@ -10,6 +10,7 @@ import pytest
 
 import lossreg
 from lossreg.config import CompositeConfig, examine, load_config, load_experiment
+from lossreg.config.schema import Weight
 from lossreg.errors import ConfigError, ConfigWarning
 
 TERMS = {"terms": {"fit": {"type": "mse"}}}
@@ -36,7 +37,9 @@ def faults(source: Any, **arguments: Any) -> list[tuple[str, int | None, int | N
 )
 def test_takes_documents_and_mappings(source: Any) -> None:
     config = load_config(source)
-    assert [(term.name, term.type, term.weight) for term in config.terms] == [("fit", "mse", 1.0)]
+    assert [(term.name, term.type, term.weight) for term in config.terms] == [
+        ("fit", "mse", Weight(1.0))
+    ]
 
 
 def test_takes_paths(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from lossreg.config.diagnostics import Faults
 from lossreg.config.nodes import Document, Node
 from lossreg.config.overrides import apply_override
 from lossreg.config.parameters import plain
+from lossreg.config.schema import Weight
 from lossreg.config.source import read_document
 from lossreg.errors import Diagnostic
 
@@ -162,7 +163,7 @@ def test_an_override_mends_what_the_file_has_wrong() -> None:
     examined = examine(text, overrides=["terms.fit.weight=2"])
     assert examined.diagnostics == ()
     assert examined.loss is not None
-    assert examined.loss.terms[0].weight == 2.0
+    assert examined.loss.terms[0].weight == Weight(2.0)
 
 
 def test_an_override_shares_no_node_with_the_next() -> None:

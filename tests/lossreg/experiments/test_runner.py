@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+import lossreg
 from lossreg import experiments
 from lossreg.config import load_experiment
 from lossreg.errors import InputError, LossregError, MissingExtraError
@@ -26,14 +27,19 @@ TWO_TERMS = {"classify": CLASSIFY, "rebuild": REBUILD}
 
 
 def train(
-    root: Path, *, seed: int = 0, terms: dict[str, Any] | None = None, **trainer: Any
+    root: Path,
+    *,
+    seed: int = 0,
+    terms: dict[str, Any] | None = None,
+    on_nonfinite: str = "raise",
+    **trainer: Any,
 ) -> Result:
     options = {"accelerator": "cpu", "max_epochs": 1, **trainer}
     source = {
         "task": "digits",
         "seed": seed,
         "trainer": options,
-        "loss": {"terms": TWO_TERMS if terms is None else terms},
+        "loss": {"on_nonfinite": on_nonfinite, "terms": TWO_TERMS if terms is None else terms},
     }
     experiment = load_experiment(source)
     result = experiments.run(experiment, name="digits", document="task: digits\n", root=root)
@@ -148,11 +154,74 @@ def test_a_term_may_bear_the_name_of_another_column(tmp_path: Path) -> None:
 
 
 def test_nan_is_recorded_and_drawn_around(tmp_path: Path) -> None:
-    heavy = {"classify": CLASSIFY, "rebuild": {**REBUILD, "weight": 1e39}}
-    wild = train(tmp_path, terms=heavy, max_steps=3, log_every_n_steps=1)
+    # A sum over 4,096 pixels, times nearly the largest float32.
+    heavy = {
+        "classify": CLASSIFY,
+        "rebuild": {**REBUILD, "weight": 3e38, "params": {"reduction": "sum"}},
+    }
+    wild = train(tmp_path, terms=heavy, on_nonfinite="ignore", max_steps=3, log_every_n_steps=1)
     assert not math.isfinite(wild.rows[-1].total)
     assert table(wild)[-1]["total"] in ("nan", "inf")
     assert (wild.folder / "curves.png").exists()
+
+
+def weights_of(run: Result) -> list[tuple[int, float]]:
+    """The weight of `rebuild` at each row, from what was recorded."""
+    return [(row.step, row.weighted["rebuild"] / row.terms["rebuild"]) for row in run.rows]
+
+
+def schedule(unit: str, steps: int) -> dict[str, Any]:
+    weight = {"schedule": "linear", "start": 1.0, "end": 0.0, "steps": steps, "unit": unit}
+    return {"classify": CLASSIFY, "rebuild": {**REBUILD, "weight": weight}}
+
+
+def progress(run: Result) -> dict[str, Any]:
+    checkpoint = torch.load(run.folder / "last.ckpt", weights_only=True)
+    state: dict[str, Any] = checkpoint["state_dict"]["objective.progress._extra_state"]
+    return state
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_a_schedule_moves_with_each_step_of_the_optimizer(batches: int, tmp_path: Path) -> None:
+    run = train(
+        tmp_path,
+        terms=schedule("step", 10),
+        max_steps=5,
+        log_every_n_steps=1,
+        accumulate_grad_batches=batches,
+    )
+    # Before the first step the weight is 1.
+    assert weights_of(run) == [(step, pytest.approx(1 - (step - 1) / 10)) for step in range(1, 6)]
+    assert progress(run)["steps"] == 5
+
+
+def test_a_schedule_by_epochs_moves_at_each_epochs_end(tmp_path: Path) -> None:
+    run = train(tmp_path, terms=schedule("epoch", 4), max_epochs=3, log_every_n_steps=22)
+    assert weights_of(run) == [
+        (step, pytest.approx(weight))
+        for step, weight in [(1, 1.0), (22, 1.0), (44, 0.75), (66, 0.5)]
+    ]
+    assert (progress(run)["steps"], progress(run)["epochs"]) == (66, 3)
+
+
+def test_a_run_with_a_schedule_gives_the_same_bytes_for_the_same_seed(tmp_path: Path) -> None:
+    runs = [train(tmp_path, terms=schedule("step", 30), max_epochs=2) for _ in range(2)]
+    first, second = [(run.folder / "metrics.csv").read_bytes() for run in runs]
+    assert first == second
+
+
+def test_the_progress_of_a_checkpoint_can_be_loaded(tmp_path: Path) -> None:
+    run = train(tmp_path, terms=schedule("step", 100), max_steps=7)
+    checkpoint = torch.load(run.folder / "last.ckpt", weights_only=True)
+    loss = lossreg.build({"terms": schedule("step", 100)})
+    prefix = "objective."
+    state = {
+        name.removeprefix(prefix): each
+        for name, each in checkpoint["state_dict"].items()
+        if name.startswith(prefix)
+    }
+    loss.load_state_dict(state, strict=True)
+    assert loss.weights["rebuild"] == pytest.approx(1 - 7 / 100)
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])

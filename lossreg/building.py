@@ -1,0 +1,121 @@
+"""From a config to modules: `build` for a composite, `create` for one loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from lossreg.composite import CompositeLoss
+from lossreg.config import CompositeConfig, load_config
+from lossreg.config.diagnostics import Faults
+from lossreg.config.nodes import SourceError
+from lossreg.config.parameters import validated
+from lossreg.config.source import from_python
+from lossreg.errors import ConfigError, Diagnostic, described
+from lossreg.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lossreg.config.loading import Source
+    from lossreg.config.schema import TermConfig
+    from lossreg.plugin import LossConfig, LossDefinition
+
+__all__ = ["build", "create"]
+
+
+def build(
+    source: Source | CompositeConfig,
+    *,
+    key: str | None = None,
+    registry: Registry | None = None,
+    overrides: Iterable[str] = (),
+) -> CompositeLoss:
+    """A composite loss from a YAML file, a mapping, or a config that is loaded already.
+
+    Args:
+        source: The file, document, mapping or config.
+        key: Where the loss is in the document: `model.criterion`. Without it, the key `loss`, or
+            the whole document if it has `terms:`.
+        registry: Where losses are looked up: what is installed, unless given.
+        overrides: `path=value` each, as `loss.terms.seg.weight=0.3`; the value is YAML.
+
+    Raises:
+        ConfigError: The source is wrong; it carries every fault.
+
+    >>> import torch
+    >>> loss = build({"terms": {"fit": {"type": "mse", "inputs": ["prediction", "y"]}}})
+    >>> out = loss(prediction=torch.tensor([1.0, 3.0]), y=torch.tensor([1.0, 1.0]))
+    >>> out.total, out.terms["fit"]
+    (tensor(2.), tensor(2.))
+    """
+    config = load_config(source, key=key, registry=registry, overrides=overrides)
+    modules = []
+    for term in config.terms:
+        if term.enabled:
+            module = _built(term.definition, _params(term), f"terms.{term.name}")
+            _make_class_weights_transient(module, term.params)
+            modules.append(module)
+    return CompositeLoss(config, modules)
+
+
+def _params(term: TermConfig) -> LossConfig:
+    """A term's parameters, with the reduction that its module needs."""
+    if term.unreduced:
+        return term.params.model_copy(update={"reduction": "none"})
+    if term.denominator is not None:
+        return term.params.model_copy(update={"reduction": "sum"})
+    return term.params
+
+
+def create(name: str, /, **params: Any) -> nn.Module:
+    """One loss as a plain module, called as torch's is.
+
+    Args:
+        name: The loss's name, as `lossreg list` shows it.
+        params: Its parameters.
+
+    Raises:
+        UnknownLossError: No plugin has that name.
+        DuplicateLossError: Several distributions claim it.
+        PluginLoadError: Its plugin cannot be loaded.
+        ConfigError: A parameter is unknown, missing or out of bounds.
+
+    >>> create("smooth_l1", beta=0.5)
+    SmoothL1Loss()
+    """
+    definition = Registry.installed()[name]
+    faults = Faults()
+    config = None
+    try:
+        config = validated(
+            definition.config, from_python(params), owner=name, path=name, faults=faults
+        )
+    except SourceError as error:
+        faults.add_source_error(error)
+    if config is None:
+        raise ConfigError(faults.sorted())
+    return _built(definition, config, name)
+
+
+def _built(definition: LossDefinition, config: LossConfig, path: str) -> nn.Module:
+    """A third party's builder may raise anything; what it makes may not be a module."""
+    author = getattr(definition.build, "__module__", definition.config.__module__)
+    what = f"building '{definition.name}' (of {author})"
+    try:
+        module: object = definition.build(config)
+    except Exception as error:
+        message = f"{what} raised {described(error)}"
+        raise ConfigError([Diagnostic(code="LR303", path=path, message=message)]) from error
+    if not isinstance(module, nn.Module):
+        message = f"{what} gave a {type(module).__name__}, not a module"
+        raise ConfigError([Diagnostic(code="LR303", path=path, message=message)])
+    return module
+
+
+def _make_class_weights_transient(module: nn.Module, config: LossConfig) -> None:
+    """Keep class weights out of a composite's state: the config holds them."""
+    for name, buffer in list(module.named_buffers(recurse=False)):
+        if name in type(config).model_fields:
+            module.register_buffer(name, buffer, persistent=False)

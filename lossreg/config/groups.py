@@ -1,0 +1,191 @@
+"""Groups of terms: a mapping with `terms:` inside another one's."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING
+
+from lossreg.config.diagnostics import child_path, clipped
+from lossreg.config.fields import check_keys, is_mapping, read_bool
+from lossreg.config.routes import read_path
+from lossreg.config.schema import Weight
+from lossreg.config.selection import check_divisible
+from lossreg.config.terms import FOREIGN_TERM_KEYS, TERM_KEYS, TermReader
+from lossreg.config.weights import read_weight
+from lossreg.inputs import Path, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lossreg.config.diagnostics import Faults
+    from lossreg.config.nodes import Node
+    from lossreg.config.schema import TermConfig
+    from lossreg.registry import Registry
+
+__all__ = ["GROUP_KEYS", "read_terms"]
+
+GROUP_KEYS = ("from", "weight", "denominator", "optional", "enabled", "terms")
+_FOREIGN_KEYS = {
+    **{foreign: key for foreign, key in FOREIGN_TERM_KEYS.items() if key in GROUP_KEYS},
+    "components": "terms",
+    "losses": "terms",
+    "path": "from",
+    "prefix": "from",
+    "root": "from",
+}
+_ELSEWHERE = {
+    key: "it belongs to a term: a group has none, its terms have"
+    if key != "type"
+    else "a group is no loss: take it out, or take 'terms' out"
+    for key in TERM_KEYS
+    if key not in GROUP_KEYS
+}
+# The largest float32, in which weights are multiplied.
+_LARGEST = 3.4028234663852886e38
+_TERM_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+_HERE, _ONE = Path(()), Weight()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Group:
+    """What a group says of all terms in it; the whole composite is one as well."""
+
+    prefix: str = ""
+    origin: Path = _HERE
+    weight: Weight = _ONE
+    denominator: Path | None = None
+    optional: bool = False
+    enabled: bool = True
+
+    def located(self, path: Path) -> Path:
+        return Path(self.origin.steps + path.steps)
+
+    def _moved(self, route: Route | None) -> Route | None:
+        return None if route is None else Route(self.located(route.path), route.transforms)
+
+    def adopt(self, term: TermConfig) -> TermConfig:
+        """A term as it is inside the group."""
+        inputs = {
+            name: Route(self.located(route.path), route.transforms)
+            for name, route in term.inputs.items()
+        }
+        own = term.denominator
+        return dataclasses.replace(
+            term,
+            name=self.prefix + term.name,
+            weight=self.weight * term.weight,
+            inputs=inputs,
+            mask=self._moved(term.mask),
+            sample_weight=self._moved(term.sample_weight),
+            denominator=self.denominator if own is None else self.located(own),
+            optional=self.optional or term.optional,
+            enabled=self.enabled and term.enabled,
+        )
+
+
+def read_terms(
+    terms: Node, path: str, registry: Registry, faults: Faults
+) -> list[TermConfig | None]:
+    """Every term of a mapping by name, those in groups included.
+
+    Args:
+        terms: The mapping.
+        path: Its place.
+        registry: Where losses are looked up.
+        faults: Takes what is wrong; a term with an error is None.
+    """
+    return _GroupReader(registry, faults).terms(terms, path, _Group())
+
+
+def _is_group(values: Mapping[str, Node]) -> bool:
+    """Whether a mapping declares terms rather than one; what only a group has tells as well."""
+    return "terms" in values or (
+        "type" not in values
+        and any(_FOREIGN_KEYS.get(key, key) in ("from", "terms") for key in values)
+    )
+
+
+class _GroupReader:
+    def __init__(self, registry: Registry, faults: Faults) -> None:
+        self._faults = faults
+        self._terms = TermReader(registry, faults)
+
+    def terms(self, terms: Node, path: str, group: _Group) -> list[TermConfig | None]:
+        found: list[TermConfig | None] = []
+        for name, node in terms.value.items():
+            where, key = child_path(path, name), terms.keys[name]
+            self._check_name(name, where, key, group)
+            if isinstance(node.value, dict) and _is_group(node.value):
+                found.extend(self._group(name, node, where, key, group))
+                continue
+            term = self._terms.term(name, node, where, key)
+            if term is not None and group.denominator is not None:
+                check_divisible(term.definition, where, key, self._faults)
+            adopted = None if term is None else group.adopt(term)
+            if adopted is not None and not adopted.weight.largest <= _LARGEST:
+                message = (
+                    "expected a weight, times those of its groups, of at most "
+                    f"{_LARGEST:.2g}, found {adopted.weight.largest:.2g}"
+                )
+                at = node.value.get("weight", key)
+                self._faults.add("LR202", child_path(where, "weight"), message, at)
+            found.append(adopted)
+        return found
+
+    def _check_name(self, name: str, path: str, key: Node, group: _Group) -> None:
+        if name == "total" and not group.prefix:
+            message = "'total' is taken by the sum; choose another name"
+            self._faults.add("LR107", path, message, key)
+        elif not _TERM_NAME.fullmatch(name):
+            message = "a term's name is made of letters, digits, '_' and '-'"
+            possible = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")
+            if name.isascii() and possible:
+                message += f"; write '{clipped(possible)}'"
+            self._faults.add("LR107", path, message, key)
+
+    def _group(
+        self, name: str, node: Node, path: str, key: Node, outer: _Group
+    ) -> list[TermConfig | None]:
+        faults, values = self._faults, node.value
+        guessed = check_keys(node, path, GROUP_KEYS, _FOREIGN_KEYS, faults, elsewhere=_ELSEWHERE)
+        origin: Path | None = _HERE
+        if "from" in values:
+            origin = read_path(values["from"], child_path(path, "from"), faults)
+        weight: Weight | None = _ONE
+        if "weight" in values:
+            weight = read_weight(
+                values["weight"], child_path(path, "weight"), faults, node.keys["weight"]
+            )
+        denominator = outer.denominator
+        if "denominator" in values:
+            # The group's own: it is looked up where the group stands, not where its paths start.
+            own = read_path(values["denominator"], child_path(path, "denominator"), faults)
+            denominator = None if own is None else outer.located(own)
+        switches = {
+            switch: read_bool(values[switch], child_path(path, switch), faults)
+            for switch in ("optional", "enabled")
+            if switch in values
+        }
+        group = _Group(
+            prefix=f"{outer.prefix}{name}/",
+            origin=outer.located(origin or _HERE),
+            weight=outer.weight * (weight or _ONE),
+            denominator=denominator,
+            optional=outer.optional or bool(switches.get("optional", False)),
+            enabled=outer.enabled and switches.get("enabled", True) is not False,
+        )
+        where = child_path(path, "terms")
+        if "terms" not in values:
+            if "terms" not in guessed:
+                message = "the key 'terms', what the group is made of, is missing"
+                faults.add("LR102", path, message, key)
+            return [None]
+        inner = values["terms"]
+        if not is_mapping(inner, where, faults, wanted="terms by name"):
+            return [None]
+        if not inner.value:
+            message = "expected at least one term, found none"
+            faults.add("LR108", where, message, node.keys["terms"])
+        return self.terms(inner, where, group)

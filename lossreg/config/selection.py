@@ -1,0 +1,79 @@
+"""What of a term counts, and how much: `mask`, `sample_weight`, `ignore`, `denominator`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from lossreg.config.diagnostics import child_path, describe
+from lossreg.config.fields import read_number
+from lossreg.config.routes import read_path, read_route
+
+if TYPE_CHECKING:
+    from lossreg.config.diagnostics import Faults
+    from lossreg.config.nodes import Node
+    from lossreg.plugin import LossDefinition
+
+__all__ = ["check_divisible", "read_extras"]
+
+_ENTRY_KEYS = ("mask", "sample_weight", "ignore")
+
+
+def read_extras(
+    node: Node, path: str, definition: LossDefinition, faults: Faults
+) -> dict[str, Any] | None:
+    """The fields of a `TermConfig` that say what counts; None after noting what is wrong."""
+    values = node.value
+    found: dict[str, Any] = {}
+    for name in ("mask", "sample_weight"):
+        if name in values:
+            where = child_path(path, name)
+            found[name] = read_route(values[name], where, faults, node.keys[name])
+    if "ignore" in values:
+        found["ignore"] = _ignored(values["ignore"], child_path(path, "ignore"), faults)
+    if "denominator" in values:
+        where = child_path(path, "denominator")
+        found["denominator"] = read_path(values["denominator"], where, faults)
+    if not _fits(node, path, definition, faults) or None in found.values():
+        return None
+    return found
+
+
+def check_divisible(definition: LossDefinition, path: str, at: Node, faults: Faults) -> bool:
+    """Whether a loss has a sum for a denominator, its own or its group's; notes it if not."""
+    if "sum" in definition.reductions:
+        return True
+    message = f"'{definition.name}' has no sum that could be divided by something else"
+    faults.add("LR213", path, message, at)
+    return False
+
+
+def _ignored(node: Node, path: str, faults: Faults) -> float | None:
+    if node.value == "nan" or (isinstance(node.value, float) and math.isnan(node.value)):
+        return math.nan
+    if isinstance(node.value, str) and node.value.lower().strip(".") == "nan":
+        message = f"expected a number or nan, found {describe(node.value)}; write nan"
+        faults.add("LR201", path, message, node)
+        return None
+    return read_number(node, path, faults)
+
+
+def _fits(node: Node, path: str, definition: LossDefinition, faults: Faults) -> bool:
+    """Whether the loss has entries that these keys can speak of."""
+    right = True
+    for name in _ENTRY_KEYS:
+        if name not in node.keys:
+            continue
+        message = ""
+        if "none" not in definition.reductions:
+            message = f"'{definition.name}' has no unreduced form, so its entries cannot be chosen"
+        elif name == "ignore" and definition.target is None:
+            message = f"'{definition.name}' has no target with an entry for each of its own; "
+            message += "use 'mask'"
+        if message:
+            faults.add("LR213", child_path(path, name), message, node.keys[name])
+            right = False
+    if "denominator" in node.keys:
+        where = child_path(path, "denominator")
+        right = check_divisible(definition, where, node.keys["denominator"], faults) and right
+    return right

@@ -1,0 +1,76 @@
+"""What terms' sums are divided by, added up over micro-batches and ranks.
+
+A mean per micro-batch is not the mean of the batch as soon as micro-batches differ in what they
+count. So the denominators are added up first, from targets, masks, weights and lengths alone, and
+each micro-batch's sum is divided by the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import distributed
+
+from lossreg.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Denominators", "added_up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Denominators:
+    """Each term's denominator over all micro-batches and ranks, from `loss.denominators`.
+
+    Attributes:
+        names: The terms' names.
+        values: One number a term, float64; 1 for a term that is a sum.
+        world_size: What the total is multiplied by, because gradients are averaged over ranks.
+    """
+
+    names: tuple[str, ...]
+    values: Tensor
+    world_size: int
+
+    def by_name(self, names: tuple[str, ...]) -> dict[str, Tensor]:
+        """Each term's denominator, a 0-d tensor.
+
+        Args:
+            names: The terms of the composite that wants them.
+
+        Raises:
+            InputError: They are another composite's.
+        """
+        if names != self.names:
+            raise InputError(
+                f"expected denominators of the terms {', '.join(names)}, found those of "
+                f"{', '.join(self.names)}"
+            )
+        return dict(zip(names, self.values.unbind(), strict=True))
+
+
+def added_up(
+    local: Tensor, group: distributed.ProcessGroup | None, world_size: int | None
+) -> tuple[Tensor, int]:
+    """This rank's numbers added up over a group's ranks, and the size of the world.
+
+    Args:
+        local: One number a term.
+        group: The ranks that share the batch; the default group, if torch.distributed runs.
+        world_size: What to say instead of the group's size: 1, where gradients are summed.
+
+    Raises:
+        ValueError: This rank is not one of the group's.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return local, 1 if world_size is None else world_size
+    if distributed.get_rank(group) < 0:
+        raise ValueError("this rank is not one of the group's")
+    if distributed.get_backend(group) == "nccl" and local.device.type != "cuda":
+        local = local.to(torch.device("cuda", torch.cuda.current_device()))
+    total = local.clone()
+    distributed.all_reduce(total, group=group)
+    return total, distributed.get_world_size(group) if world_size is None else world_size

@@ -1,0 +1,66 @@
+"""What a composite gives for one step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["LossOutput", "Named"]
+
+
+class LossOutput(NamedTuple):
+    """What a composite gives for one step.
+
+    Attributes:
+        total: The weighted sum, a 0-d tensor attached to the graph.
+        terms: Each term's raw value, a detached 0-d tensor, by name. The names never change; an
+            optional term whose tensors were missing has the value 0 and the weight 0.
+        weights: Each term's weight of this step, a 0-d tensor, by name.
+    """
+
+    total: Tensor
+    terms: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor]
+
+    def log_dict(self, prefix: str = "") -> dict[str, Tensor]:
+        """All values under flat keys, detached, as loggers take them.
+
+        Args:
+            prefix: Put before each key: `train/`.
+
+        Returns:
+            `loss/total`, and for each term `loss/<term>`, `weighted/<term>`, `weight/<term>`.
+        """
+        logged = {f"{prefix}loss/total": self.total.detach()}
+        for name, term in self.terms.items():
+            logged[f"{prefix}loss/{name}"] = term
+            logged[f"{prefix}weighted/{name}"] = self.weights[name] * term
+            logged[f"{prefix}weight/{name}"] = self.weights[name]
+        return logged
+
+
+class Named(Mapping[str, Tensor]):
+    """A vector's entries by name: each is a copy, made when it is asked for."""
+
+    __slots__ = ("_places", "_vector")
+
+    def __init__(self, places: dict[str, int], vector: Tensor) -> None:
+        self._places = places
+        self._vector = vector
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._vector[self._places[name]].clone()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))

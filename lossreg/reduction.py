@@ -1,0 +1,381 @@
+"""From an unreduced loss to one number: masks, sample weights, means and denominators.
+
+A mask or a sample weight has the unreduced loss's leading dimensions. Masked entries are filled
+with a safe value before the loss sees them and weighted 0 afterwards: boolean indexing would
+synchronise and break a graph, and a `where` on the loss has a nan gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lossreg.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from lossreg.plugin import LossDefinition, LossInput
+
+__all__ = [
+    "Misfit",
+    "denominator",
+    "divided",
+    "entry_shape",
+    "filled",
+    "kept_entries",
+    "numerator",
+    "reduced",
+    "share_state",
+    "spread",
+    "unreduced_shape",
+]
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+class Misfit(Exception):  # noqa: N818 - caught by the term, which makes an InputError of it
+    """A tensor does not fit.
+
+    Attributes:
+        argument: Which one: an input, `mask`, `sample_weight`.
+        message: What was expected, and what came.
+    """
+
+    def __init__(self, argument: str, message: str) -> None:
+        super().__init__(message)
+        self.argument = argument
+        self.message = message
+
+    def located(self, term: str, path: str) -> InputError:
+        """The error that a user sees."""
+        return InputError(
+            f"term '{term}', '{self.argument}' (path '{path}'): {self.message}",
+            term=term,
+            argument=self.argument,
+            path=path,
+        )
+
+
+def kept_entries(mask: Tensor | None, target: Tensor | None, ignore: float | None) -> Tensor | None:
+    """Which entries count: those that the mask keeps and whose target is not the ignored value.
+
+    Args:
+        mask: True, or not 0, where an entry counts.
+        target: The target, if a value of it is ignored.
+        ignore: That value; nan for nan.
+    """
+    keep = None if mask is None else mask.to(torch.bool)
+    if target is None or ignore is None:
+        return keep
+    if math.isnan(ignore):
+        there = ~target.isnan()
+    else:
+        # An integer of more than 24 bits compared with a float is rounded first.
+        is_index = not target.is_floating_point() and ignore.is_integer()
+        there = target != (int(ignore) if is_index else ignore)
+    if keep is None:
+        return there
+    return spread("mask", keep, there.shape) & there
+
+
+def spread(argument: str, tensor: Tensor, shape: torch.Size) -> Tensor:
+    """A tensor of leading dimensions, with the missing trailing ones added.
+
+    torch aligns on the right: N against N C with N = C would silently mean columns.
+
+    Raises:
+        Misfit: Its shape is not the beginning of the other one.
+    """
+    if tensor.shape != shape[: tensor.dim()]:
+        raise Misfit(
+            argument,
+            f"expected the leading dimensions of {tuple(shape)}, found {tuple(tensor.shape)}",
+        )
+    return tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))
+
+
+def _labels(letters: str, dims: int) -> list[object] | None:
+    """A label for each dimension: `N C *` with four of them is N, C, 0, 1."""
+    names = letters.split()
+    rest = dims - len(names) + ("*" in names)
+    if rest < 0 or (rest > 0 and "*" not in names):
+        return None
+    labels: list[object] = []
+    for name in names:
+        labels.extend(range(rest) if name == "*" else [name])
+    return labels
+
+
+def unreduced_shape(
+    definition: LossDefinition, inputs: Mapping[str, Tensor]
+) -> tuple[int, ...] | None:
+    """The shape that a loss says to have without reduction; None if the inputs do not tell."""
+    sizes: dict[object, int] = {}
+    for each in definition.inputs:
+        tensor = inputs[each.name]
+        labels = _labels(each.letters(tensor, definition.inputs[0]), tensor.dim()) or []
+        sizes.update(zip(labels, tensor.shape, strict=False))
+    names = definition.unreduced.split()
+    rest = sum(isinstance(label, int) for label in sizes) if "*" in names else 0
+    labels = _labels(definition.unreduced, len(names) - ("*" in names) + rest) or []
+    return tuple(sizes[each] for each in labels) if set(labels) <= set(sizes) else None
+
+
+def filled(
+    definition: LossDefinition, inputs: Mapping[str, Tensor], keep: Tensor
+) -> dict[str, Tensor]:
+    """Those of the loss's arguments that are given, with a safe value where an entry is masked.
+
+    Raises:
+        Misfit: The mask does not fit an input.
+    """
+    found = {}
+    for each in definition.inputs:
+        if each.name not in inputs:
+            continue
+        tensor = inputs[each.name]
+        view = _as_seen_by(each, tensor, keep, definition).to(tensor.device)
+        # A Python number takes the tensor's dtype, and is not copied to its device.
+        safe = each.safe if tensor.is_floating_point() else int(each.safe)
+        found[each.name] = torch.where(view, tensor, safe)
+    return found
+
+
+def _as_seen_by(
+    each: LossInput, tensor: Tensor, keep: Tensor, definition: LossDefinition
+) -> Tensor:
+    """The mask, shaped to be broadcast to one input."""
+    letters = each.letters(tensor, definition.inputs[0])
+    labels = _labels(letters, tensor.dim())
+    if labels is None:
+        raise Misfit(
+            each.name,
+            f"a mask needs the shape {letters}, a batch, found {tuple(tensor.shape)}",
+        )
+    # The dimensions of `*` are as many in the unreduced loss as in the input.
+    rest = sum(isinstance(label, int) for label in labels)
+    names = definition.unreduced.split()
+    masked = _labels(definition.unreduced, len(names) - ("*" in names) + rest)
+    covered = (masked or [])[: keep.dim()]
+    sizes = [tensor.shape[i] if label in covered else 1 for i, label in enumerate(labels)]
+    expected = [tensor.shape[i] for i, label in enumerate(labels) if label in covered]
+    # An input without some of the masked dimensions is filled where nothing of it is left.
+    missing = tuple(i for i, label in enumerate(covered) if label not in labels)
+    left = keep.any(dim=missing) if missing else keep
+    if len(covered) < keep.dim() or list(left.shape) != expected:
+        raise Misfit(
+            "mask",
+            f"expected the leading dimensions of the loss, {definition.unreduced} in the letters "
+            f"of '{each.name}' {letters} {tuple(tensor.shape)}, found {tuple(keep.shape)}",
+        )
+    return left.reshape(sizes)
+
+
+def numerator(
+    definition: LossDefinition,
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    *,
+    reduction: str,
+    keep: Tensor | None,
+    sample_weight: Tensor | None,
+) -> tuple[Tensor, torch.Size]:
+    """The sum of a term's entries, from a module that leaves its loss unreduced.
+
+    Args:
+        definition: The loss.
+        module: Built with reduction `none`.
+        inputs: The forward arguments by name, filled where they are masked.
+        reduction: What is wanted: `mean`, `sum` or `batchmean`.
+        keep: Which entries count, or None for all.
+        sample_weight: How much they count, or None for one each. No gradient reaches it: a model
+            that could choose what counts would choose nothing.
+
+    Returns:
+        A 0-d tensor, and the unreduced loss's shape.
+
+    Raises:
+        Misfit: The mask or the weights do not fit.
+    """
+    loss: Tensor = module(*(inputs[each.name] for each in definition.inputs))
+    if loss.dtype in _HALF:
+        loss = loss.float()
+    shape = loss.shape
+    if reduction == "mean" and definition.denominator.scale is not None:
+        loss = loss * definition.denominator.scale(module, inputs)
+    weight = _entry_weights(shape, loss.dtype, keep, sample_weight)
+    return (loss if weight is None else loss * weight).sum(), shape
+
+
+def denominator(
+    definition: LossDefinition,
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    shape: torch.Size,
+    *,
+    dtype: torch.dtype,
+    reduction: str,
+    keep: Tensor | None,
+    sample_weight: Tensor | None,
+) -> Tensor:
+    """What the sum of a term's entries is divided by; as `numerator`.
+
+    Args:
+        definition: The loss.
+        module: The built loss.
+        inputs: At least those forward arguments that count.
+        shape: The unreduced loss's shape.
+        dtype: The result's dtype; a count of more than 256 is not exact in bfloat16.
+        reduction: `mean` or `batchmean`.
+        keep: Which entries count, or None for all.
+        sample_weight: How much they count, or None for one each.
+
+    Returns:
+        A 0-d tensor, without a graph.
+    """
+    weight = _entry_weights(shape, dtype, keep, sample_weight)
+    like = next(iter(inputs.values())) if weight is None else weight
+    if reduction == "batchmean":
+        return _rows(shape, weight, like, dtype)
+    counts = definition.denominator.count
+    if counts is None and weight is None:
+        return like.new_full((), math.prod(shape), dtype=dtype)
+    entries = like.new_ones((), dtype=dtype)
+    if counts is not None:
+        entries = counts(module, inputs).detach().to(dtype)
+    if weight is not None:
+        entries = entries * weight
+    return entries.expand(shape).sum()
+
+
+def reduced(
+    definition: LossDefinition,
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    *,
+    reduction: str,
+    keep: Tensor | None,
+    sample_weight: Tensor | None,
+) -> tuple[Tensor, Tensor | None]:
+    """A term's numerator and its denominator, which is None for `sum`; as `numerator`."""
+    total, shape = numerator(
+        definition,
+        module,
+        inputs,
+        reduction=reduction,
+        keep=keep,
+        sample_weight=sample_weight,
+    )
+    if reduction == "sum":
+        return total, None
+    return total, denominator(
+        definition,
+        module,
+        inputs,
+        shape,
+        dtype=total.dtype,
+        reduction=reduction,
+        keep=keep,
+        sample_weight=sample_weight,
+    )
+
+
+def _entry_weights(
+    shape: torch.Size, dtype: torch.dtype, keep: Tensor | None, sample_weight: Tensor | None
+) -> Tensor | None:
+    mask = None if keep is None else spread("mask", keep, shape)
+    if sample_weight is None:
+        return None if mask is None else mask.to(dtype)
+    weight = spread("sample_weight", sample_weight.detach(), shape).to(dtype)
+    # Not a product: a masked entry's weight may be nan.
+    return weight if mask is None else torch.where(mask, weight, 0.0)
+
+
+def _rows(shape: torch.Size, weight: Tensor | None, like: Tensor, dtype: torch.dtype) -> Tensor:
+    """How many rows have anything left."""
+    if weight is None or not shape:
+        return like.new_full((), shape[0] if shape else 1, dtype=dtype)
+    return (weight != 0).expand(shape).unsqueeze(-1).flatten(1).any(1).sum().to(dtype)
+
+
+def entry_shape(
+    definition: LossDefinition, inputs: Mapping[str, Tensor], *weights: Tensor | None
+) -> torch.Size | None:
+    """The unreduced loss's shape, without all of its inputs.
+
+    Args:
+        definition: The loss.
+        inputs: Those forward arguments that count.
+        weights: Masks and weights, one of which may have all dimensions of the loss.
+
+    Returns:
+        None if nothing of these tells it.
+    """
+    for each in definition.inputs:
+        found = _told_by(each, inputs[each.name], definition) if each.name in inputs else None
+        if found is not None:
+            return found
+    names = definition.unreduced.split()
+    whole = (each for each in weights if each is not None and each.dim() == len(names))
+    return None if "*" in names else next((each.shape for each in whole), None)
+
+
+def _told_by(each: LossInput, tensor: Tensor, definition: LossDefinition) -> torch.Size | None:
+    letters, unreduced = each.letters(tensor, definition.inputs[0]), definition.unreduced
+    labels = _labels(letters, tensor.dim())
+    if labels is None and definition.unbatched:
+        letters, unreduced = _of_one_example(letters), _of_one_example(unreduced)
+        labels = _labels(letters, tensor.dim())
+    if labels is None:
+        return None
+    rest = sum(isinstance(label, int) for label in labels)
+    names = unreduced.split()
+    wanted = _labels(unreduced, len(names) - ("*" in names) + rest) or []
+    sizes = dict(zip(labels, tensor.shape, strict=True))
+    return torch.Size([sizes[label] for label in wanted]) if set(wanted) <= set(sizes) else None
+
+
+def _of_one_example(letters: str) -> str:
+    return " ".join(letter for letter in letters.split() if letter not in ("N", "*"))
+
+
+_STATE = (
+    "_parameters",
+    "_buffers",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_backward_pre_hooks",
+    "_backward_hooks",
+    "_is_full_backward_hook",
+)
+
+
+def share_state(twin: nn.Module, module: nn.Module) -> None:
+    """Make all that can change in a module the twin's as well: parameters, buffers, hooks.
+
+    The twin's children keep their own reductions, and share the rest.
+    """
+    for name in _STATE:
+        twin.__dict__[name] = module.__dict__[name]
+    for name, child in module.named_children():
+        own = getattr(twin, name, None)
+        if isinstance(own, type(child)):
+            share_state(own, child)
+        else:
+            setattr(twin, name, child)
+
+
+def divided(numerator: Tensor, denominator: Tensor | None) -> Tensor:
+    """The mean; where nothing is left, a zero that is joined to the graph."""
+    if denominator is None:
+        return numerator
+    return numerator / torch.where(denominator == 0, torch.ones_like(denominator), denominator)

@@ -1,0 +1,462 @@
+"""The terms of a composite: each loss called with its tensors, reduced to one number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lossreg.checks import check_inputs, check_values
+from lossreg.errors import InputError, described
+from lossreg.nonfinite import describe
+from lossreg.reduction import (
+    Misfit,
+    denominator,
+    divided,
+    entry_shape,
+    filled,
+    kept_entries,
+    numerator,
+    reduced,
+    share_state,
+)
+from lossreg.routing import MissingTensorError, Router, find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from typing_extensions import Self
+
+    from lossreg.config.schema import TermConfig
+    from lossreg.inputs import Path, Route
+    from lossreg.plugin import LossConfig, LossDefinition
+
+__all__ = ["Terms"]
+
+_SINGLE = 4  # bytes
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What can be known of a term before its first batch.
+
+    The numbers are places in what the router finds.
+    """
+
+    name: str
+    definition: LossDefinition
+    inputs: tuple[tuple[str, int], ...]
+    mask: int | None
+    sample_weight: int | None
+    ignore: float | None
+    denominator: Path | None
+    reduction: str
+    unreduced: bool
+    entries: bool
+    optional: bool
+    in_graph: bool
+    routes: dict[str, str]
+    params: LossConfig
+    twin: nn.Module | None = field(init=False, default=None)
+    needs: tuple[int, ...] = field(init=False)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the term is no more than its loss of its inputs."""
+        extras = (self.mask, self.sample_weight, self.ignore, self.denominator)
+        special = self.optional or not self.in_graph or self.definition.check is not None
+        return not special and not self.unreduced and all(each is None for each in extras)
+
+    def __post_init__(self) -> None:
+        extra = [each for each in (self.mask, self.sample_weight) if each is not None]
+        self.needs = (*(place for _, place in self.inputs), *extra)
+
+
+class Terms(nn.Module):
+    """The losses of a composite, each under its term's name.
+
+    Calling it with a step's values gives each term's raw value, attached to the graph.
+
+    Args:
+        terms: Each term's config and its built loss.
+        checks: When to look at tensors before the losses do: `off`, `first` or `always`.
+    """
+
+    def __init__(self, terms: Iterable[tuple[TermConfig, nn.Module]], *, checks: str) -> None:
+        super().__init__()
+        self._router = Router()
+        self._plans: list[_Plan] = []
+        for term, module in terms:
+            # Not add_module: it refuses names that nn.Module has as an attribute, and a term may
+            # well be called `forward`, `type` or `half`.
+            self._modules[term.name] = module
+            self._plans.append(self._plan(term))
+        self._all_plain = all(plan.plain for plan in self._plans)
+        self._always = checks == "always"
+        self._unchecked = set() if checks == "off" else {plan.name for plan in self._plans}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The terms' names, in order."""
+        return tuple(plan.name for plan in self._plans)
+
+    # As torch's, which would refuse to set an attribute that is a term's name: `training`.
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, of the losses as well."""
+        self.__dict__["training"] = mode
+        for module in self.children():
+            module.train(mode)
+        return self
+
+    def _plan(self, term: TermConfig) -> _Plan:
+        def place(argument: str, route: Route) -> int:
+            return self._router.add(
+                route, term=term.name, argument=argument, optional=term.optional
+            )
+
+        extra = {"mask": term.mask, "sample_weight": term.sample_weight}
+        routes = {**term.inputs, **extra, "denominator": term.denominator}
+        return _Plan(
+            name=term.name,
+            definition=term.definition,
+            inputs=tuple((name, place(name, route)) for name, route in term.inputs.items()),
+            mask=place("mask", term.mask) if term.mask else None,
+            sample_weight=(
+                place("sample_weight", term.sample_weight) if term.sample_weight else None
+            ),
+            ignore=term.ignore,
+            denominator=term.denominator,
+            reduction=term.reduction,
+            unreduced=term.unreduced,
+            # Read here, since a graph cannot look at the config's fields.
+            entries="none" in term.definition.reductions,
+            optional=term.optional,
+            in_graph=term.weight.in_graph,
+            routes={name: str(each) for name, each in routes.items() if each is not None},
+            params=term.params,
+        )
+
+    @torch.no_grad()
+    def local_denominators(self, values: Any, like: Tensor) -> list[Tensor]:
+        """What each term's mean divides by in one micro-batch; reads no more than it needs.
+
+        A sum, which is divided by nothing, counts 0.
+
+        Args:
+            values: The step's values; the model's own results may be missing.
+            like: Has the numbers' dtype and device.
+
+        Raises:
+            InputError: A tensor is missing or does not fit, or a term cannot be counted.
+        """
+        return [self._local_denominator(plan, values, like).to(like) for plan in self._plans]
+
+    @property
+    def divides(self) -> tuple[bool, ...]:
+        """For each term, whether it is divided by anything."""
+        return tuple(
+            plan.denominator is not None or plan.reduction != "sum" for plan in self._plans
+        )
+
+    def _local_denominator(self, plan: _Plan, values: Any, like: Tensor) -> Tensor:
+        try:
+            if plan.denominator is not None:
+                return self._given_denominator(plan, like, values)
+            if plan.reduction == "sum":
+                return torch.zeros_like(like)
+            if not plan.entries:
+                # Without entries to count, the micro-batches' means are averaged.
+                return torch.ones_like(like)
+            return self._counted(plan, values, like)
+        except MissingTensorError as error:
+            if plan.optional:
+                return torch.zeros_like(like)
+            raise InputError(
+                f"{error} (denominators are read before the model runs; if it computes this, "
+                "give the term a 'denominator', the path of a number)",
+                term=error.term,
+                argument=error.argument,
+                path=error.path,
+            ) from None
+        except Misfit as misfit:
+            raise misfit.located(plan.name, plan.routes.get(misfit.argument, "")) from None
+        except (InputError, torch.OutOfMemoryError):
+            raise  # the latter is a RuntimeError, but not for the tensors' reason
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+            raise InputError(
+                f"term '{plan.name}': counting what '{plan.definition.name}' divides by failed: "
+                f"{described(error)}",
+                term=plan.name,
+            ) from error
+
+    def _counted(self, plan: _Plan, values: Any, like: Tensor) -> Tensor:
+        definition, module = plan.definition, self._modules[plan.name]
+        assert module is not None  # noqa: S101 - only __init__ fills _modules
+        if not plan.unreduced:
+            self._unreduced_twin(plan, module)  # before the forward pass, which may be compiled
+        # Class weights may be on an accelerator, and targets not yet.
+        own = next(chain(module.parameters(), module.buffers()), None)
+        names = {each.name for each in definition.inputs if each.counted}
+        if plan.ignore is not None and definition.target is not None:
+            names.add(definition.target)
+
+        def read(place: int) -> Tensor:
+            tensor = self._router.get(values, place)
+            if tensor is None:
+                raise MissingTensorError("an optional term is left out as a whole")
+            return tensor if own is None else tensor.to(own.device)
+
+        inputs = {name: read(place) for name, place in plan.inputs if name in names}
+        mask = None if plan.mask is None else read(plan.mask)
+        weight = None if plan.sample_weight is None else read(plan.sample_weight)
+        keep = self._kept(plan, mask, inputs)
+        if keep is not None:
+            inputs = filled(definition, inputs, keep)
+        shape = entry_shape(definition, inputs, keep, weight)
+        if shape is None or plan.reduction not in ("mean", "batchmean"):
+            raise InputError(
+                f"term '{plan.name}': what '{definition.name}' divides by cannot be read from "
+                "its targets; give the term a 'denominator', the path of a number",
+                term=plan.name,
+            )
+        return denominator(
+            definition,
+            module,
+            inputs,
+            shape,
+            dtype=like.dtype,
+            reduction=plan.reduction,
+            keep=keep,
+            sample_weight=weight,
+        )
+
+    def forward(
+        self, values: Any, denominators: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Each term's raw value, a 0-d tensor; an optional one without its tensors is left out.
+
+        A term whose weight is a constant 0 is computed without a graph: were it multiplied, a
+        nan in it would become a nan in the total.
+
+        Args:
+            values: The step's values.
+            denominators: What each term's sum is divided by, instead of the batch's own.
+
+        Raises:
+            InputError: A tensor is missing, does not fit, or a loss refused what it was given.
+        """
+        found = self._router.run(values)
+        compiling = torch.compiler.is_compiling()
+        if self._all_plain and denominators is None and (compiling or not self._unchecked):
+            return self._plainly(found)
+        raw = {}
+        for plan in self._plans:
+            if plan.optional and any(found[place] is None for place in plan.needs):
+                continue
+            whole = None if denominators is None else denominators[plan.name]
+            if plan.in_graph:
+                raw[plan.name] = self._value(plan, found, values, whole, compiling=compiling)
+            else:
+                with torch.no_grad():
+                    raw[plan.name] = self._value(plan, found, values, whole, compiling=compiling)
+        return raw
+
+    def _plainly(self, found: list[Any]) -> dict[str, Tensor]:
+        """Each term's raw value, where none is more than a loss of its inputs."""
+        modules, raw = self._modules, {}
+        plan = self._plans[0]
+        try:
+            for plan in self._plans:
+                value = modules[plan.name](*[found[place] for place in plan.needs])  # type: ignore[misc]
+                if not isinstance(value, Tensor) or value.dim():
+                    break
+                raw[plan.name] = value
+            else:
+                return raw
+        except torch.OutOfMemoryError:
+            raise  # a RuntimeError, but not for the tensors' reason
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise self._refused(plan, found, error) from error
+        raise _no_number(plan.name, value)
+
+    def _value(
+        self,
+        plan: _Plan,
+        found: list[Any],
+        values: Any,
+        whole: Tensor | None,
+        *,
+        compiling: bool,
+    ) -> Tensor:
+        module = self._modules[plan.name]
+        assert module is not None  # noqa: S101 - only __init__ fills _modules
+        try:
+            looked_at = not compiling and (
+                plan.name in self._unchecked or plan.definition.check is not None
+            )
+            if looked_at or plan.unreduced or plan.denominator is not None or whole is not None:
+                value = self._handled(plan, module, found, values, whole, looked_at=looked_at)
+            else:
+                value = module(*[found[place] for _, place in plan.inputs])
+        except Misfit as misfit:
+            raise misfit.located(plan.name, plan.routes.get(misfit.argument, "")) from None
+        except (InputError, torch.OutOfMemoryError):
+            raise  # the latter is a RuntimeError, but not for the tensors' reason
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise self._refused(plan, found, error) from error
+        if not isinstance(value, Tensor) or value.dim():
+            raise _no_number(plan.name, value)
+        return value
+
+    def _handled(
+        self,
+        plan: _Plan,
+        module: nn.Module,
+        found: list[Any],
+        values: Any,
+        whole: Tensor | None,
+        *,
+        looked_at: bool,
+    ) -> Tensor:
+        """A term's value, with its inputs looked at, filled and reduced here where that is due."""
+        inputs = {name: found[place] for name, place in plan.inputs}
+        unchecked = looked_at and plan.name in self._unchecked
+        sizes = check_inputs(plan.definition, inputs) if unchecked else {}
+        mask = None if plan.mask is None else found[plan.mask]
+        keep = self._kept(plan, mask, inputs) if plan.unreduced else None
+        if keep is not None:
+            # What is masked may be anything, so no value is looked at before it is filled.
+            inputs = filled(plan.definition, inputs, keep)
+        if unchecked:
+            check_values(plan.definition, module, inputs, sizes, masked=keep is not None)
+            if not self._always:
+                self._unchecked.discard(plan.name)
+        if looked_at:
+            self._refuse_unsafe(plan, module, inputs)
+        weight = None if plan.sample_weight is None else found[plan.sample_weight]
+        if whole is not None:
+            total = self._numerator(plan, module, inputs, keep, weight)
+            return divided(total, whole.to(device=total.device, dtype=total.dtype))
+        if plan.denominator is not None:
+            total = self._numerator(plan, module, inputs, keep, weight)
+            return divided(total, self._given_denominator(plan, total, values))
+        if not plan.unreduced:
+            value: Tensor = module(*inputs.values())
+            return value
+        return divided(
+            *reduced(
+                plan.definition,
+                module,
+                inputs,
+                reduction=plan.reduction,
+                keep=keep,
+                sample_weight=weight,
+            )
+        )
+
+    def _numerator(
+        self,
+        plan: _Plan,
+        module: nn.Module,
+        inputs: dict[str, Tensor],
+        keep: Tensor | None,
+        weight: Tensor | None,
+    ) -> Tensor:
+        """The sum of a term's entries; for a loss without entries, its value."""
+        if not plan.unreduced:
+            sums = plan.denominator is not None or plan.reduction == "sum"  # it is built to
+            if sums or not plan.entries:
+                value = module(*inputs.values())
+                if not isinstance(value, Tensor) or value.dim():
+                    raise _no_number(plan.name, value)
+                # Half precision has no room for a denominator.
+                return value.float() if value.dtype.itemsize < _SINGLE else value
+            module = self._unreduced_twin(plan, module)
+        total, _ = numerator(
+            plan.definition,
+            module,
+            inputs,
+            reduction=plan.reduction,
+            keep=keep,
+            sample_weight=weight,
+        )
+        return total
+
+    def _unreduced_twin(self, plan: _Plan, module: nn.Module) -> nn.Module:
+        """The same loss without its reduction: all that can change is shared with it."""
+        if plan.twin is None:
+            params = plan.params.model_copy(update={"reduction": "none"})
+            with torch.random.fork_rng(devices=[]):  # what it draws is not kept
+                plan.twin = plan.definition.build(params)
+            share_state(plan.twin, module)
+        if plan.twin.training != module.training:
+            plan.twin.train(module.training)
+        return plan.twin
+
+    def _kept(self, plan: _Plan, mask: Tensor | None, inputs: dict[str, Tensor]) -> Tensor | None:
+        if plan.ignore is None:
+            return kept_entries(mask, None, None)
+        name = plan.definition.target or ""  # the config refuses `ignore` where there is none
+        target = inputs[name]
+        (each,) = (each for each in plan.definition.inputs if each.name == name)
+        if each.letters(target, plan.definition.inputs[0]) != each.shape:
+            raise Misfit(name, "expected class indices, for 'ignore' is one; found probabilities")
+        return kept_entries(mask, target, plan.ignore)
+
+    def _refuse_unsafe(self, plan: _Plan, module: nn.Module, inputs: dict[str, Tensor]) -> None:
+        unsafe = plan.definition.check
+        if unsafe is None or inputs[plan.inputs[0][0]].device.type != "cpu":
+            return
+        problem = unsafe(module, inputs)
+        if problem is not None:
+            raise InputError(f"term '{plan.name}': expected {problem}", term=plan.name)
+
+    def _given_denominator(self, plan: _Plan, numerator: Tensor, values: Any) -> Tensor:
+        path = plan.denominator
+        assert path is not None  # noqa: S101 - the caller has looked
+        given = find(values, path, term=plan.name, argument="denominator")
+        if isinstance(given, Tensor):
+            if given.numel() != 1:
+                raise Misfit("denominator", f"expected one number, found {tuple(given.shape)}")
+            return given.detach().reshape(()).to(numerator.dtype)
+        if isinstance(given, bool) or not isinstance(given, int | float):
+            raise Misfit("denominator", f"expected a number, found a {type(given).__name__}")
+        return numerator.new_full((), given)
+
+    def _refused(self, plan: _Plan, found: list[Any], error: Exception) -> InputError:
+        tensors = "; ".join(
+            f"'{name}' from '{plan.routes[name]}' {tuple(found[place].shape)} {found[place].dtype}"
+            for name, place in plan.inputs
+        )
+        reason = str(error).strip().partition("\n")[0]
+        # torch refuses some losses there; their definitions say what to use instead.
+        hint = f". {plan.definition.avoid_when}" if "autocast" in reason else ""
+        return InputError(
+            f"term '{plan.name}': {plan.definition.name} refused its inputs: {reason}; "
+            f"they were {tensors}{hint}",
+            term=plan.name,
+        )
+
+    def described(self, name: str, values: Any) -> str:
+        """What a term was given, for a message about a value that is not finite."""
+        found = self._router.run(values)
+        (plan,) = (each for each in self._plans if each.name == name)
+        given: dict[str, Any] = {argument: found[place] for argument, place in plan.inputs}
+        if plan.sample_weight is not None:
+            given["sample_weight"] = found[plan.sample_weight]
+        if plan.denominator is not None:
+            given["denominator"] = find(values, plan.denominator, term=name, argument="denominator")
+        return "; ".join(
+            f"'{argument}' at '{plan.routes[argument]}': "
+            + (describe(each) if isinstance(each, Tensor) else str(each))
+            for argument, each in given.items()
+            if each is not None
+        )
+
+
+def _no_number(term: str, value: object) -> InputError:
+    found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    return InputError(f"term '{term}': expected one number, found {found}", term=term)

@@ -1,0 +1,380 @@
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import lossreg
+from lossreg.errors import ConfigWarning, StateError
+from properties import assert_bit_identical
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "linear": {"start": 1.0, "end": 0.1, "steps": 3},
+    "cosine": {"start": 0.0, "end": 1.0, "steps": 5},
+    "exponential": {"start": 1e-3, "end": 1.0, "steps": 4},
+    "piecewise": {"points": [[0, 1.0], [2, 0.3], [2, 2.0], [4, 1.0]]},
+    "cyclic": {"start": 0.2, "end": 1.0, "steps": 2, "ramp": 1.0},
+}
+UNITS = ("step", "epoch")
+STEPS, STEPS_AN_EPOCH = 8, 2
+# A tenth more each step.
+RAMP = {"schedule": "linear", "start": 0.0, "end": 1.0, "steps": 10}
+AS_TOLD = "linear(unit='step', start=0.0, end=1.0, steps=10)"
+
+
+def weight(name: str, unit: str = "step") -> dict[str, Any]:
+    return {"schedule": name, "unit": unit, **SCHEDULES[name]}
+
+
+def build(**weights: Any) -> lossreg.CompositeLoss:
+    """A composite of one mse term for each weight."""
+    return lossreg.build(
+        {
+            "terms": {
+                name: {"type": "mse", "weight": each, "inputs": ["p", "y"]}
+                for name, each in weights.items()
+            }
+        }
+    )
+
+
+def values(dtype: torch.dtype = torch.float32, device: str = "cpu") -> dict[str, Tensor]:
+    """The mse is 2."""
+    return {
+        "p": torch.tensor([1.0, 3.0], dtype=dtype, device=device, requires_grad=True),
+        "y": torch.ones(2, dtype=dtype, device=device),
+    }
+
+
+def through_a_file(state: Any) -> Any:
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+class Run:
+    """A small training, whose whole state can be saved."""
+
+    def __init__(self, make: Callable[[], lossreg.CompositeLoss]) -> None:
+        torch.manual_seed(0)
+        self.model = nn.Linear(3, 2)
+        self.loss = make()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.1)
+
+    def state(self) -> dict[str, Any]:
+        parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer}
+        return through_a_file({name: part.state_dict() for name, part in parts.items()})
+
+    def resume(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"], strict=True)
+        self.loss.load_state_dict(state["loss"], strict=True)
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def step(self, index: int) -> list[Tensor]:
+        """Take one step; everything that must not depend on where a run was killed."""
+        generator = torch.Generator().manual_seed(index)
+        image, target = (torch.randn(4, size, generator=generator) for size in (3, 2))
+        self.optimizer.zero_grad()
+        out = self.loss(p=self.model(image), y=target)
+        out.total.backward()
+        self.optimizer.step()
+        self.loss.step()
+        if (index + 1) % STEPS_AN_EPOCH == 0:
+            self.loss.step_epoch()
+        parameters = [each.detach().clone() for each in self.model.parameters()]
+        return [out.total.detach(), *out.terms.values(), *out.weights.values(), *parameters]
+
+
+@pytest.mark.parametrize("terms", [1, 3])
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_run_killed_at_any_step_goes_on_to_the_same_bits(
+    name: str, unit: str, terms: int
+) -> None:
+    def make() -> lossreg.CompositeLoss:
+        weights = {"a": weight(name, unit), "b": 0.7, "c": weight("cosine")}
+        return build(**dict(list(weights.items())[:terms]))
+
+    whole = Run(make)
+    states, expected = [], []
+    for index in range(STEPS):
+        states.append(whole.state())
+        expected.append(whole.step(index))
+    for killed in range(STEPS):
+        run = Run(make)
+        run.resume(states[killed])
+        for index in range(killed, STEPS):
+            for found, wanted in zip(run.step(index), expected[index], strict=True):
+                assert_bit_identical(found, wanted)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("unit", UNITS)
+def test_only_its_own_unit_moves_a_schedule(name: str, unit: str) -> None:
+    loss = build(a=weight(name, unit))
+    schedule = lossreg.load_config(
+        {"terms": {"a": {"type": "mse", "weight": weight(name, unit)}}}
+    ).terms[0].weight.schedules[0]  # fmt: skip
+    move, other = loss.step, loss.step_epoch
+    if unit == "epoch":
+        move, other = other, move
+    for t in range(7):
+        shown = loss(values()).weights["a"]
+        assert_bit_identical(shown, torch.tensor(schedule.value(t)))
+        assert loss.weights["a"] == schedule.value(t)
+        other()
+        move()
+
+
+def test_constants_add_no_key_and_schedules_one() -> None:
+    constant = {"schedule": "constant", "weight": 0.3}
+    still = {"schedule": "linear", "start": 0.5, "end": 0.5, "steps": 9}
+    assert list(build(a=0.1, b=constant, c=still).state_dict()) == []
+    assert list(build(a=0.1, b=RAMP, c=RAMP).state_dict()) == ["progress._extra_state"]
+
+
+def test_the_progress_of_a_loss_inside_a_module_is_the_modules_state() -> None:
+    bigger = nn.ModuleDict({"net": nn.Linear(2, 2), "loss": build(a=RAMP)})
+    for _ in range(3):
+        bigger["loss"].step()
+    state = through_a_file(bigger.state_dict())
+    assert "loss.progress._extra_state" in state
+    twin = nn.ModuleDict({"net": nn.Linear(2, 2), "loss": build(a=RAMP)})
+    twin.load_state_dict(state, strict=True)
+    assert twin["loss"](values()).total.item() == pytest.approx(0.3 * 2)
+
+
+def test_loading_again_goes_back() -> None:
+    loss = build(a=RAMP)
+    start = loss.state_dict()
+    for _ in range(4):
+        loss.step()
+    loss.load_state_dict(start)
+    assert loss(values()).weights["a"].item() == 0.0
+    loss.step()
+    assert loss(values()).weights["a"].item() == pytest.approx(0.1)
+
+
+def test_a_state_is_not_moved_by_later_steps() -> None:
+    loss = build(a=RAMP)
+    state = copy.deepcopy(loss.state_dict())
+    kept = loss.state_dict()
+    loss.step()
+    assert kept == state
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        (
+            {"a": {**RAMP, "steps": 20}, "b": 0.1},
+            f"the weight of 'a' was {AS_TOLD}, is {AS_TOLD.replace('10', '20')}",
+        ),
+        (
+            {"a": {**RAMP, "schedule": "cosine"}, "b": 0.1},
+            f"the weight of 'a' was {AS_TOLD}, is {AS_TOLD.replace('linear', 'cosine')}",
+        ),
+        ({"a": RAMP, "b": 0.2}, "the weight of 'b' was 0.1, is 0.2"),
+        ({"a": RAMP, "b": 0.100000000001}, "the weight of 'b' was 0.1, is 0.100000000001"),
+        ({"a": RAMP}, "the weight of 'b' was 0.1, is not there"),
+        ({"a": RAMP, "b": 0.1, "c": 3}, "the weight of 'c' was not there, is 3"),
+    ],
+)
+def test_a_state_made_under_another_config_is_refused_with_what_differs(
+    other: dict[str, Any], difference: str
+) -> None:
+    state, loss = build(a=RAMP, b=0.1).state_dict(), build(**other)
+    loss.step()
+    before = loss.weights
+    with pytest.raises(StateError) as raised:
+        loss.load_state_dict(state)
+    assert str(raised.value) == f"the state was made under another config: {difference}"
+    assert loss.weights == before
+
+
+def test_a_number_is_the_same_whether_written_with_a_point_or_without() -> None:
+    build(a=RAMP, b=1).load_state_dict(build(a={**RAMP, "end": 1}, b=1.0).state_dict())
+
+
+def copied_by_torch(loss: lossreg.CompositeLoss) -> lossreg.CompositeLoss:
+    file = io.BytesIO()
+    torch.save(loss, file)
+    file.seek(0)
+    twin: lossreg.CompositeLoss = torch.load(file, weights_only=False)
+    return twin
+
+
+COPIES: dict[str, Callable[[lossreg.CompositeLoss], lossreg.CompositeLoss]] = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda loss: pickle.loads(pickle.dumps(loss)),
+    "torch.save": copied_by_torch,
+}
+
+
+@pytest.mark.parametrize("terms", [1, 2, 4])
+@pytest.mark.parametrize("way", COPIES)
+def test_a_copy_goes_on_by_itself(way: str, terms: int) -> None:
+    loss = build(**{f"t{index}": RAMP for index in range(terms)})
+    loss.step()
+    twin = COPIES[way](loss)
+    for _ in range(2):
+        twin.step()
+    assert loss(values()).total.item() == pytest.approx(0.1 * 2 * terms)
+    out = twin(values())
+    assert out.total.item() == pytest.approx(0.3 * 2 * terms)
+    assert out.weights["t0"].item() == pytest.approx(0.3)
+    out.total.backward()
+
+
+MOVES: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "to a device": lambda loss: loss.to("cpu"),
+    "bfloat16": nn.Module.bfloat16,
+    "half": nn.Module.half,
+    "double": nn.Module.double,
+    "float": nn.Module.float,
+    "to a dtype": lambda loss: loss.to(torch.float16),
+    "meta and back": lambda loss: loss.to("meta").to_empty(device="cpu"),
+    "never moved": lambda loss: loss,
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("terms", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_survive_a_move(move: str, terms: int, dtype: torch.dtype) -> None:
+    loss = build(**{f"t{index}": RAMP for index in range(terms)})
+    loss.step()
+    MOVES[move](loss)
+    for steps in (1, 2, 3):
+        out = loss(values(dtype))
+        assert_bit_identical(out.weights["t0"], torch.tensor(steps / 10, dtype=dtype))
+        assert out.total.item() == pytest.approx(terms * 2 * steps / 10)
+        loss.step()
+
+
+def test_weights_follow_the_dtype_and_device_of_the_terms_from_step_to_step() -> None:
+    loss = build(a=RAMP, b=RAMP, c=RAMP)
+    for steps, dtype in enumerate([torch.float32, torch.float64, torch.float32, torch.float64]):
+        shown = loss(values(dtype)).weights["a"]
+        assert_bit_identical(shown, torch.tensor(steps / 10, dtype=dtype))
+        loss.step()
+    assert loss(values(device="meta")).total.device.type == "meta"
+    loss.step()
+    assert loss(values()).total.item() == pytest.approx(0.5 * 6)
+
+
+def test_a_first_step_in_inference_mode_does_not_spoil_training() -> None:
+    loss = build(a=RAMP, b=0.5, c=0.5)
+    with torch.inference_mode():
+        loss({name: each.detach() for name, each in values(torch.float64).items()})
+        loss.step()
+    loss(values(torch.float64)).total.backward()
+    loss.step()
+    loss(values(torch.float64)).total.backward()
+
+
+def test_evaluating_moves_nothing() -> None:
+    loss = build(a=RAMP).eval()
+    with torch.no_grad():
+        weights = [loss(values()).weights["a"].item() for _ in range(3)]
+    assert weights == [0.0, 0.0, 0.0]
+    assert loss.state_dict()["progress._extra_state"]["steps"] == 0
+
+
+@pytest.mark.parametrize("terms", [1, 2, 3])
+def test_a_step_before_the_backward_pass_does_not_change_its_gradients(terms: int) -> None:
+    loss = build(**{f"t{index}": RAMP for index in range(terms)})
+    loss.step()
+    given = values()
+    out = loss(given)
+    loss.step()
+    out.total.backward()
+    # The weights were 0.1 in the forward pass; d mse = p - y = (0, 2)
+    assert given["p"].grad is not None
+    assert given["p"].grad.tolist() == pytest.approx([0.0, terms * 0.1 * 2])
+    assert out.weights["t0"].item() == pytest.approx(0.1)
+
+
+def test_in_a_compiled_graph_a_step_before_the_backward_pass_is_an_error() -> None:
+    loss = build(a=RAMP, b=RAMP, c=RAMP)
+    total = torch.compile(loss, backend="aot_eager", fullgraph=True)(values()).total
+    loss.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        total.backward()
+
+
+def test_weights_that_were_handed_out_are_nobody_elses() -> None:
+    loss = build(a=RAMP, b=0.5)
+    outs = []
+    for _ in range(3):
+        outs.append(loss(values()))
+        loss.step()
+    assert [out.weights["a"].item() for out in outs] == pytest.approx([0.0, 0.1, 0.2])
+    outs[-1].weights["b"].zero_()
+    for value in outs[-1].log_dict().values():
+        value.zero_()
+    assert outs[-1].weights["b"].item() == 0.5
+    assert loss(values()).weights["b"].item() == 0.5
+    assert loss(values()).total.item() == pytest.approx((0.3 + 0.5) * 2)
+
+
+def test_a_forgotten_step_is_warned_of_once() -> None:
+    loss = build(a=RAMP)
+    for _ in range(99):
+        loss(values())
+    with pytest.warns(ConfigWarning, match=r"100 forwards without a loss\.step\(\)"):
+        loss(values())
+    for _ in range(200):
+        loss(values())
+
+
+@pytest.mark.parametrize("case", ["constants", "one step", "evaluated", "by epochs"])
+def test_nobody_else_is_warned(case: str) -> None:
+    loss = build(a=0.5) if case == "constants" else build(a=RAMP)
+    if case == "by epochs":
+        loss = build(a={**RAMP, "unit": "epoch"})
+    if case == "one step":
+        loss.step()
+    if case == "evaluated":
+        loss.eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(150):
+            loss(values())
+
+
+def test_it_shows_how_far_it_is() -> None:
+    loss = build(a=RAMP)
+    loss.step()
+    assert "steps=1, epochs=0" in repr(loss)
+    assert "a=linear(unit='step', start=0.0, end=1.0, steps=10)" in repr(loss)
+
+
+def test_schedules_of_a_group_and_its_terms_multiply() -> None:
+    epochs = {"schedule": "linear", "start": 1.0, "end": 3.0, "steps": 2, "unit": "epoch"}
+    term = {"type": "mse", "weight": RAMP, "inputs": ["p", "y"]}
+    loss = lossreg.build({"terms": {"group": {"weight": epochs, "terms": {"a": term}}}})
+    for _ in range(3):
+        loss.step()
+    loss.step_epoch()
+    assert loss.weights == {"group/a": pytest.approx(0.3 * 2)}
+    twin = lossreg.build({"terms": {"group": {"weight": epochs, "terms": {"a": term}}}})
+    twin.load_state_dict(through_a_file(loss.state_dict()), strict=True)
+    assert_bit_identical(twin(values()).total.detach(), loss(values()).total.detach())
+
+
+def test_a_schedule_that_passes_through_0_stays_in_the_graph() -> None:
+    loss, given = build(a=RAMP), values()
+    loss(given).total.backward()
+    assert given["p"].grad is not None
+    assert given["p"].grad.tolist() == [0.0, 0.0]
