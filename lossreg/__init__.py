@@ -21,7 +21,6 @@ from lossreg.errors import (
     StateError,
     UnknownLossError,
 )
-from lossreg.registry import Registry
 
 if TYPE_CHECKING:
     from lossreg.building import build, create
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from lossreg.config import load_config
     from lossreg.gradients import diagnose
     from lossreg.output import LossOutput
+    from lossreg.registry import Registry
 
 __all__ = [
     "CompositeLoss",
@@ -52,6 +52,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Registry": "lossreg.registry",
     "CompositeLoss": "lossreg.composite",
     "LossOutput": "lossreg.output",
     "build": "lossreg.building",

@@ -84,6 +84,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
         )
         if name in words[:1]:
+            if name != "run":
+                # pydantic would look through every distribution for plugins of its own.
+                os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
             verb = importlib.import_module(f"lossreg.cli.{name}")
             verb.add_arguments(verb_parser)
             verb_parser.add_argument(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import asdict
@@ -103,6 +102,8 @@ def _examine(path: str, registry: Registry, arguments: argparse.Namespace) -> Ex
 
 def _print(found: list[Diagnostic], form: str, checked: int, skipped: int) -> None:
     if form == "json":
+        import json
+
         report = {
             "files": checked,
             "skipped": skipped,

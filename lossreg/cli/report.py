@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 import unicodedata
 from typing import TYPE_CHECKING
@@ -31,6 +30,8 @@ _CONTEXT = 30
 
 def terminal_width() -> int:
     """The terminal's width, up to what reads well."""
+    import shutil
+
     return min(shutil.get_terminal_size().columns, _WIDEST)
 
 
