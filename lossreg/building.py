@@ -116,6 +116,7 @@ def _built(definition: LossDefinition, config: LossConfig, path: str) -> nn.Modu
 
 def _make_class_weights_transient(module: nn.Module, config: LossConfig) -> None:
     """Keep class weights out of a composite's state: the config holds them."""
-    for name, buffer in list(module.named_buffers(recurse=False)):
-        if name in type(config).model_fields:
+    # named_buffers() costs as much as making a small loss does.
+    for name, buffer in module._buffers.items():  # noqa: SLF001
+        if buffer is not None and name in type(config).model_fields:
             module.register_buffer(name, buffer, persistent=False)

@@ -7,8 +7,7 @@ list, say what is done to it before the loss sees it. Running them is `lossreg.r
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 __all__ = [
     "DTYPES",
@@ -29,8 +28,7 @@ class PathError(ValueError):
     """A text is no path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(NamedTuple):
     """Where a tensor is: keys or attributes (strings) and indexes (integers).
 
     >>> Path.parse("heads.seg.hidden[-1]").steps
@@ -48,6 +46,8 @@ class Path:
         Raises:
             PathError: The text is no path.
         """
+        if text.isidentifier():
+            return cls((text,))
         steps: list[str | int] = []
         for part in text.split("."):
             match = _SEGMENT.fullmatch(part)
@@ -71,8 +71,7 @@ DTYPES = ("float16", "bfloat16", "float32", "float64", "uint8", "int32", "int64"
 """What `cast` converts to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """An argument of a transform.
 
     Attributes:
@@ -123,8 +122,7 @@ TRANSFORMS: dict[str, tuple[Argument, ...]] = {
 """Every transform by name, a closed list."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transform:
+class Transform(NamedTuple):
     """One step between a path and a loss.
 
     >>> str(Transform("softmax", (("dim", 1),)))
@@ -140,8 +138,7 @@ class Transform:
         return f"{self.name}({', '.join(f'{name}={value}' for name, value in self.arguments)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """A path and what is done to what is there.
 
     >>> str(Route(Path.parse("teacher.logits"), (Transform("div", (("by", 2.0),)),)))

@@ -157,8 +157,7 @@ class Router:
 
     def __init__(self) -> None:
         self._stops: list[_Stop] = []
-        # By its text: routes that differ in 2 and 2.0 are equal, but integers divided are not.
-        self._index: dict[str, int] = {}
+        self._index: dict[Path | str, int] = {}
 
     def add(self, route: Route, *, term: str, argument: str, optional: bool) -> int:
         """Plan for one more tensor.
@@ -176,9 +175,11 @@ class Router:
         if route.transforms:
             shorter = Route(route.path, route.transforms[:-1])
             parent = self.add(shorter, term=term, argument=argument, optional=optional)
-        index = self._index.get(str(route))
+        # By its text: routes that differ in 2 and 2.0 are equal, but integers divided are not.
+        key = str(route) if route.transforms else route.path
+        index = self._index.get(key)
         if index is None:
-            index = self._index[str(route)] = len(self._stops)
+            index = self._index[key] = len(self._stops)
             self._stops.append(_Stop(route, parent, term, argument))
         stop = self._stops[index]
         if stop.optional and not optional:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,6 +57,8 @@ def closest(name: object, candidates: Iterable[str]) -> str | None:
     """
     if not isinstance(name, str) or not 0 < len(name) <= _MAX_LENGTH:
         return None
+    import difflib  # half a millisecond that only a fault is worth
+
     by_folded: dict[str, str] = {}
     for candidate in candidates:
         by_folded.setdefault(_folded(candidate), candidate)

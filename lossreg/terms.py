@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from lossreg.config.schema import TermConfig
     from lossreg.inputs import Path, Route
-    from lossreg.plugin import LossConfig, LossDefinition
+    from lossreg.plugin import LossDefinition
 
 __all__ = ["Terms"]
 
@@ -58,8 +58,7 @@ class _Plan:
     entries: bool
     optional: bool
     in_graph: bool
-    routes: dict[str, str]
-    params: LossConfig
+    term: TermConfig
     twin: nn.Module | None = field(init=False, default=None)
     needs: tuple[int, ...] = field(init=False)
 
@@ -69,6 +68,14 @@ class _Plan:
         extras = (self.mask, self.sample_weight, self.ignore, self.denominator)
         special = self.optional or not self.in_graph or self.definition.check is not None
         return not special and not self.unreduced and all(each is None for each in extras)
+
+    @property
+    def routes(self) -> dict[str, str]:
+        """Where each of the term's tensors comes from, for messages."""
+        term = self.term
+        extra = {"mask": term.mask, "sample_weight": term.sample_weight}
+        every = {**term.inputs, **extra, "denominator": term.denominator}
+        return {name: str(each) for name, each in every.items() if each is not None}
 
     def __post_init__(self) -> None:
         extra = [each for each in (self.mask, self.sample_weight) if each is not None]
@@ -117,8 +124,6 @@ class Terms(nn.Module):
                 route, term=term.name, argument=argument, optional=term.optional
             )
 
-        extra = {"mask": term.mask, "sample_weight": term.sample_weight}
-        routes = {**term.inputs, **extra, "denominator": term.denominator}
         return _Plan(
             name=term.name,
             definition=term.definition,
@@ -135,8 +140,7 @@ class Terms(nn.Module):
             entries="none" in term.definition.reductions,
             optional=term.optional,
             in_graph=term.weight.in_graph,
-            routes={name: str(each) for name, each in routes.items() if each is not None},
-            params=term.params,
+            term=term,
         )
 
     @torch.no_grad()
@@ -388,7 +392,7 @@ class Terms(nn.Module):
     def _unreduced_twin(self, plan: _Plan, module: nn.Module) -> nn.Module:
         """The same loss without its reduction: all that can change is shared with it."""
         if plan.twin is None:
-            params = plan.params.model_copy(update={"reduction": "none"})
+            params = plan.term.params.model_copy(update={"reduction": "none"})
             with torch.random.fork_rng(devices=[]):  # what it draws is not kept
                 plan.twin = plan.definition.build(params)
             share_state(plan.twin, module)

@@ -79,11 +79,13 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         "--version", action=_Version, nargs=0, help="show program's version number and exit"
     )
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, summary in _VERBS.items():
+    # Argument parsers are dear, and one verb is all that runs.
+    chosen = {name: _VERBS[name] for name in words[:1] if name in _VERBS}
+    for name, summary in (chosen or _VERBS).items():
         verb_parser = verbs.add_parser(
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
         )
-        if name in words[:1]:
+        if chosen:
             if name != "run":
                 # pydantic would look through every distribution for plugins of its own.
                 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

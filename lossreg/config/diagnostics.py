@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lossreg.config.nodes import MOST_FAULTS, SourceError, too_many_faults
 from lossreg.errors import ConfigError, Diagnostic
@@ -11,23 +11,29 @@ from lossreg.errors import ConfigError, Diagnostic
 if TYPE_CHECKING:
     from lossreg.config.nodes import Document, Node
 
-__all__ = ["Faults", "child_path", "clipped", "describe"]
+__all__ = ["ConfigPath", "Faults", "clipped", "describe", "path_text"]
+
+ConfigPath: TypeAlias = "str | tuple[ConfigPath, str | int]"
+"""A place in a document: a text, or a place and one step further; "" is the whole of it."""
 
 _LONGEST_VALUE = 60
 _LONGEST_LINE = 4_000
 _MOST_USERS = 3
 
 
-def child_path(path: str, step: str | int) -> str:
-    """A config path, one step further.
+def path_text(path: ConfigPath) -> str:
+    """A place as it is shown; making it is left to the moment when there is a fault.
 
-    >>> child_path(child_path("loss.terms", "seg"), 0)
+    >>> path_text((("loss.terms", "seg"), 0))
     'loss.terms.seg[0]'
     """
+    if isinstance(path, str):
+        return path
+    text, step = path_text(path[0]), path[1]
     if isinstance(step, int):
-        return f"{path}[{step}]"
+        return f"{text}[{step}]"
     shown = step if step.isidentifier() and len(step) <= _LONGEST_VALUE else clipped(step)
-    return f"{path}.{shown}" if path else shown
+    return f"{text}.{shown}" if text else shown
 
 
 def clipped(text: str) -> str:
@@ -74,7 +80,7 @@ class Faults:
     def add(
         self,
         code: str,
-        path: str,
+        path: ConfigPath,
         message: str,
         node: Node | None = None,
         *,
@@ -85,7 +91,7 @@ class Faults:
         Raises:
             SourceError: There are too many of them.
         """
-        diagnostic = Diagnostic(code=code, message=message, path=path, severity=severity)
+        diagnostic = Diagnostic(code=code, message=message, path=path_text(path), severity=severity)
         if node is not None and node.document is not None:
             diagnostic = _located(diagnostic, node.document, node.start, node.end)
         self._note(diagnostic)

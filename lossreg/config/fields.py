@@ -6,14 +6,14 @@ import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from lossreg.config.diagnostics import child_path, clipped, describe
+from lossreg.config.diagnostics import clipped, describe
 from lossreg.config.scalars import resolve
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lossreg.config.diagnostics import Faults
+    from lossreg.config.diagnostics import ConfigPath, Faults
     from lossreg.config.nodes import Node
     from lossreg.plugin import LossDefinition
 
@@ -32,7 +32,7 @@ _LARGEST_EXACT = 2**53  # floats hold every integer up to it
 _WANTED: dict[type, str] = {bool: "true or false", float: "a number", int: "a whole number"}
 
 
-def is_mapping(node: Node, path: str, faults: Faults, *, wanted: str = "a mapping") -> bool:
+def is_mapping(node: Node, path: ConfigPath, faults: Faults, *, wanted: str = "a mapping") -> bool:
     """Whether a node is a mapping; notes it when it is not, with what was wanted."""
     if isinstance(node.value, dict):
         return True
@@ -50,7 +50,7 @@ def meant_key(name: str, known: tuple[str, ...], foreign: Mapping[str, str]) -> 
 
 def check_keys(
     node: Node,
-    path: str,
+    path: ConfigPath,
     known: tuple[str, ...],
     foreign: Mapping[str, str],
     faults: Faults,
@@ -88,11 +88,11 @@ def check_keys(
         elif meant:
             message = f"unknown key; did you mean '{meant}'?"
             guessed.add(meant)
-        faults.add("LR104", child_path(path, name), message, key)
+        faults.add("LR104", (path, name), message, key)
     return guessed
 
 
-def read_number(node: Node, path: str, faults: Faults) -> float | None:
+def read_number(node: Node, path: ConfigPath, faults: Faults) -> float | None:
     """A finite number; a bool is none."""
     value = node.value
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -105,7 +105,7 @@ def read_number(node: Node, path: str, faults: Faults) -> float | None:
 
 
 def read_whole_number(
-    node: Node, path: str, faults: Faults, *, least: int, most: int
+    node: Node, path: ConfigPath, faults: Faults, *, least: int, most: int
 ) -> int | None:
     """A whole number within bounds."""
     value = node.value
@@ -119,7 +119,7 @@ def read_whole_number(
     return None
 
 
-def read_bool(node: Node, path: str, faults: Faults) -> bool | None:
+def read_bool(node: Node, path: ConfigPath, faults: Faults) -> bool | None:
     """True or false."""
     if isinstance(node.value, bool):
         return node.value
@@ -127,7 +127,9 @@ def read_bool(node: Node, path: str, faults: Faults) -> bool | None:
     return None
 
 
-def note_wrong_type(node: Node, path: str, wanted: type[bool | float], faults: Faults) -> None:
+def note_wrong_type(
+    node: Node, path: ConfigPath, wanted: type[bool | float], faults: Faults
+) -> None:
     """Note a value that is not of a type: `bool`, `int`, or `float` for any number."""
     value = node.value
     if node.rewrite and (wanted is bool) == (node.rewrite in ("true", "false")):
@@ -153,7 +155,9 @@ def _is_finite(value: float) -> bool:
         return False
 
 
-def read_choice(node: Node, path: str, name: str, choices: tuple[Any, ...], faults: Faults) -> Any:
+def read_choice(
+    node: Node, path: ConfigPath, name: str, choices: tuple[Any, ...], faults: Faults
+) -> Any:
     """The value of a key that takes one of a few; None after noting that it is none of them.
 
     Args:
@@ -169,5 +173,5 @@ def read_choice(node: Node, path: str, name: str, choices: tuple[Any, ...], faul
     meant = closest(each.value, choices)
     hint = f"; did you mean '{meant}'?" if meant else ""
     message = f"expected {', '.join(choices)}, found {describe(each.value)}{hint}"
-    faults.add("LR203", child_path(path, name), message, each)
+    faults.add("LR203", (path, name), message, each)
     return None

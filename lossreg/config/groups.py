@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING
 
-from lossreg.config.diagnostics import child_path, clipped
+from lossreg.config.diagnostics import clipped
 from lossreg.config.fields import check_keys, is_mapping, read_bool
 from lossreg.config.routes import read_path
 from lossreg.config.schema import Weight
@@ -18,7 +18,7 @@ from lossreg.inputs import Path, Route
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lossreg.config.diagnostics import Faults
+    from lossreg.config.diagnostics import ConfigPath, Faults
     from lossreg.config.nodes import Node
     from lossreg.config.schema import TermConfig
     from lossreg.registry import Registry
@@ -67,6 +67,8 @@ class _Group:
 
     def adopt(self, term: TermConfig) -> TermConfig:
         """A term as it is inside the group."""
+        if self is _WHOLE:
+            return term
         inputs = {
             name: Route(self.located(route.path), route.transforms)
             for name, route in term.inputs.items()
@@ -85,8 +87,11 @@ class _Group:
         )
 
 
+_WHOLE = _Group()
+
+
 def read_terms(
-    terms: Node, path: str, registry: Registry, faults: Faults
+    terms: Node, path: ConfigPath, registry: Registry, faults: Faults
 ) -> list[TermConfig | None]:
     """Every term of a mapping by name, those in groups included.
 
@@ -96,7 +101,7 @@ def read_terms(
         registry: Where losses are looked up.
         faults: Takes what is wrong; a term with an error is None.
     """
-    return _GroupReader(registry, faults).terms(terms, path, _Group())
+    return _GroupReader(registry, faults).terms(terms, path, _WHOLE)
 
 
 def _is_group(values: Mapping[str, Node]) -> bool:
@@ -112,10 +117,10 @@ class _GroupReader:
         self._faults = faults
         self._terms = TermReader(registry, faults)
 
-    def terms(self, terms: Node, path: str, group: _Group) -> list[TermConfig | None]:
+    def terms(self, terms: Node, path: ConfigPath, group: _Group) -> list[TermConfig | None]:
         found: list[TermConfig | None] = []
         for name, node in terms.value.items():
-            where, key = child_path(path, name), terms.keys[name]
+            where, key = (path, name), terms.keys[name]
             self._check_name(name, where, key, group)
             if isinstance(node.value, dict) and _is_group(node.value):
                 found.extend(self._group(name, node, where, key, group))
@@ -130,11 +135,11 @@ class _GroupReader:
                     f"{_LARGEST:.2g}, found {adopted.weight.largest:.2g}"
                 )
                 at = node.value.get("weight", key)
-                self._faults.add("LR202", child_path(where, "weight"), message, at)
+                self._faults.add("LR202", (where, "weight"), message, at)
             found.append(adopted)
         return found
 
-    def _check_name(self, name: str, path: str, key: Node, group: _Group) -> None:
+    def _check_name(self, name: str, path: ConfigPath, key: Node, group: _Group) -> None:
         if name == "total" and not group.prefix:
             message = "'total' is taken by the sum; choose another name"
             self._faults.add("LR107", path, message, key)
@@ -146,25 +151,23 @@ class _GroupReader:
             self._faults.add("LR107", path, message, key)
 
     def _group(
-        self, name: str, node: Node, path: str, key: Node, outer: _Group
+        self, name: str, node: Node, path: ConfigPath, key: Node, outer: _Group
     ) -> list[TermConfig | None]:
         faults, values = self._faults, node.value
         guessed = check_keys(node, path, GROUP_KEYS, _FOREIGN_KEYS, faults, elsewhere=_ELSEWHERE)
         origin: Path | None = _HERE
         if "from" in values:
-            origin = read_path(values["from"], child_path(path, "from"), faults)
+            origin = read_path(values["from"], (path, "from"), faults)
         weight: Weight | None = _ONE
         if "weight" in values:
-            weight = read_weight(
-                values["weight"], child_path(path, "weight"), faults, node.keys["weight"]
-            )
+            weight = read_weight(values["weight"], (path, "weight"), faults, node.keys["weight"])
         denominator = outer.denominator
         if "denominator" in values:
             # The group's own: it is looked up where the group stands, not where its paths start.
-            own = read_path(values["denominator"], child_path(path, "denominator"), faults)
+            own = read_path(values["denominator"], (path, "denominator"), faults)
             denominator = None if own is None else outer.located(own)
         switches = {
-            switch: read_bool(values[switch], child_path(path, switch), faults)
+            switch: read_bool(values[switch], (path, switch), faults)
             for switch in ("optional", "enabled")
             if switch in values
         }
@@ -176,7 +179,7 @@ class _GroupReader:
             optional=outer.optional or bool(switches.get("optional", False)),
             enabled=outer.enabled and switches.get("enabled", True) is not False,
         )
-        where = child_path(path, "terms")
+        where = (path, "terms")
         if "terms" not in values:
             if "terms" not in guessed:
                 message = "the key 'terms', what the group is made of, is missing"

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
-from lossreg.config.diagnostics import Faults, child_path, clipped, describe
+from lossreg.config.diagnostics import ConfigPath, Faults, clipped, describe, path_text
 from lossreg.config.nodes import Node, SourceError
 from lossreg.config.objectives import EXPERIMENT_KEYS, read_composite, read_experiment
 from lossreg.config.overrides import ORIGIN, apply_override
@@ -75,7 +75,7 @@ def examine(
         found = _find_loss(root, key, faults)
         if found is not None:
             path, node, at = found
-            _refuse_stray_overrides(root, path, faults)
+            _refuse_stray_overrides(root, path_text(path), faults)
             loss = read_composite(node, path, at, registry, faults)
         if key is None and isinstance(root.value, dict) and "task" in root.value:
             experiment = read_experiment(root, loss, faults)
@@ -103,7 +103,9 @@ def _root(source: object, name: str, faults: Faults) -> Node:
     return root
 
 
-def _find_loss(root: Node, key: str | None, faults: Faults) -> tuple[str, Node, Node | None] | None:
+def _find_loss(
+    root: Node, key: str | None, faults: Faults
+) -> tuple[ConfigPath, Node, Node | None] | None:
     """The loss's path, its mapping, and the key it stands under."""
     if not isinstance(root.value, dict):
         message = f"expected a mapping with 'loss:' or 'terms:', found {describe(root.value)}"
@@ -125,7 +127,7 @@ def _find_loss(root: Node, key: str | None, faults: Faults) -> tuple[str, Node, 
         if meant is None and isinstance(node.value, dict):
             meant = closest(name, _LOSS_KEYS)
         if meant:
-            where = child_path("", name)
+            where = ("", name)
             faults.add("LR109", where, f"there is no loss here; did you mean '{meant}'?", at)
             # One run finds what else is wrong.
             is_loss = isinstance(node.value, dict) and "terms" in node.value
@@ -147,16 +149,17 @@ def _refuse_stray_overrides(root: Node, loss: str, faults: Faults) -> None:
             meant = closest(name, read)
             hint = f"; did you mean '{meant}'?" if meant else ""
             message = f"the document has no '{clipped(name)}', and nothing would read it{hint}"
-            faults.add("LR402", child_path("", name), message, key)
+            faults.add("LR402", ("", name), message, key)
 
 
-def _follow(root: Node, key: str, faults: Faults) -> tuple[str, Node, Node | None] | None:
+def _follow(root: Node, key: str, faults: Faults) -> tuple[ConfigPath, Node, Node | None] | None:
     try:
         steps = ValuePath.parse(str(key)).steps
     except PathError:
         faults.add("LR109", "", f"the key {describe(key)} is no path; write it as model.criterion")
         return None
-    path, node, at = "", root, None
+    path: ConfigPath = ""
+    node, at = root, None
     for step in steps:
         children = node.value
         if isinstance(children, dict) and isinstance(step, str) and step in children:
@@ -171,16 +174,16 @@ def _follow(root: Node, key: str, faults: Faults) -> tuple[str, Node, Node | Non
             there = islice(children if isinstance(children, dict) else (), _GUESSED_KEYS)
             meant = closest(step, there)
             wanted = f"'{clipped(step)}'" if isinstance(step, str) else f"element {step}"
-            under = f"under '{clipped(path)}'" if path else "in the document"
+            under = f"under '{clipped(path_text(path))}'" if path else "in the document"
             message = f"there is no {wanted} {under}"
             if meant:
-                where = child_path(path, meant)
-                message += f"; did you mean '{clipped(where)}'?"
+                where = (path, meant)
+                message += f"; did you mean '{clipped(path_text(where))}'?"
                 faults.add("LR109", where, message, node.keys[meant])
             else:
                 faults.add("LR109", "", message, at or node)
             return None
-        path = child_path(path, step)
+        path = (path, step)
     return path, node, at
 
 

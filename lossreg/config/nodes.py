@@ -112,7 +112,7 @@ class Node:
         self.start = start
         self.end = end
         self.rewrite = rewrite
-        self.keys: dict[str, Node] = {} if isinstance(value, dict) else _NO_KEYS
+        self.keys: dict[str, Node] = {} if type(value) is dict else _NO_KEYS
 
     def copy(self) -> Node:
         """A node of its own with the same children."""

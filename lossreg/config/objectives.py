@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from lossreg.config.diagnostics import child_path, describe
+from lossreg.config.diagnostics import describe
 from lossreg.config.fields import check_keys, is_mapping, read_choice, read_whole_number
 from lossreg.config.groups import read_terms
 from lossreg.config.nodes import Node
@@ -19,7 +19,7 @@ from lossreg.config.schema import (
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
-    from lossreg.config.diagnostics import Faults
+    from lossreg.config.diagnostics import ConfigPath, Faults
     from lossreg.registry import Registry
 
 __all__ = ["COMPOSITE_KEYS", "EXPERIMENT_KEYS", "read_composite", "read_experiment"]
@@ -32,7 +32,7 @@ _LARGEST_SEED = 2**32 - 1  # numpy's
 
 
 def read_composite(
-    node: Node, path: str, key: Node | None, registry: Registry, faults: Faults
+    node: Node, path: ConfigPath, key: Node | None, registry: Registry, faults: Faults
 ) -> CompositeConfig | None:
     """The composite that a mapping with `terms:` declares.
 
@@ -51,7 +51,7 @@ def read_composite(
             message = f"the key 'terms' is missing; under it each term has a name, as in {_EXAMPLE}"
             faults.add("LR102", path, message, key or node)
         return None
-    terms, where = node.value["terms"], child_path(path, "terms")
+    terms, where = node.value["terms"], (path, "terms")
     if not is_mapping(terms, where, faults, wanted=f"terms by name, such as {_EXAMPLE}"):
         return None
     read = read_terms(terms, where, registry, faults)

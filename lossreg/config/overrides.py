@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.config.diagnostics import child_path, clipped, describe
+from lossreg.config.diagnostics import clipped, describe, path_text
 from lossreg.config.nodes import Document, Node, SourceError
 from lossreg.config.source import MAX_LEVELS, read_document
 from lossreg.inputs import Path, PathError
 
 if TYPE_CHECKING:
-    from lossreg.config.diagnostics import Faults
+    from lossreg.config.diagnostics import ConfigPath, Faults
 
 __all__ = ["apply_override"]
 
@@ -50,7 +50,8 @@ def apply_override(root: Node, override: object, faults: Faults) -> None:
 def _set(
     root: Node, steps: tuple[str | int, ...], value: Node, target: Node, faults: Faults
 ) -> None:
-    node, where = root, ""
+    where: ConfigPath = ""
+    node = root
     for step in steps[:-1]:
         child = _child(node, step)
         is_missing = child is None or child.value is None
@@ -62,7 +63,7 @@ def _set(
             return
         # An anchored node has several users, and the override means this one alone.
         child = node.value[step] = child.copy()
-        node, where = child, child_path(where, step)
+        node, where = child, (where, step)
     last = steps[-1]
     if isinstance(node.value, dict) and isinstance(last, str):
         _put(node, last, value, target)
@@ -105,8 +106,10 @@ def _put(node: Node, name: str, value: Node, target: Node) -> None:
     node.value[name] = value
 
 
-def _refuse(node: Node, step: str | int, where: str, target: Node, faults: Faults) -> None:
+def _refuse(node: Node, step: str | int, where: ConfigPath, target: Node, faults: Faults) -> None:
     found = describe(node.value)
     shown = f"element {step}" if isinstance(step, int) else f"'{clipped(step)}'"
-    message = f"cannot set {shown} there: '{clipped(where) or 'the document'}' is {found}"
+    message = (
+        f"cannot set {shown} there: '{clipped(path_text(where)) or 'the document'}' is {found}"
+    )
     faults.add("LR402", where, message, target)

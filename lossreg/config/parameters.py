@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from itertools import islice
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lossreg.config.diagnostics import child_path, describe
+from lossreg.config.diagnostics import describe
 from lossreg.config.fields import note_wrong_type
 from lossreg.config.nodes import MOST_FAULTS
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from pydantic_core import ErrorDetails
 
-    from lossreg.config.diagnostics import Faults
+    from lossreg.config.diagnostics import ConfigPath, Faults
     from lossreg.config.nodes import Node
 
 __all__ = ["plain", "validated"]
@@ -86,10 +85,10 @@ def validated(
     node: Node,
     *,
     owner: str,
-    path: str,
+    path: ConfigPath,
     faults: Faults,
     key: Node | None = None,
-    elsewhere: Mapping[str, str] = MappingProxyType({}),
+    elsewhere: Callable[[str], str | None] = lambda _: None,
 ) -> ConfigT | None:
     """The model made from a mapping of parameters, or None after noting what is wrong with it.
 
@@ -100,7 +99,7 @@ def validated(
         path: The mapping's place in the document.
         faults: Takes what is wrong.
         key: The node of the mapping's key, where one that is missing is noted.
-        elsewhere: Names that belong elsewhere: what to do with each.
+        elsewhere: Says of a name that belongs elsewhere what to do with it.
     """
     values = plain(node)
     try:
@@ -108,9 +107,10 @@ def validated(
     except ValidationError as error:
         for each in _errors(error, model, values):
             unknown = str(each["loc"][-1]) if each["type"] == "extra_forbidden" else None
-            if unknown in elsewhere and unknown in node.keys:
-                message = f"unknown parameter of '{owner}'; {elsewhere[unknown]}"
-                faults.add("LR103", child_path(path, unknown), message, node.keys[unknown])
+            other = None if unknown is None else elsewhere(unknown)
+            if other and unknown in node.keys:
+                message = f"unknown parameter of '{owner}'; {other}"
+                faults.add("LR103", (path, unknown), message, node.keys[unknown])
             else:
                 _note(each, model, node, owner=owner, path=path, faults=faults, key=key)
     except Exception as error:  # noqa: BLE001 - a third party's validator may raise anything
@@ -143,7 +143,7 @@ def _note(
     node: Node,
     *,
     owner: str,
-    path: str,
+    path: ConfigPath,
     faults: Faults,
     key: Node | None,
 ) -> None:
@@ -158,7 +158,7 @@ def _note(
             key, at = None, children[step]
         else:
             continue  # the name of a union's arm, or a key that is missing
-        path = child_path(path, step)
+        path = (path, step)
     kind = error["type"]
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from lossreg.config.diagnostics import child_path, clipped, describe
+from lossreg.config.diagnostics import clipped, describe
 from lossreg.config.fields import check_keys, meant_key
 from lossreg.inputs import DTYPES, REQUIRED, TRANSFORMS, Path, PathError, Route, Transform
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
-    from lossreg.config.diagnostics import Faults
+    from lossreg.config.diagnostics import ConfigPath, Faults
     from lossreg.config.nodes import Node
     from lossreg.inputs import Argument
 
@@ -40,7 +40,7 @@ _FOREIGN_DTYPES = {
 _LARGEST_WHOLE = 2**31  # beyond it is no dimension, index or class
 
 
-def read_path(node: Node, path: str, faults: Faults) -> Path | None:
+def read_path(node: Node, path: ConfigPath, faults: Faults) -> Path | None:
     """A path into a step's values."""
     if not isinstance(node.value, str):
         message = f"expected a path such as heads.seg.logits, found {describe(node.value)}"
@@ -53,7 +53,9 @@ def read_path(node: Node, path: str, faults: Faults) -> Path | None:
         return None
 
 
-def read_route(node: Node, path: str, faults: Faults, key: Node | None = None) -> Route | None:
+def read_route(
+    node: Node, path: ConfigPath, faults: Faults, key: Node | None = None
+) -> Route | None:
     """A path, or a mapping with `from` and `apply`.
 
     Args:
@@ -72,18 +74,18 @@ def read_route(node: Node, path: str, faults: Faults, key: Node | None = None) -
     guessed = check_keys(node, path, _KEYS, _FOREIGN_KEYS, faults)
     source = None
     if "from" in node.value:
-        source = read_path(node.value["from"], child_path(path, "from"), faults)
+        source = read_path(node.value["from"], (path, "from"), faults)
     elif "from" not in guessed:
         faults.add("LR102", path, "the key 'from', a path, is missing", key or node)
     transforms: tuple[Transform, ...] | None = ()
     if "apply" in node.value:
-        transforms = _transforms(node.value["apply"], child_path(path, "apply"), faults)
+        transforms = _transforms(node.value["apply"], (path, "apply"), faults)
     if source is None or transforms is None:
         return None
     return Route(source, transforms)
 
 
-def _transforms(node: Node, path: str, faults: Faults) -> tuple[Transform, ...] | None:
+def _transforms(node: Node, path: ConfigPath, faults: Faults) -> tuple[Transform, ...] | None:
     if isinstance(node.value, str | dict):
         only = _transform(node, path, faults)
         return None if only is None else (only,)
@@ -91,14 +93,12 @@ def _transforms(node: Node, path: str, faults: Faults) -> tuple[Transform, ...] 
         message = f"expected a list of transforms, found {describe(node.value)}"
         faults.add("LR101", path, message, node)
         return None
-    read = [
-        _transform(each, child_path(path, index), faults) for index, each in enumerate(node.value)
-    ]
+    read = [_transform(each, (path, index), faults) for index, each in enumerate(node.value)]
     found = tuple(each for each in read if each is not None)
     return found if len(found) == len(read) else None
 
 
-def _transform(node: Node, path: str, faults: Faults) -> Transform | None:
+def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None:
     value: Node | None = None
     if isinstance(node.value, str):
         name, at = node.value, node
@@ -123,13 +123,13 @@ def _transform(node: Node, path: str, faults: Faults) -> Transform | None:
 
 
 def _with_arguments(
-    name: str, value: Node | None, path: str, at: Node, faults: Faults
+    name: str, value: Node | None, path: ConfigPath, at: Node, faults: Faults
 ) -> Transform | None:
     declared = TRANSFORMS[name]
     names = tuple(each.name for each in declared)
     given: dict[str, Node] = {}
     guessed: set[str] = set()
-    where = child_path(path, name)
+    where = (path, name)
     if value is not None and value.value not in (None, {}) and not declared:
         message = f"'{name}' takes no argument, found {describe(value.value)}"
         faults.add("LR211", where, message, value)
@@ -144,7 +144,7 @@ def _with_arguments(
     for argument in declared:
         if argument.name in given:
             node = given[argument.name]
-            found = _argument(argument, node, child_path(where, argument.name), faults)
+            found = _argument(argument, node, (where, argument.name), faults)
             right = right and (found is not None or argument.default is None is node.value)
             bound.append((argument.name, found))
         elif argument.default is REQUIRED:
@@ -157,7 +157,7 @@ def _with_arguments(
     return Transform(name, tuple(bound)) if right else None
 
 
-def _argument(argument: Argument, node: Node, path: str, faults: Faults) -> Any:
+def _argument(argument: Argument, node: Node, path: ConfigPath, faults: Faults) -> Any:
     value = node.value
     if value is None and argument.default is None:
         return None

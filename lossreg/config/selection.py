@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from lossreg.config.diagnostics import child_path, describe
+from lossreg.config.diagnostics import describe
 from lossreg.config.fields import read_number
 from lossreg.config.routes import read_path, read_route
 
 if TYPE_CHECKING:
-    from lossreg.config.diagnostics import Faults
+    from lossreg.config.diagnostics import ConfigPath, Faults
     from lossreg.config.nodes import Node
     from lossreg.plugin import LossDefinition
 
@@ -20,26 +20,26 @@ _ENTRY_KEYS = ("mask", "sample_weight", "ignore")
 
 
 def read_extras(
-    node: Node, path: str, definition: LossDefinition, faults: Faults
+    node: Node, path: ConfigPath, definition: LossDefinition, faults: Faults
 ) -> dict[str, Any] | None:
     """The fields of a `TermConfig` that say what counts; None after noting what is wrong."""
     values = node.value
     found: dict[str, Any] = {}
     for name in ("mask", "sample_weight"):
         if name in values:
-            where = child_path(path, name)
+            where = (path, name)
             found[name] = read_route(values[name], where, faults, node.keys[name])
     if "ignore" in values:
-        found["ignore"] = _ignored(values["ignore"], child_path(path, "ignore"), faults)
+        found["ignore"] = _ignored(values["ignore"], (path, "ignore"), faults)
     if "denominator" in values:
-        where = child_path(path, "denominator")
+        where = (path, "denominator")
         found["denominator"] = read_path(values["denominator"], where, faults)
     if not _fits(node, path, definition, faults) or None in found.values():
         return None
     return found
 
 
-def check_divisible(definition: LossDefinition, path: str, at: Node, faults: Faults) -> bool:
+def check_divisible(definition: LossDefinition, path: ConfigPath, at: Node, faults: Faults) -> bool:
     """Whether a loss has a sum for a denominator, its own or its group's; notes it if not."""
     if "sum" in definition.reductions:
         return True
@@ -48,7 +48,7 @@ def check_divisible(definition: LossDefinition, path: str, at: Node, faults: Fau
     return False
 
 
-def _ignored(node: Node, path: str, faults: Faults) -> float | None:
+def _ignored(node: Node, path: ConfigPath, faults: Faults) -> float | None:
     if node.value == "nan" or (isinstance(node.value, float) and math.isnan(node.value)):
         return math.nan
     if isinstance(node.value, str) and node.value.lower().strip(".") == "nan":
@@ -58,7 +58,7 @@ def _ignored(node: Node, path: str, faults: Faults) -> float | None:
     return read_number(node, path, faults)
 
 
-def _fits(node: Node, path: str, definition: LossDefinition, faults: Faults) -> bool:
+def _fits(node: Node, path: ConfigPath, definition: LossDefinition, faults: Faults) -> bool:
     """Whether the loss has entries that these keys can speak of."""
     right = True
     for name in _ENTRY_KEYS:
@@ -71,9 +71,9 @@ def _fits(node: Node, path: str, definition: LossDefinition, faults: Faults) -> 
             message = f"'{definition.name}' has no target with an entry for each of its own; "
             message += "use 'mask'"
         if message:
-            faults.add("LR213", child_path(path, name), message, node.keys[name])
+            faults.add("LR213", (path, name), message, node.keys[name])
             right = False
     if "denominator" in node.keys:
-        where = child_path(path, "denominator")
+        where = (path, "denominator")
         right = check_divisible(definition, where, node.keys["denominator"], faults) and right
     return right

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
@@ -18,6 +18,7 @@ from lossreg.config.nodes import MOST_FAULTS, Document, Node, SourceError, too_m
 from lossreg.config.scalars import resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["from_python", "read_bytes", "read_document", "read_file"]
@@ -108,14 +109,14 @@ def read_document(document: Document) -> Node:
 class _Open:
     """A collection whose end has not come yet."""
 
-    __slots__ = ("is_mapping", "key", "merges", "node", "size")
+    __slots__ = ("before", "is_mapping", "key", "merges", "node")
 
-    def __init__(self, node: Node, *, is_mapping: bool) -> None:
+    def __init__(self, node: Node, before: int, *, is_mapping: bool) -> None:
         self.node = node
+        self.before = before  # how many values stood before it
         self.is_mapping = is_mapping
         self.key: Node | None = None
         self.merges: list[Node] = []
-        self.size = 1
 
 
 class _Reader:
@@ -128,23 +129,17 @@ class _Reader:
         self.result: Node | None = None
         self.quoted: list[tuple[int, int]] = []
         self.seen_document = False
-        self.tabbed = [(each.start(1), each.end()) for each in _TABBED.finditer(document.text)]
+        self.tabbed: list[tuple[int, int]] = []
+        if "\t" in document.text:
+            self.tabbed = [(each.start(1), each.end()) for each in _TABBED.finditer(document.text)]
 
     def root(self) -> Node:
-        actions = {
-            yaml.ScalarEvent: self._scalar,
-            yaml.MappingStartEvent: self._start,
-            yaml.SequenceStartEvent: self._start,
-            yaml.MappingEndEvent: self._end,
-            yaml.SequenceEndEvent: self._end,
-            yaml.AliasEvent: self._alias,
-            yaml.DocumentStartEvent: self._document,
-        }
         try:
             for event in yaml.parse(self.document.text, Loader=_LOADER):
-                action = actions.get(type(event))
-                if action is not None:
-                    action(event)
+                action = self._actions.get(type(event))
+                node = None if action is None else action(self, event)
+                if node is not None:
+                    self._add(node)
         except (yaml.YAMLError, ValueError, OverflowError) as error:
             fault = _syntax_error(self.document, error)
             self._refuse_odd_breaks(fault.end)
@@ -175,7 +170,8 @@ class _Reader:
             raise SourceError("LR010", message, self.document, at, at + 1)
 
     def _refuse_odd_breaks(self, end: int) -> None:
-        for found in _ODD_BREAK.finditer(self.document.text, 0, end):
+        text = self.document.text
+        for found in () if text.isascii() else _ODD_BREAK.finditer(text, 0, end):
             at = found.start()
             before = bisect_right(self.quoted, (at, at))
             if before == 0 or self.quoted[before - 1][1] <= at:
@@ -194,13 +190,25 @@ class _Reader:
                 start = end = start - 1
         return Node(value, self.document, start, end)
 
-    def _counted(self, event: Any, size: int = 1) -> None:
-        self.count += size
+    def _refuse_too_many(self, event: Any) -> None:
         if self.count > MAX_NODES:
             self._refuse("LR004", f"the document has more than {MAX_NODES:,} values", event)
 
-    def _scalar(self, event: Any) -> None:
-        self._counted(event)
+    def _scalar(self, event: Any) -> Node:
+        self.count += 1
+        text = event.value
+        if self.count > MAX_NODES or self.tabbed or not text or event.style or event.tag:
+            return self._special_scalar(event)
+        value, rewrite = resolve(text)
+        start, end = event.start_mark.index, event.end_mark.index
+        node = Node(value, self.document, start, end, rewrite)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (node, 1)
+        return node
+
+    def _special_scalar(self, event: Any) -> Node:
+        """One that is empty, quoted, tagged, after a tab, or one too many."""
+        self._refuse_too_many(event)
         if self.tabbed:
             self._refuse_tab_indentation(event)
         node = self._node(event.value, event)
@@ -217,7 +225,7 @@ class _Reader:
             self._note("LR006", message, node.start, node.end)
         if event.anchor is not None:
             self.anchors[event.anchor] = (node, 1)
-        self._add(node, 1, plain=plain)
+        return node
 
     def _quoted(self, event: Any, node: Node) -> None:
         if event.style in ("'", '"'):
@@ -239,27 +247,28 @@ class _Reader:
         self.seen_document = True
 
     def _start(self, event: Any) -> None:
-        self._counted(event)
+        self.count += 1
+        self._refuse_too_many(event)
         is_mapping = type(event) is yaml.MappingStartEvent
         if event.tag is not None and event.tag != (_MAP_TAG if is_mapping else _SEQ_TAG):
             self._refuse_tag(event.tag, event)
         if len(self.open) >= MAX_LEVELS:
             self._refuse("LR004", f"the document is nested deeper than {MAX_LEVELS} levels", event)
-        opened = _Open(self._node({} if is_mapping else [], event), is_mapping=is_mapping)
+        node = Node({} if is_mapping else [], self.document, event.start_mark.index)
         if self.open and self.open[-1].is_mapping and self.open[-1].key is None:
             self._refuse("LR007", "a key must be a string, not a list or a mapping", event)
         if event.anchor is not None:
             self.anchors[event.anchor] = None
             self.names[len(self.open)] = event.anchor
-        self.open.append(opened)
+        self.open.append(_Open(node, self.count - 1, is_mapping=is_mapping))
 
-    def _end(self, event: Any) -> None:
+    def _end(self, event: Any) -> Node:
         closed = self.open.pop()
         node = closed.node
         # A block collection's end mark stands before the next token: cut the white space.
-        text = self.document.text
-        node.end = node.start + len(text[node.start : event.end_mark.index].rstrip())
-        size = closed.size
+        text, node.end = self.document.text, event.end_mark.index
+        if text[node.end - 1 : node.end].isspace():
+            node.end = node.start + len(text[node.start : node.end].rstrip())
         for merged in closed.merges:
             for key, value in merged.value.items():
                 if key not in node.value:
@@ -267,10 +276,10 @@ class _Reader:
                     node.keys[key] = merged.keys[key]
         anchor = self.names.pop(len(self.open), None)
         if anchor is not None:
-            self.anchors[anchor] = (node, size)
-        self._add(node, size, plain=False)
+            self.anchors[anchor] = (node, self.count - closed.before)
+        return node
 
-    def _alias(self, event: Any) -> None:
+    def _alias(self, event: Any) -> Node | None:
         name = event.anchor
         if name not in self.anchors:
             self._refuse("LR009", f"there is no anchor '&{clipped(name)}' above this alias", event)
@@ -279,51 +288,50 @@ class _Reader:
             self._refuse(
                 "LR009", f"the alias '*{clipped(name)}' stands inside its own anchor", event
             )
-            return
+            return None
         node, size = found
-        self._counted(event, size)
+        self.count += size
+        self._refuse_too_many(event)
         if self.open and self.open[-1].is_mapping and self.open[-1].key is None:
             # A key's place is where the key stands, not where its text was anchored.
             node = Node(node.value, self.document, event.start_mark.index, event.end_mark.index)
-        self._add(node, size, plain=False)
+        return node
 
-    def _add(self, node: Node, size: int, *, plain: bool) -> None:
+    def _add(self, node: Node) -> None:
         if not self.open:
             self.result = node
             return
         parent = self.open[-1]
-        parent.size += size
         if not parent.is_mapping:
             parent.node.value.append(node)
         elif parent.key is None:
-            parent.key = self._checked_key(node, parent, plain=plain)
+            parent.key = node
+            # The node is the key's own: an alias as a key has got one of its own as well.
+            node.rewrite = self._key_mark(node, parent.node.keys)
         else:
             key, parent.key = parent.key, None
-            if key.rewrite == _MERGE:
-                parent.merges.extend(self._merged(node))
-            elif key.rewrite != _DROPPED:
+            if not key.rewrite:
                 parent.node.value[key.value] = node
                 parent.node.keys[key.value] = key
+            elif key.rewrite == _MERGE:
+                parent.merges.extend(self._merged(node))
 
-    def _checked_key(self, node: Node, parent: _Open, *, plain: bool) -> Node:
-        start, end = node.start, node.end
-        mark = ""
-        if not isinstance(node.value, str):
+    def _key_mark(self, node: Node, keys: dict[str, Node]) -> str:
+        """What becomes of a key's value."""
+        name, start, end = node.value, node.start, node.end
+        if not isinstance(name, str):
             shown = clipped(self.document.text[start:end])
             self._note("LR007", f"a key must be a string; write '{shown}' in quotes", start, end)
-            mark = _DROPPED
-        elif node.value == "<<" and plain:
-            mark = _MERGE
-        elif node.value in parent.node.keys:
-            first = parent.node.keys[node.value]
+            return _DROPPED
+        if name == "<<" and self.document.text.startswith(name, start):  # without quotes
+            return _MERGE
+        if name in keys:
+            first = keys[name]
             line = self.document.place(first.start, first.end).line
-            shown = clipped(node.value)
-            message = f"the key '{shown}' stands here a second time (first in line {line})"
+            message = f"the key '{clipped(name)}' stands here a second time (first in line {line})"
             self._note("LR008", message, start, end)
-            mark = _DROPPED
-        # The node is the key's own: an alias as a key has got one of its own as well.
-        node.rewrite = mark
-        return node
+            return _DROPPED
+        return ""
 
     def _merged(self, node: Node) -> list[Node]:
         each = node.value if isinstance(node.value, list) else [node]
@@ -332,6 +340,16 @@ class _Reader:
                 message = "'<<' takes a mapping, or a list of mappings"
                 self._note("LR009", message, merged.start, merged.end)
         return [merged for merged in each if isinstance(merged.value, dict)]
+
+    _actions: ClassVar[dict[type, Callable[[_Reader, Any], Node | None]]] = {
+        yaml.ScalarEvent: _scalar,
+        yaml.MappingStartEvent: _start,
+        yaml.SequenceStartEvent: _start,
+        yaml.MappingEndEvent: _end,
+        yaml.SequenceEndEvent: _end,
+        yaml.AliasEvent: _alias,
+        yaml.DocumentStartEvent: _document,
+    }
 
 
 def _syntax_error(document: Document, error: Exception) -> SourceError:

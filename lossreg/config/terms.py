@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from lossreg.config.diagnostics import child_path, clipped, describe
+from lossreg.config.diagnostics import clipped, describe
 from lossreg.config.fields import check_keys, is_mapping, meant_key, read_bool
 from lossreg.config.nodes import Node
 from lossreg.config.parameters import validated
@@ -17,7 +18,7 @@ from lossreg.inputs import Path, Route
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
-    from lossreg.config.diagnostics import Faults
+    from lossreg.config.diagnostics import ConfigPath, Faults
     from lossreg.plugin import LossConfig, LossDefinition
     from lossreg.registry import Registry
 
@@ -66,6 +67,7 @@ FOREIGN_TERM_KEYS = {
     "valid": "mask",
     "where": "mask",
 }
+_SWITCHES = ("optional", "enabled")
 _ELSEWHERE = {
     "apply": "transforms stand with their tensor: {from: path, apply: [...]} under 'inputs'",
     "from": "it belongs to a group of 'terms', or to one of the 'inputs'",
@@ -79,7 +81,7 @@ class TermReader:
         self._registry = registry
         self._faults = faults
 
-    def term(self, name: str, node: Node, path: str, key: Node) -> TermConfig | None:
+    def term(self, name: str, node: Node, path: ConfigPath, key: Node) -> TermConfig | None:
         """The term that a mapping declares.
 
         Args:
@@ -88,8 +90,10 @@ class TermReader:
             path: Its place.
             key: The node of its name.
         """
-        loss = node.value if isinstance(node.value, str) and node.value in self._registry else "mse"
-        if not is_mapping(node, path, self._faults, wanted=f"a mapping such as {{type: {loss}}}"):
+        if not isinstance(node.value, dict):
+            named = isinstance(node.value, str) and node.value in self._registry
+            wanted = f"a mapping such as {{type: {node.value if named else 'mse'}}}"
+            is_mapping(node, path, self._faults, wanted=wanted)
             return None
         definition = self._definition(node, path)
         guessed = check_keys(
@@ -100,8 +104,8 @@ class TermReader:
             self._faults.add("LR102", path, message, key)
         weight = self._weight(node, path, definition)
         switches = {
-            switch: read_bool(node.value[switch], child_path(path, switch), self._faults)
-            for switch in ("optional", "enabled")
+            switch: read_bool(node.value[switch], (path, switch), self._faults)
+            for switch in _SWITCHES
             if switch in node.value
         }
         if definition is None:
@@ -122,10 +126,12 @@ class TermReader:
             **{**switches, **(extras or {})},
         )
 
-    def _weight(self, node: Node, path: str, definition: LossDefinition | None) -> Weight | None:
+    def _weight(
+        self, node: Node, path: ConfigPath, definition: LossDefinition | None
+    ) -> Weight | None:
         if "weight" not in node.value:
             return Weight()
-        where = child_path(path, "weight")
+        where = (path, "weight")
         is_list = isinstance(node.value["weight"].value, list)
         if is_list and definition is not None and "weight" in definition.config.model_fields:
             message = "expected a number, found a list; class weights stand under 'params'"
@@ -133,7 +139,7 @@ class TermReader:
             return None
         return read_weight(node.value["weight"], where, self._faults, node.keys["weight"])
 
-    def _definition(self, node: Node, path: str) -> LossDefinition | None:
+    def _definition(self, node: Node, path: ConfigPath) -> LossDefinition | None:
         # A misspelt `type` has been noted; its loss is looked up all the same, so that one run
         # finds what else is wrong.
         key = "type"
@@ -145,7 +151,7 @@ class TermReader:
             if not key:
                 return None
         name = node.value[key]
-        where = child_path(path, key)
+        where = (path, key)
         if not isinstance(name.value, str):
             message = f"expected the name of a loss, found {describe(name.value)}"
             self._faults.add("LR201", where, message, name)
@@ -166,12 +172,14 @@ class TermReader:
             self._faults.add("LR301", where, str(error), name)
         return None
 
-    def _inputs(self, node: Node, path: str, definition: LossDefinition) -> dict[str, Route] | None:
+    def _inputs(
+        self, node: Node, path: ConfigPath, definition: LossDefinition
+    ) -> dict[str, Route] | None:
         arguments = [each.name for each in definition.inputs]
         if "inputs" not in node.value:
             return {name: Route(Path((name,))) for name in arguments}
         inputs: Node = node.value["inputs"]
-        where = child_path(path, "inputs")
+        where = (path, "inputs")
         if isinstance(inputs.value, list):
             bound = self._positional(inputs, where, arguments, definition)
         elif isinstance(inputs.value, dict):
@@ -183,27 +191,28 @@ class TermReader:
             )
             self._faults.add("LR101", where, message, inputs)
             return None
-        paths = {
-            name: read_route(each, at, self._faults, inputs.keys.get(name))
-            for name, (each, at) in bound.items()
-        }
-        found = {name: each for name, each in paths.items() if each is not None}
+        found: dict[str, Route] = {}
+        readers: dict[Route, str] = {}
+        twice = []
+        for name, (each, at) in bound.items():
+            route = read_route(each, at, self._faults, inputs.keys.get(name))
+            if route is not None:
+                found[name] = route
+                if readers.setdefault(route, name) != name:
+                    twice.append(name)
         if list(found) != arguments:
             return None
-        first: dict[Route, str] = {}
-        for name, each in found.items():
-            if each in first:
-                message = (
-                    f"'{first[each]}' and '{name}' read the same tensor, '{clipped(str(each))}'"
-                )
-                at = bound[name][0]
-                self._faults.add("LR902", bound[name][1], message, at, severity="warning")
-            first.setdefault(each, name)
+        for name in twice:
+            route, (each, at) = found[name], bound[name]
+            message = (
+                f"'{readers[route]}' and '{name}' read the same tensor, '{clipped(str(route))}'"
+            )
+            self._faults.add("LR902", at, message, each, severity="warning")
         return found
 
     def _positional(
-        self, inputs: Node, where: str, arguments: list[str], definition: LossDefinition
-    ) -> dict[str, tuple[Node, str]]:
+        self, inputs: Node, where: ConfigPath, arguments: list[str], definition: LossDefinition
+    ) -> dict[str, tuple[Node, ConfigPath]]:
         if len(inputs.value) != len(arguments):
             message = (
                 f"expected {_counted(len(arguments), 'path')} for {', '.join(arguments)} of "
@@ -211,18 +220,18 @@ class TermReader:
             )
             self._faults.add("LR106", where, message, inputs)
         return {
-            name: (each, child_path(where, index))
+            name: (each, (where, index))
             for index, (name, each) in enumerate(zip(arguments, inputs.value, strict=False))
         }
 
     def _by_name(
         self,
         inputs: Node,
-        where: str,
+        where: ConfigPath,
         arguments: list[str],
         definition: LossDefinition,
         key: Node,
-    ) -> dict[str, tuple[Node, str]]:
+    ) -> dict[str, tuple[Node, ConfigPath]]:
         guessed = set()
         missing = [name for name in arguments if name not in inputs.value]
         unknown = [name for name in inputs.value if name not in arguments]
@@ -237,30 +246,24 @@ class TermReader:
                     hint, meant = "it is a key of the term: move it one level up", None
                 guessed.add(meant)
                 message = f"unknown input of '{definition.name}'; {hint}"
-                self._faults.add("LR106", child_path(where, name), message, each)
+                self._faults.add("LR106", (where, name), message, each)
         for name in missing:
             if name not in guessed:
                 message = f"the input '{name}' of '{definition.name}' is missing"
                 self._faults.add("LR102", where, message, key)
         return {
-            name: (inputs.value[name], child_path(where, name))
-            for name in arguments
-            if name in inputs.value
+            name: (inputs.value[name], (where, name)) for name in arguments if name in inputs.value
         }
 
     def _params(
-        self, node: Node, path: str, key: Node, definition: LossDefinition
+        self, node: Node, path: ConfigPath, key: Node, definition: LossDefinition
     ) -> LossConfig | None:
         params = node.value.get("params")
-        where = child_path(path, "params")
+        where = (path, "params")
         if params is None:
             params = Node({}, node.document, node.start, node.end)
         if not is_mapping(params, where, self._faults, wanted="parameters, each 'name: value'"):
             return None
-        elsewhere = {
-            **dict.fromkeys(TERM_KEYS, "it is a key of the term: move it one level up"),
-            **{each.name: "it is an input: move it under 'inputs'" for each in definition.inputs},
-        }
         config = validated(
             definition.config,
             params,
@@ -268,18 +271,25 @@ class TermReader:
             path=where,
             faults=self._faults,
             key=node.keys.get("params", key),
-            elsewhere=elsewhere,
+            elsewhere=partial(_one_level_up, definition),
         )
         if config is not None and getattr(config, "reduction", None) == "none":
             at = params.value.get("reduction", node)
             message = "a term must be one number: 'none' works with lossreg.create alone"
-            self._faults.add("LR207", child_path(where, "reduction"), message, at)
+            self._faults.add("LR207", (where, "reduction"), message, at)
             return None
         if config is not None:
             for name, message in config.suspicions():
                 at = params.value.get(name, key)
-                self._faults.add("LR901", child_path(where, name), message, at, severity="warning")
+                self._faults.add("LR901", (where, name), message, at, severity="warning")
         return config
+
+
+def _one_level_up(definition: LossDefinition, name: str) -> str | None:
+    """What to do with a parameter that is none, but has a place elsewhere in the term."""
+    if any(each.name == name for each in definition.inputs):
+        return "it is an input: move it under 'inputs'"
+    return "it is a key of the term: move it one level up" if name in TERM_KEYS else None
 
 
 def _counted(number: int, what: str) -> str:

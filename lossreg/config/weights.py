@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.config.diagnostics import child_path, clipped, describe
+from lossreg.config.diagnostics import clipped, describe
 from lossreg.config.fields import read_number
 from lossreg.config.parameters import validated
 from lossreg.config.schema import Weight
-from lossreg.schedules import SCHEDULES
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
-    from lossreg.config.diagnostics import Faults
+    from lossreg.config.diagnostics import ConfigPath, Faults
     from lossreg.config.nodes import Node
     from lossreg.schedules import Schedule
 
 __all__ = ["read_weight"]
 
 
-def read_weight(node: Node, path: str, faults: Faults, key: Node) -> Weight | None:
+def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Node) -> Weight | None:
     """A number, or a mapping with `schedule`.
 
     Args:
@@ -38,7 +37,7 @@ def read_weight(node: Node, path: str, faults: Faults, key: Node) -> Weight | No
         weight = Weight(numbers[0]) if constant else Weight(schedules=(schedule,))
         least = numbers[0]
     else:
-        if isinstance(node.value, str) and node.value in SCHEDULES:
+        if isinstance(node.value, str) and _is_schedule(node.value):
             message = f"expected a number, or a mapping: {{schedule: {node.value}, ...}}"
             faults.add("LR201", path, message, node)
             return None
@@ -52,7 +51,15 @@ def read_weight(node: Node, path: str, faults: Faults, key: Node) -> Weight | No
     return weight
 
 
-def _schedule(node: Node, path: str, faults: Faults, key: Node) -> Schedule | None:
+def _is_schedule(name: str) -> bool:
+    from lossreg.schedules import SCHEDULES
+
+    return name in SCHEDULES
+
+
+def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Node) -> Schedule | None:
+    from lossreg.schedules import SCHEDULES  # six models that most configs do without
+
     names = ", ".join(SCHEDULES)
     if "schedule" not in node.value:
         message = f"expected a number, or a mapping with 'schedule' ({names})"
@@ -68,7 +75,7 @@ def _schedule(node: Node, path: str, faults: Faults, key: Node) -> Schedule | No
         found = f"'{clipped(name.value)}'" if isinstance(name.value, str) else describe(name.value)
         hint = f"did you mean '{meant}'?" if meant else f"there are {names}"
         message = f"there is no schedule {found}; {hint}"
-        faults.add("LR212", child_path(path, "schedule"), message, name)
+        faults.add("LR212", (path, "schedule"), message, name)
         return None
     options = node.copy()
     del options.value["schedule"], options.keys["schedule"]

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from lossreg.config import examine
-from lossreg.config.diagnostics import Faults, child_path, clipped, describe
+from lossreg.config.diagnostics import Faults, clipped, describe, path_text
 from lossreg.config.nodes import MOST_FAULTS, Document, Node, SourceError
 from lossreg.errors import ConfigError
 
@@ -24,7 +24,7 @@ from lossreg.errors import ConfigError
     ],
 )
 def test_a_path_is_one_step_longer(path: str, step: str | int, expected: str) -> None:
-    assert child_path(path, step) == expected
+    assert path_text((path, step)) == expected
 
 
 def test_a_text_is_cut_and_made_printable() -> None:

@@ -199,7 +199,7 @@ def test_names_that_belong_elsewhere() -> None:
         owner="huber",
         path="params",
         faults=faults,
-        elsewhere={"enabled": "move it"},
+        elsewhere={"enabled": "move it"}.get,
     )
     assert [(each.code, each.message) for each in faults.sorted()] == [
         ("LR103", "unknown parameter of 'huber'; move it"),
