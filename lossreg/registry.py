@@ -17,7 +17,8 @@ from lossreg.errors import (
     UnknownLossError,
     described,
 )
-from lossreg.plugin import PROJECT, LossDefinition, LossHooks
+from lossreg.plugin import LossDefinition, LossHooks
+from lossreg.plugin.hooks import PROJECT
 from lossreg.suggest import closest_loss
 
 __all__ = ["GROUP", "Registry", "RegistryEntry"]

@@ -149,7 +149,7 @@ def test_looking_up_twice_loads_once(site: Site) -> None:
 def test_a_distribution_picks_its_loss_however_it_is_spelt(site: Site, spelling: str) -> None:
     site.add("My_Dist.x", {"l1": "mine"}, {"mine": plugin("l1")})
     registry = Registry.installed()
-    assert registry[f"{spelling}:l1"].config.__module__ == "lossreg.plugin"
+    assert registry[f"{spelling}:l1"].config.__module__ == "lossreg.plugin.fields"
     assert f"{spelling}:l1" in registry
     assert registry["lossreg:l1"].config.__module__ == "lossreg_losses.l1"
 
