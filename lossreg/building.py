@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lossreg.config.loading import Source
     from lossreg.config.schema import TermConfig
     from lossreg.plugin import LossConfig, LossDefinition
+    from lossreg.sources import Origin
 
 __all__ = ["build", "create"]
 
@@ -54,7 +55,8 @@ def build(
     modules = []
     for term in config.terms:
         if term.enabled:
-            module = _built(term.definition, _params(term), f"terms.{term.name}")
+            path = f"terms.{term.name}"
+            module = _built(term.definition, _params(term), path, term.origin)
             _make_class_weights_transient(module, term.params)
             modules.append(module)
     return CompositeLoss(config, modules)
@@ -69,11 +71,12 @@ def _params(term: TermConfig) -> LossConfig:
     return term.params
 
 
-def create(name: str, /, **params: Any) -> nn.Module:
+def create(name: str, /, *, registry: Registry | None = None, **params: Any) -> nn.Module:
     """One loss as a plain module, called as torch's is.
 
     Args:
         name: The loss's name, as `lossreg list` shows it.
+        registry: Where it is looked up: what is installed, unless given.
         params: Its parameters.
 
     Raises:
@@ -85,7 +88,8 @@ def create(name: str, /, **params: Any) -> nn.Module:
     >>> create("smooth_l1", beta=0.5)
     SmoothL1Loss()
     """
-    definition = Registry.installed()[name]
+    registry = Registry.installed() if registry is None else registry
+    definition = registry[name]
     faults = Faults()
     config = None
     try:
@@ -96,16 +100,19 @@ def create(name: str, /, **params: Any) -> nn.Module:
         faults.add_source_error(error)
     if config is None:
         raise ConfigError(faults.sorted())
-    return _built(definition, config, name)
+    return _built(definition, config, name, registry.origin(name))
 
 
-def _built(definition: LossDefinition, config: LossConfig, path: str) -> nn.Module:
+def _built(
+    definition: LossDefinition, config: LossConfig, path: str, origin: Origin | None
+) -> nn.Module:
     """A third party's builder may raise anything; what it makes may not be a module."""
-    author = getattr(definition.build, "__module__", definition.config.__module__)
-    what = f"building '{definition.name}' (of {author})"
+    what = f"building '{definition.name}' ({origin or definition.config.__module__})"
     try:
         module: object = definition.build(config)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         message = f"{what} raised {described(error)}"
         raise ConfigError([Diagnostic(code="LR303", path=path, message=message)]) from error
     if not isinstance(module, nn.Module):

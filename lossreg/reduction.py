@@ -204,6 +204,8 @@ def numerator(
         Misfit: The mask or the weights do not fit.
     """
     loss: Tensor = module(*(inputs[each.name] for each in definition.inputs))
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"expected a tensor as its result, found a {type(loss).__name__}")
     if loss.dtype in _HALF:
         loss = loss.float()
     shape = loss.shape

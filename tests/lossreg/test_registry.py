@@ -11,59 +11,6 @@ from fake_distributions import LOSSES, Site, plugin
 from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError
 from lossreg.registry import Registry, RegistryEntry
 
-BROKEN = {
-    "ImportError": ("import no_such_module_anywhere", "ModuleNotFoundError: No module named"),
-    "SyntaxError": ("def broken(:", "SyntaxError: "),
-    "SystemExit": ("raise SystemExit(3)", "SystemExit: 3"),
-    "RecursionError": ("def f():\n    return f()\nf()", "RecursionError: maximum recursion"),
-    "unprintable": (
-        (
-            "class Bad(Exception):\n"
-            "    def __str__(self):\n"
-            "        raise RuntimeError('no')\n"
-            "raise Bad"
-        ),
-        "Bad (whose message cannot be shown)",
-    ),
-}
-
-NOT_A_PLUGIN = {
-    "no marked hook": ("def lossreg_losses(): return []", "no function marked with"),
-    "misspelt hook": (
-        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_loses(): return []",
-        "unknown hook 'lossreg_loses'",
-    ),
-    "hook with arguments": (
-        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(registry): return []",
-        "'registry'",
-    ),
-    "returns None": (
-        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(): return None",
-        "must return a list of LossDefinition",
-    ),
-    "returns a string": (
-        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(): return ['odd']",
-        "must return a list of LossDefinition",
-    ),
-    "returns nothing": (
-        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(): return []",
-        "returned nothing, but not 'odd'",
-    ),
-    "returns another name": (plugin("even"), "returned 'even', but not 'odd'"),
-    "invalid definition": (
-        (
-            "from lossreg.plugin import LossDefinition, hookimpl\n"
-            "@hookimpl\n"
-            "def lossreg_losses(): return [LossDefinition(name='odd')]"
-        ),
-        "TypeError: ",
-    ),
-    "raises": (
-        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(): return 1 / 0",
-        "ZeroDivisionError: division by zero",
-    ),
-}
-
 
 def entry(name: str) -> RegistryEntry:
     (found,) = [each for each in Registry.installed().entries() if each.name == name]
@@ -78,48 +25,6 @@ def test_a_lookup_imports_only_the_named_plugin(site: Site) -> None:
     assert registry["a"].name == "a"
     assert "acme_a" in sys.modules
     assert "acme_b" not in sys.modules
-
-
-@pytest.mark.parametrize(("source", "reason"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_plugin_is_named_and_hurts_no_other(site: Site, source: str, reason: str) -> None:
-    site.add("acme-losses", {"odd": "acme_odd"}, {"acme_odd": source}, version="2.1")
-    registry = Registry.installed()
-
-    assert registry["l1"].name == "l1"
-    with pytest.raises(PluginLoadError) as raised:
-        registry["odd"]
-    error = raised.value
-    assert (error.loss, error.distribution, error.version) == ("odd", "acme-losses", "2.1")
-    assert error.module == "acme_odd"
-    assert error.reason.startswith(reason)
-    assert str(error) == f"loss 'odd' (acme-losses 2.1, acme_odd): {error.reason}"
-
-    found = entry("odd")
-    assert (found.state, found.distribution, found.version) == ("broken", "acme-losses", "2.1")
-    assert (found.module, found.reason, found.definition) == ("acme_odd", error.reason, None)
-    assert [each.state for each in registry.entries()].count("ok") == 20
-
-
-@pytest.mark.parametrize(("source", "reason"), NOT_A_PLUGIN.values(), ids=NOT_A_PLUGIN)
-def test_a_module_that_is_no_plugin_is_an_error_that_says_why(
-    site: Site, source: str, reason: str
-) -> None:
-    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": source})
-    with pytest.raises(PluginLoadError) as raised:
-        Registry.installed()["odd"]
-    assert reason in raised.value.reason
-    assert "\n" not in str(raised.value)
-
-
-def test_an_error_without_a_message_is_described_by_its_kind(site: Site) -> None:
-    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": "raise RuntimeError"})
-    assert entry("odd").reason == "RuntimeError"
-
-
-def test_an_interrupt_while_loading_is_no_fault_of_the_plugin(site: Site) -> None:
-    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": "raise KeyboardInterrupt"})
-    with pytest.raises(KeyboardInterrupt):
-        Registry.installed()["odd"]
 
 
 def test_an_error_is_raised_anew_each_time_with_the_same_reason(site: Site) -> None:
