@@ -24,11 +24,24 @@ __all__ = [
 ]
 
 
+def _from_yaml(schema: Any) -> Any:
+    """A copy of a schema in which the types that YAML does not have are not strict."""
+    if isinstance(schema, list | tuple):
+        return type(schema)(map(_from_yaml, schema))
+    if not isinstance(schema, dict):
+        return schema
+    copied = {key: each if key == "metadata" else _from_yaml(each) for key, each in schema.items()}
+    if copied.get("type") in ("tuple", "set", "frozenset"):
+        copied["strict"] = False
+    return copied
+
+
 class LossConfig(BaseModel):
     """The parameters of a loss: subclass it and give every field a `description`.
 
     Frozen; unknown names, nan and infinity are refused, and values are not converted (an integer
-    may stand for a float, but neither a string nor a bool may).
+    may stand for a float, but neither a string nor a bool may). A list makes a tuple or a set,
+    for which YAML has no notation.
     """
 
     model_config = ConfigDict(
@@ -39,6 +52,13 @@ class LossConfig(BaseModel):
         validate_default=True,
         arbitrary_types_allowed=True,
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        schema: core_schema.CoreSchema = _from_yaml(handler(source))
+        return schema
 
     def suspicions(self) -> Iterable[tuple[str, str]]:
         """What is allowed but probably not meant: a parameter's name and a sentence for each.
