@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from lossreg.composite import CompositeLoss
 from lossreg.config import CompositeConfig, load_config
@@ -13,6 +13,7 @@ from lossreg.config.nodes import SourceError
 from lossreg.config.parameters import validated
 from lossreg.config.source import from_python
 from lossreg.errors import ConfigError, Diagnostic, described
+from lossreg.plugin.generated import ModuleBuilder
 from lossreg.registry import Registry
 
 if TYPE_CHECKING:
@@ -56,8 +57,11 @@ def build(
     for term in config.terms:
         if term.enabled:
             path = f"terms.{term.name}"
-            module = _built(term.definition, _params(term), path, term.origin)
-            _make_class_weights_transient(module, term.params)
+            params = _params(term)
+            if isinstance(term.definition.build, ModuleBuilder):
+                params = term.definition.build.with_tensors(params)
+            module = _built(term.definition, params, path, term.origin)
+            _make_class_weights_transient(module, params)
             modules.append(module)
     return CompositeLoss(config, modules)
 
@@ -123,6 +127,9 @@ def _built(
 
 def _make_class_weights_transient(module: nn.Module, config: LossConfig) -> None:
     """Keep class weights out of a composite's state: the config holds them."""
-    for name, buffer in list(module.named_buffers(recurse=False)):
-        if name in type(config).model_fields:
-            module.register_buffer(name, buffer, persistent=False)
+    given = [value for _, value in config if isinstance(value, Tensor)]
+    for child in module.modules():
+        for name, buffer in list(child.named_buffers(recurse=False)):
+            named = child is module and name in type(config).model_fields
+            if named or any(buffer is each for each in given):
+                child.register_buffer(name, buffer, persistent=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lossreg.plugin.inputs import ANY_SHAPE
 from lossreg.reduction import Misfit
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ def _match_shapes(
     owners: dict[str, str] = {}
     rest: tuple[str, tuple[int, ...]] | None = None
     for each in definition.inputs:
+        if each.shape == ANY_SHAPE:
+            continue
         tensor = inputs[each.name]
         letters = _letters(each, tensor, definition)
         if not batched:

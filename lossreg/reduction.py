@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import InputError
+from lossreg.plugin.inputs import ANY_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,6 +103,8 @@ def spread(argument: str, tensor: Tensor, shape: torch.Size) -> Tensor:
 
 def _labels(letters: str, dims: int) -> list[object] | None:
     """A label for each dimension: `N C *` with four of them is N, C, 0, 1."""
+    if letters == ANY_SHAPE:
+        return None
     names = letters.split()
     rest = dims - len(names) + ("*" in names)
     if rest < 0 or (rest > 0 and "*" not in names):
@@ -116,6 +119,8 @@ def unreduced_shape(
     definition: LossDefinition, inputs: Mapping[str, Tensor]
 ) -> tuple[int, ...] | None:
     """The shape that a loss says to have without reduction; None if the inputs do not tell."""
+    if definition.unreduced == ANY_SHAPE:
+        return None
     sizes: dict[object, int] = {}
     for each in definition.inputs:
         tensor = inputs[each.name]
@@ -319,6 +324,8 @@ def entry_shape(
     Returns:
         None if nothing of these tells it.
     """
+    if definition.unreduced == ANY_SHAPE:
+        return None
     for each in definition.inputs:
         found = _told_by(each, inputs[each.name], definition) if each.name in inputs else None
         if found is not None:

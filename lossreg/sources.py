@@ -203,10 +203,10 @@ def _losses(plugin: object) -> dict[str, LossDefinition]:
     ):
         raise _NotAPluginError("lossreg_losses() must return a list of LossDefinition")
     found: dict[str, LossDefinition] = {}
-    for each in returned:
-        if each.name in found:
+    for each in sorted(returned, key=lambda each: each.generated):
+        twin = found.setdefault(each.name, each)
+        if twin is not each and twin.generated == each.generated:
             raise _NotAPluginError(f"lossreg_losses() returned {each.name!r} twice")
-        found[each.name] = each
     return found
 
 

@@ -38,13 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _about(entry: RegistryEntry) -> str:
-    summary = entry.definition.summary if entry.definition else ""
-    if entry.state == "ok":
-        return summary
+    if entry.state == "ok" and entry.definition is not None:
+        return entry.definition.summary + " (generated)" * entry.definition.generated
     return f"{entry.state.upper()}: {entry.reason} ({entry.module})"
 
 
-def _as_dict(entry: RegistryEntry) -> dict[str, str | None]:
+def _as_dict(entry: RegistryEntry) -> dict[str, str | bool | None]:
     return {
         "name": entry.name,
         "summary": entry.definition.summary if entry.definition else None,
@@ -53,4 +52,5 @@ def _as_dict(entry: RegistryEntry) -> dict[str, str | None]:
         "module": entry.module,
         "state": entry.state,
         "reason": entry.reason or None,
+        "generated": entry.definition.generated if entry.definition else None,
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from lossreg.plugin.fields import LossConfig
-from lossreg.plugin.inputs import LossInput
+from lossreg.plugin.inputs import ANY_SHAPE, LossInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,6 +77,7 @@ class LossDefinition:
         check: Looks for values that torch would not refuse but take as an address: called with
             the module and the arguments by name before each forward on the CPU, it says what is
             wrong, or None.
+        generated: Whether the parameters are those of a signature, and nobody described them.
 
     Raises:
         TypeError: A field is of the wrong type.
@@ -98,6 +99,46 @@ class LossDefinition:
     unbatched: bool = False
     denominator: Denominator = Denominator()
     check: Callable[[Any, Mapping[str, torch.Tensor]], str | None] | None = None
+    generated: bool = False
+
+    @classmethod
+    def from_module(
+        cls,
+        module: type[nn.Module],
+        *,
+        name: str | None = None,
+        config: type[LossConfig] | None = None,
+        inputs: tuple[LossInput, ...] | None = None,
+        **fields: Any,
+    ) -> LossDefinition:
+        """A definition of a module's class, from the signatures of its constructor and forward.
+
+        Parameters are described by their annotations, defaults and docstrings: numbers, bools,
+        strings, literals, enumerations, lists and tuples of them; an optional tensor is class
+        weights, and `reduction` one of torch's. Inputs are the arguments that forward needs;
+        the first is differentiated. Of their shapes nothing is known, so they are not checked,
+        and nothing can be masked, unless `inputs` and `unreduced` say more.
+
+        What was written by hand wins: a config that is given is used instead of one from the
+        signature (its fields are the constructor's parameters, and the definition does not count
+        as generated), and in one plugin a definition written by hand takes the place of a
+        generated one of the same name.
+
+        Args:
+            module: The class.
+            name: The loss's name; the class's in snake case without `Loss` or `Criterion`,
+                unless given.
+            config: The model of its parameters.
+            inputs: The arguments of its forward.
+            fields: Other fields of the definition.
+
+        Raises:
+            TypeError: A parameter cannot be described; all of those are named. Or the config's
+                fields are not the constructor's parameters, or forward names no argument.
+        """
+        from lossreg.plugin.generated import generated_fields
+
+        return cls(**{**generated_fields(module, name, config, inputs), **fields})
 
     @property
     def reductions(self) -> tuple[str, ...]:
@@ -109,7 +150,7 @@ class LossDefinition:
     def target(self) -> str | None:
         """The input that says what is right, if it has an entry for each of the loss."""
         for each in self.inputs:
-            if each.name == "target" and each.shape == self.unreduced:
+            if each.name == "target" and each.shape == self.unreduced != ANY_SHAPE:
                 return each.name
         return None
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import torch
+    from pydantic.fields import FieldInfo
 
 __all__ = [
     "ClassWeights",
@@ -20,6 +21,9 @@ __all__ = [
     "IgnoreIndex",
     "LossConfig",
     "Reduction",
+    "holds_weights",
+    "is_tensor",
+    "marks",
     "to_tensor",
 ]
 
@@ -68,9 +72,9 @@ class LossConfig(BaseModel):
         return ()
 
 
+REDUCTION_MEANING = "How the unreduced loss becomes one value: mean, sum, or none to leave it."
 Reduction: TypeAlias = Annotated[
-    Literal["mean", "sum", "none"],
-    Field(description="How the unreduced loss becomes one value: mean, sum, or none to leave it."),
+    Literal["mean", "sum", "none"], Field(description=REDUCTION_MEANING)
 ]
 """torch's three reductions."""
 
@@ -85,7 +89,8 @@ IgnoreIndex: TypeAlias = Annotated[
 """A class index to leave out: any 64-bit integer."""
 
 
-def _is_tensor(value: object) -> bool:
+def is_tensor(value: object) -> bool:
+    """Whether it is a torch.Tensor; imports nothing to find out."""
     # A tensor can only exist once torch has been imported, so looking it up imports nothing.
     torch_module = sys.modules.get("torch")
     return torch_module is not None and isinstance(value, torch_module.Tensor)
@@ -131,7 +136,7 @@ class _Weights:
         )
 
     def _tensor_or_list(self, value: Any, validate_list: Callable[[Any], Any]) -> Any:
-        if not _is_tensor(value):
+        if not is_tensor(value):
             return validate_list(list(value) if isinstance(value, tuple) else value)
         if not value.is_floating_point() or value.itemsize < 2:  # noqa: PLR2004 - no float8 kernels
             raise PydanticCustomError(
@@ -151,7 +156,7 @@ class _Weights:
 
     @staticmethod
     def _plain(value: Any) -> Any:
-        return value.tolist() if _is_tensor(value) else list(value)
+        return value.tolist() if is_tensor(value) else list(value)
 
 
 if TYPE_CHECKING:
@@ -162,6 +167,23 @@ if TYPE_CHECKING:
 else:
     ClassWeights = Annotated[Any, _Weights(one_dimensional=True)]
     ElementWeights = Annotated[Any, _Weights(one_dimensional=False)]
+
+
+def holds_weights(field: FieldInfo) -> bool:
+    """Whether a config's field may hold class weights."""
+    return any(isinstance(each, _Weights) for each in marks(field))
+
+
+def marks(field: FieldInfo) -> Iterator[object]:
+    """What a field's type, and each arm of a union, is marked with."""
+    yield from field.metadata
+    yield from _marks(field.annotation)
+
+
+def _marks(hint: Any) -> Iterator[object]:
+    yield from getattr(hint, "__metadata__", ())
+    for each in get_args(hint):
+        yield from _marks(each)
 
 
 def to_tensor(weights: ClassWeights | None) -> torch.Tensor | None:

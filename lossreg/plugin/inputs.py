@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DType", "Domain", "LossInput"]
+__all__ = ["ANY_SHAPE", "DType", "Domain", "LossInput"]
+
+ANY_SHAPE = "..."
+"""The shape of an input, or of an unreduced loss, of which nothing is known."""
 
 DType: TypeAlias = Literal["float", "int", "float or int"]
 """The dtype kind of an input."""
@@ -55,7 +58,8 @@ class LossInput:
         name: The argument's name, as `torch.nn.functional` spells it.
         meaning: What it holds, in a few words.
         dtype: The dtype kind.
-        shape: The shape in letters: `N C *`.
+        shape: The shape in letters: `N C *`; `...` if nothing is known of it, so that it is not
+            checked and no entry can be masked.
         domain: What its values may be.
         gradient: Whether the loss is differentiated with respect to it.
         counted: Whether a denominator counts its entries: it is at hand before the forward pass
