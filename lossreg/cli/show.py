@@ -7,8 +7,8 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import table
-from lossreg.registry import Registry
 
 if TYPE_CHECKING:
     import argparse
@@ -30,12 +30,13 @@ _LARGEST_SHOWN = 2**53
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("name", metavar="NAME", help="a loss, as `lossreg list` names it")
+    add_plugin_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one loss's definition."""
-    registry = Registry.installed()
+    registry = registry_of(arguments)
     definition = registry[arguments.name]
     entry = registry.entry(arguments.name)
     origin = f"{entry.distribution} {entry.version}" if entry.distribution else entry.module

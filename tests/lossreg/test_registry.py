@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
+import textwrap
 from importlib.metadata import EntryPoint
 
 import pytest
+import torch
 
+import lossreg
 from fake_distributions import LOSSES, Site, plugin
 from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError
 from lossreg.registry import Registry, RegistryEntry
@@ -167,3 +171,70 @@ def test_plugins_are_found_by_a_fresh_interpreter(site: Site) -> None:
         check=True,
     )
     assert done.stdout.splitlines() == ["a mse l1", "b acme:l1 lossreg:l1"]
+
+
+def test_a_module_that_is_not_installed_can_be_added(site: Site) -> None:
+    site.module("acme_own", plugin("own", "other"))
+    installed = Registry.installed()
+    registry = installed.with_plugins("acme_own")
+    assert (registry["own"].name, registry["other"].name) == ("own", "other")
+    assert registry["l1"].name == "l1"
+    assert "own" not in installed
+    assert list(registry) == sorted([*installed, "own", "other"])
+    found = registry.entry("own")
+    assert (found.distribution, found.version, found.module) == (None, None, "acme_own")
+    assert str(registry.origin("own")) == "acme_own"
+    assert registry["acme_own:own"] is registry["own"]
+    assert registry.with_plugins()["own"] is registry["own"]
+    assert lossreg.create("own", registry=registry)(torch.ones(2), torch.zeros(2)) == 1
+
+
+def test_modules_are_given_by_name_or_as_they_are(site: Site) -> None:
+    site.module("acme_a", plugin("a"))
+    site.module("acme_b", plugin("b"))
+    module = importlib.import_module("acme_a")
+    registry = Registry([]).with_plugins(module, "acme_b").with_plugins("acme_a", module)
+    assert [(each.name, each.state) for each in registry.entries()] == [("a", "ok"), ("b", "ok")]
+
+
+def test_a_module_that_an_entry_point_names_claims_nothing_twice(site: Site) -> None:
+    site.add("acme", {"a": "acme_a"}, {"acme_a": plugin("a", "b")})
+    registry = Registry.installed().with_plugins("acme_a")
+    assert registry.entry("a").distribution == "acme"
+    assert registry.entry("b").distribution is None
+
+
+def test_an_added_module_shadows_nothing(site: Site) -> None:
+    site.add("acme", {"a": "acme_a"}, {"acme_a": plugin("a")}, version="3.0")
+    site.module("own", plugin("a"))
+    registry = Registry.installed().with_plugins("own")
+    with pytest.raises(DuplicateLossError) as raised:
+        registry["a"]
+    assert str(raised.value) == (
+        "loss 'a' is claimed by acme 3.0 (acme_a) and own; write 'acme:a' or 'own:a'"
+    )
+    assert registry["own:a"] is not registry["acme:a"]
+    states = {each.name: each.reason for each in registry.entries() if each.state == "conflict"}
+    assert states == dict.fromkeys(("acme:a", "own:a"), "claimed by acme and own")
+
+
+def test_a_module_that_cannot_be_added_is_named(site: Site) -> None:
+    site.module("acme_odd", "raise SystemExit(3)")
+    for module, reason in (
+        ("acme_odd", "SystemExit: 3"),
+        ("acme_nothing", "ModuleNotFoundError: No module named 'acme_nothing'"),
+        (textwrap, "it has no function marked with lossreg.plugin.hookimpl"),
+    ):
+        with pytest.raises(PluginLoadError) as raised:
+            Registry.installed().with_plugins(module)
+        name = module if isinstance(module, str) else module.__name__
+        assert str(raised.value) == f"plugin '{name}': {reason}"
+        assert (raised.value.loss, raised.value.distribution) == (None, None)
+
+
+def test_unreadable_entry_points_stay_known(site: Site) -> None:
+    site.add("acme", {}, {})
+    (site.metadata("acme") / "entry_points.txt").write_bytes(b"\x80\xff")
+    site.module("acme_own", plugin("own"))
+    registry = Registry.installed().with_plugins("acme_own")
+    assert [each.name for each in registry.entries() if each.state == "broken"] == ["acme:?"]
