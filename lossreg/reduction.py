@@ -103,8 +103,6 @@ def spread(argument: str, tensor: Tensor, shape: torch.Size) -> Tensor:
 
 def _labels(letters: str, dims: int) -> list[object] | None:
     """A label for each dimension: `N C *` with four of them is N, C, 0, 1."""
-    if letters == ANY_SHAPE:
-        return None
     names = letters.split()
     rest = dims - len(names) + ("*" in names)
     if rest < 0 or (rest > 0 and "*" not in names):
@@ -119,8 +117,6 @@ def unreduced_shape(
     definition: LossDefinition, inputs: Mapping[str, Tensor]
 ) -> tuple[int, ...] | None:
     """The shape that a loss says to have without reduction; None if the inputs do not tell."""
-    if definition.unreduced == ANY_SHAPE:
-        return None
     sizes: dict[object, int] = {}
     for each in definition.inputs:
         tensor = inputs[each.name]

@@ -60,7 +60,7 @@ WHEN_LOADED = {
     ),
     "a hook with arguments": (HOOK.replace("()", "(registry)") + "[]", "PluginValidationError: "),
     "a hook that raises": (HOOK + "1 / 0", "ZeroDivisionError: division by zero"),
-    "a hook that exits": (HOOK + "exit(4)", "SystemExit: 4"),
+    "a hook that exits": (HOOK + "__import__('sys').exit(4)", "SystemExit: 4"),
     "a hook that returns None": (HOOK + "None", "lossreg_losses() must return a list of LossDef"),
     "a hook that returns a string": (HOOK + "'odd'", "lossreg_losses() must return a list of"),
     "a hook that returns names": (HOOK + "['odd']", "lossreg_losses() must return a list of"),
@@ -230,7 +230,7 @@ def test_twin_names_of_one_distribution(site: Site) -> None:
 
 BUILDERS = {
     "raises": ("1 / 0", "raised ZeroDivisionError: division by zero"),
-    "exits": ("exit(5)", "raised SystemExit: 5"),
+    "exits": ("__import__('sys').exit(5)", "raised SystemExit: 5"),
     "raises what cannot be shown": ("fail()", "raised Bad (whose message cannot be shown)"),
     "returns None": ("None", "gave a NoneType, not a module"),
     "returns a class": ("nn.L1Loss", "gave a type, not a module"),
