@@ -16,6 +16,8 @@ function marked with `hookimpl`:
     @hookimpl
     def lossreg_losses() -> list[LossDefinition]:
         return [LossDefinition(name="focal", config=FocalConfig, build=build, ...)]
+
+For a module's class that exists already, `LossDefinition.from_module(FocalLoss)` is all of it.
 """
 
 from __future__ import annotations
