@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from lossreg.composite import CompositeLoss
 from lossreg.config import CompositeConfig, load_config
@@ -13,6 +13,7 @@ from lossreg.config.nodes import SourceError
 from lossreg.config.parameters import validated
 from lossreg.config.source import from_python
 from lossreg.errors import ConfigError, Diagnostic, described
+from lossreg.plugin.generated import ModuleBuilder
 from lossreg.registry import Registry
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lossreg.config.loading import Source
     from lossreg.config.schema import TermConfig
     from lossreg.plugin import LossConfig, LossDefinition
+    from lossreg.sources import Origin
 
 __all__ = ["build", "create"]
 
@@ -54,8 +56,12 @@ def build(
     modules = []
     for term in config.terms:
         if term.enabled:
-            module = _built(term.definition, _params(term), f"terms.{term.name}")
-            _make_class_weights_transient(module, term.params)
+            path = f"terms.{term.name}"
+            params = _params(term)
+            if isinstance(term.definition.build, ModuleBuilder):
+                params = term.definition.build.with_tensors(params)
+            module = _built(term.definition, params, path, term.origin)
+            _make_class_weights_transient(module, params)
             modules.append(module)
     return CompositeLoss(config, modules)
 
@@ -69,11 +75,12 @@ def _params(term: TermConfig) -> LossConfig:
     return term.params
 
 
-def create(name: str, /, **params: Any) -> nn.Module:
+def create(name: str, /, *, registry: Registry | None = None, **params: Any) -> nn.Module:
     """One loss as a plain module, called as torch's is.
 
     Args:
         name: The loss's name, as `lossreg list` shows it.
+        registry: Where it is looked up: what is installed, unless given.
         params: Its parameters.
 
     Raises:
@@ -85,7 +92,8 @@ def create(name: str, /, **params: Any) -> nn.Module:
     >>> create("smooth_l1", beta=0.5)
     SmoothL1Loss()
     """
-    definition = Registry.installed()[name]
+    registry = Registry.installed() if registry is None else registry
+    definition = registry[name]
     faults = Faults()
     config = None
     try:
@@ -96,16 +104,19 @@ def create(name: str, /, **params: Any) -> nn.Module:
         faults.add_source_error(error)
     if config is None:
         raise ConfigError(faults.sorted())
-    return _built(definition, config, name)
+    return _built(definition, config, name, registry.origin(name))
 
 
-def _built(definition: LossDefinition, config: LossConfig, path: str) -> nn.Module:
+def _built(
+    definition: LossDefinition, config: LossConfig, path: str, origin: Origin | None
+) -> nn.Module:
     """A third party's builder may raise anything; what it makes may not be a module."""
-    author = getattr(definition.build, "__module__", definition.config.__module__)
-    what = f"building '{definition.name}' (of {author})"
+    what = f"building '{definition.name}' ({origin or definition.config.__module__})"
     try:
         module: object = definition.build(config)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         message = f"{what} raised {described(error)}"
         raise ConfigError([Diagnostic(code="LR303", path=path, message=message)]) from error
     if not isinstance(module, nn.Module):
@@ -116,7 +127,12 @@ def _built(definition: LossDefinition, config: LossConfig, path: str) -> nn.Modu
 
 def _make_class_weights_transient(module: nn.Module, config: LossConfig) -> None:
     """Keep class weights out of a composite's state: the config holds them."""
-    # named_buffers() costs as much as making a small loss does.
-    for name, buffer in module._buffers.items():  # noqa: SLF001
-        if buffer is not None and name in type(config).model_fields:
-            module.register_buffer(name, buffer, persistent=False)
+    given = [value for value in vars(config).values() if isinstance(value, Tensor)]
+    for child in module.modules() if given else (module,):
+        # named_buffers() costs as much as making a small loss does.
+        for name, buffer in child._buffers.items():  # noqa: SLF001
+            if buffer is None:
+                continue
+            named = child is module and name in type(config).model_fields
+            if named or any(buffer is each for each in given):
+                child.register_buffer(name, buffer, persistent=False)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
+from lossreg.plugin.inputs import ANY_SHAPE
 from lossreg.reduction import Misfit
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
     from lossreg.plugin import LossDefinition, LossInput
 
-__all__ = ["check_inputs", "check_values"]
+__all__ = ["check_inputs", "check_result", "check_values"]
 
 # How far a probability may be outside 0 to 1, and its logarithm above 0: the rounding of a
 # half-precision softmax, or of mixed targets.
@@ -95,6 +98,27 @@ def check_values(
             raise Misfit(each.name, f"expected {wanted}, found {worst:g}")
 
 
+def check_result(definition: LossDefinition, inputs: Mapping[str, Tensor], value: Tensor) -> str:
+    """What is wrong with a loss's result, apart from being no number; empty if nothing is.
+
+    Reads no value, so no device is waited for.
+
+    Args:
+        definition: The loss.
+        inputs: Its arguments by name.
+        value: What it returned.
+    """
+    if not value.is_floating_point():
+        return f"expected a floating-point number, found {value.dtype}"
+    wanted = [each.name for each in definition.inputs if each.gradient]
+    if torch.is_grad_enabled() and not value.requires_grad:
+        attached = [name for name in wanted if inputs[name].requires_grad]
+        if attached:
+            names = " and ".join(f"'{name}'" for name in attached)
+            return f"expected a value with a gradient for {names}, found one detached from it"
+    return ""
+
+
 def _check_dtype(each: LossInput, tensor: Tensor) -> None:
     is_float = tensor.is_floating_point()
     is_int = not is_float and not tensor.is_complex()
@@ -124,6 +148,8 @@ def _match_shapes(
     owners: dict[str, str] = {}
     rest: tuple[str, tuple[int, ...]] | None = None
     for each in definition.inputs:
+        if each.shape == ANY_SHAPE:
+            continue
         tensor = inputs[each.name]
         letters = _letters(each, tensor, definition)
         if not batched:

@@ -1,9 +1,9 @@
 """What lossreg raises. All of it can be caught as `LossregError`.
 
 LossregError
-├── PluginError                  something is wrong with an installed plugin
+├── PluginError                  something is wrong with a plugin
 │   ├── PluginLoadError          it cannot be loaded, or is not what its entry point says
-│   └── DuplicateLossError       two distributions claim one loss name
+│   └── DuplicateLossError       two plugins claim one loss name
 ├── UnknownLossError             no plugin has that name (also a KeyError)
 ├── ConfigError                  a config is wrong (also a ValueError)
 ├── InputError                   a step's tensors do not fit (also a ValueError)
@@ -55,13 +55,13 @@ def _revived(kind: type[LossregError], args: tuple[Any, ...]) -> LossregError:
 
 
 class PluginError(LossregError):
-    """An installed plugin is at fault.
+    """A plugin is at fault.
 
     Attributes:
-        loss: The loss name that was asked for.
+        loss: The loss name that was asked for; None where a whole module was.
     """
 
-    def __init__(self, message: str, *, loss: str) -> None:
+    def __init__(self, message: str, *, loss: str | None) -> None:
         super().__init__(message)
         self.loss = loss
 
@@ -70,18 +70,25 @@ class PluginLoadError(PluginError):
     """A plugin cannot be loaded, or is not what its entry point says.
 
     Attributes:
-        loss: The loss name that was asked for.
+        loss: The loss name that was asked for; None where a whole module was.
         distribution: The distribution that brought the plugin, or None if there is none.
-        version: That distribution's version.
+        version: That distribution's version, or None.
         module: What the entry point names.
         reason: What went wrong, in one line.
     """
 
     def __init__(
-        self, reason: str, *, loss: str, distribution: str | None, version: str | None, module: str
+        self,
+        reason: str,
+        *,
+        loss: str | None,
+        distribution: str | None,
+        version: str | None,
+        module: str,
     ) -> None:
-        origin = f"{distribution} {version}" if distribution else "no distribution"
-        super().__init__(f"loss {loss!r} ({origin}, {module}): {reason}", loss=loss)
+        origin = f"{distribution} {version or ''}".rstrip() if distribution else "no distribution"
+        what = f"plugin {module!r}" if loss is None else f"loss {loss!r} ({origin}, {module})"
+        super().__init__(f"{what}: {reason}", loss=loss)
         self.distribution = distribution
         self.version = version
         self.module = module
@@ -93,13 +100,18 @@ class DuplicateLossError(PluginError):
 
     Attributes:
         loss: The name that was asked for.
-        distributions: Those that claim it.
+        distributions: Those that claim it; a module that no distribution brought by its own name.
     """
 
-    def __init__(self, *, loss: str, distributions: tuple[str, ...]) -> None:
-        owners = " and ".join(distributions)
-        choices = " or ".join(f"'{name}:{loss}'" for name in distributions)
-        super().__init__(f"loss {loss!r} is claimed by {owners}; write {choices}", loss=loss)
+    def __init__(
+        self, *, loss: str, distributions: tuple[str, ...], claims: tuple[str, ...] = ()
+    ) -> None:
+        # Of two claims by one distribution, its name picks neither.
+        names = [each for each in distributions if distributions.count(each) == 1]
+        choices = " or ".join(f"'{name}:{loss}'" for name in names)
+        advice = f"write {choices}" if choices else "take one out of its entry points"
+        owners = " and ".join(claims or distributions)
+        super().__init__(f"loss {loss!r} is claimed by {owners}; {advice}", loss=loss)
         self.distributions = distributions
 
 
@@ -109,16 +121,22 @@ class UnknownLossError(LossregError, KeyError):
     Attributes:
         loss: The name that was asked for.
         suggestion: The name that was probably meant, or None.
+        unreadable: The distributions that may have it, but whose entry points cannot be read:
+            each with its version and the reason.
     """
 
-    def __init__(self, loss: object, *, suggestion: str | None = None) -> None:
+    def __init__(
+        self, loss: object, *, suggestion: str | None = None, unreadable: tuple[str, ...] = ()
+    ) -> None:
         hint = (
             f"; did you mean {suggestion!r}?" if suggestion else "; `lossreg list` shows them all"
         )
-        self._message = f"unknown loss {loss!r}{hint}"
+        unread = "".join(f"; it may be in {each}" for each in unreadable)
+        self._message = f"unknown loss {loss!r}{hint}{unread}"
         super().__init__(self._message)
         self.loss = loss
         self.suggestion = suggestion
+        self.unreadable = unreadable
 
     # KeyError shows the repr of its argument, quotes and all.
     def __str__(self) -> str:
@@ -238,7 +256,7 @@ def described(error: BaseException) -> str:
     kind = type(error).__name__
     try:
         text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - it is a plugin's own method, and may raise anything
+    except (Exception, SystemExit):  # noqa: BLE001 - a plugin's own method may raise anything
         return f"{kind} (whose message cannot be shown)"
     if len(text) > _LONGEST_REASON:
         text = text[: _LONGEST_REASON - 1] + "…"

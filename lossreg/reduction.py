@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import InputError
+from lossreg.plugin.inputs import ANY_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -204,6 +205,8 @@ def numerator(
         Misfit: The mask or the weights do not fit.
     """
     loss: Tensor = module(*(inputs[each.name] for each in definition.inputs))
+    if not isinstance(loss, Tensor):
+        raise TypeError(f"expected a tensor as its result, found a {type(loss).__name__}")
     if loss.dtype in _HALF:
         loss = loss.float()
     shape = loss.shape
@@ -317,6 +320,8 @@ def entry_shape(
     Returns:
         None if nothing of these tells it.
     """
+    if definition.unreduced == ANY_SHAPE:
+        return None
     for each in definition.inputs:
         found = _told_by(each, inputs[each.name], definition) if each.name in inputs else None
         if found is not None:

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pluggy
-
-from lossreg.errors import (
-    DuplicateLossError,
-    LossregError,
-    PluginLoadError,
-    UnknownLossError,
-    described,
-)
-from lossreg.plugin import PROJECT, LossDefinition, LossHooks
+from lossreg.errors import DuplicateLossError, LossregError, PluginLoadError, UnknownLossError
+from lossreg.plugin import LossDefinition
+from lossreg.sources import Origin, Owner, Plugin, Source, installed_entry_points
 from lossreg.suggest import closest_loss
 
-__all__ = ["GROUP", "Registry", "RegistryEntry"]
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+    from types import ModuleType
 
-GROUP = "lossreg.losses"
+__all__ = ["Registry", "RegistryEntry"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegistryEntry:
-    """One entry point and how it fared.
+    """One claim to a loss's name, and how it fared.
 
     Attributes:
-        name: The name under which it can be asked for.
+        name: The name under which it can be asked for; `distribution:?` for a distribution whose
+            entry points cannot be read.
         distribution: The distribution that brought it, or None.
         version: That distribution's version, or None.
-        module: What the entry point names.
-        state: `ok`; `broken`, when it cannot be loaded; `conflict`, when another distribution
-            claims the same name, so that only `distribution:loss` reaches it.
+        module: What the entry point names; or the module that was given to `with_plugins`.
+        state: `ok`; `broken`, when it cannot be loaded; `conflict`, when another one claims the
+            same name, so that only `distribution:loss` (or `module:loss`) reaches it.
         reason: Why it is not `ok`; empty when it is.
         definition: What was loaded, or None.
     """
@@ -49,117 +45,93 @@ class RegistryEntry:
     definition: LossDefinition | None
 
 
-class _Source:
-    """One entry point, loaded at most once."""
-
-    def __init__(self, entry_point: importlib.metadata.EntryPoint) -> None:
-        self.entry_point = entry_point
-        self._result: LossDefinition | PluginLoadError | None = None
-
-    @property
-    def distribution(self) -> str | None:
-        dist = self.entry_point.dist
-        return dist.name if dist is not None else None
-
-    @property
-    def version(self) -> str | None:
-        dist = self.entry_point.dist
-        return dist.version if dist is not None else None
-
-    def load(self) -> LossDefinition:
-        """The definition, or a PluginLoadError: the same one each time."""
-        if self._result is None:
-            try:
-                self._result = self._load()
-            except KeyboardInterrupt:
-                raise
-            except _NotAPluginError as error:
-                self._result = self._blamed(str(error), error)
-            except BaseException as error:  # noqa: BLE001 - a plugin's SystemExit is its fault too
-                self._result = self._blamed(described(error), error)
-        if isinstance(self._result, PluginLoadError):
-            # A fresh one: raising one exception object again and again grows its traceback.
-            raise self._blamed(self._result.reason, self._result.__cause__)
-        return self._result
-
-    def _load(self) -> LossDefinition:
-        name = self.entry_point.name
-        plugin = self.entry_point.load()
-        # Each plugin has a manager of its own: pluggy refuses the same module twice, and one
-        # module may serve many entry points.
-        manager = pluggy.PluginManager(PROJECT)
-        manager.add_hookspecs(LossHooks)
-        manager.register(plugin)
-        manager.check_pending()
-        if not manager.get_hookcallers(plugin):
-            raise _NotAPluginError("it has no function marked with lossreg.plugin.hookimpl")
-        # pluggy leaves out a result that is None.
-        found = next(iter(manager.hook.lossreg_losses()), None)
-        if not isinstance(found, list | tuple) or not all(
-            isinstance(each, LossDefinition) for each in found
-        ):
-            raise _NotAPluginError("lossreg_losses() must return a list of LossDefinition")
-        definitions: Sequence[LossDefinition] = found
-        for definition in definitions:
-            if definition.name == name:
-                return definition
-        names = ", ".join(repr(each.name) for each in definitions) or "nothing"
-        raise _NotAPluginError(f"lossreg_losses() returned {names}, but not {name!r}")
-
-    def _blamed(self, reason: str, cause: BaseException | None) -> PluginLoadError:
-        error = PluginLoadError(
-            reason,
-            loss=self.entry_point.name,
-            distribution=self.distribution,
-            version=self.version,
-            module=self.entry_point.value,
-        )
-        error.__cause__ = cause
-        return error
-
-
-class _NotAPluginError(LossregError):
-    """What the entry point names is no loss plugin."""
-
-
 class Registry(Mapping[str, LossDefinition]):
     """The loss definitions of a set of entry points, as a read-only mapping.
 
     Looking a name up loads that plugin and no other. `distribution:loss` asks for one
-    distribution's loss.
+    distribution's loss. It may be shared by threads.
 
     Raises:
         UnknownLossError: On a lookup: no plugin has that name.
-        DuplicateLossError: On a lookup: several distributions claim it.
+        DuplicateLossError: On a lookup: several plugins claim it.
         PluginLoadError: On a lookup: its plugin cannot be loaded.
     """
 
-    def __init__(self, entry_points: Iterable[importlib.metadata.EntryPoint]) -> None:
-        self._sources: dict[str, list[_Source]] = {}
-        for entry_point in sorted(entry_points, key=lambda each: each.name):
-            self._sources.setdefault(entry_point.name, []).append(_Source(entry_point))
+    def __init__(self, entry_points: Iterable[EntryPoint]) -> None:
+        self._sources: dict[str, list[Source]] = {}
+        self._unreadable: list[tuple[Origin, str]] = []
+        owners: dict[int, Owner] = {}
+        plugins: dict[tuple[Owner | None, str], Plugin] = {}
+        for each in sorted(entry_points, key=lambda each: str(each.name)):
+            dist = each.dist
+            owner = None if dist is None else owners.setdefault(id(dist), Owner(dist))
+            # One module may serve many entry points; were it broken, it would be tried for each.
+            key = owner, each.value
+            if key not in plugins:
+                plugins[key] = Plugin.named_by(each, owner)
+            self._sources.setdefault(each.name, []).append(Source(each.name, plugins[key]))
 
     @classmethod
     def installed(cls) -> Registry:
         """All that is installed in this environment. Reads metadata; loads nothing."""
-        return cls(importlib.metadata.entry_points(group=GROUP))
+        entry_points, unreadable = installed_entry_points()
+        registry = cls(entry_points)
+        registry._unreadable = unreadable
+        return registry
+
+    def with_plugins(self, *plugins: ModuleType | str) -> Registry:
+        """This registry and the losses of modules that need not be installed.
+
+        A name that is taken is a conflict, as between two distributions: `module:loss` picks
+        this one, and nobody shadows a loss silently. A module that an entry point names as well
+        is the same plugin, and claims nothing twice.
+
+        Args:
+            plugins: Modules with the hook, or their dotted names, which are imported now.
+
+        Raises:
+            PluginLoadError: A module cannot be imported, or is no plugin.
+        """
+        sources = {name: list(found) for name, found in self._sources.items()}
+        for each in plugins:
+            plugin = Plugin.of_module(each)
+            for name in plugin.definitions():
+                rivals = sources.setdefault(name, [])
+                if all(other.origin.module != plugin.origin.module for other in rivals):
+                    rivals.append(Source(name, plugin))
+        registry = Registry(())
+        registry._sources = dict(sorted(sources.items()))
+        registry._unreadable = self._unreadable
+        return registry
 
     def __getitem__(self, name: str) -> LossDefinition:
         return self._source(name).load()
 
-    def _source(self, name: str) -> _Source:
-        distribution, _, loss = name.rpartition(":") if isinstance(name, str) else ("", "", name)
+    def origin(self, name: str) -> Origin:
+        """Where a loss is from; loads nothing.
+
+        Raises:
+            UnknownLossError: No plugin has that name.
+            DuplicateLossError: Several plugins claim it.
+        """
+        return self._source(name).origin
+
+    def _source(self, name: str) -> Source:
+        claimant, _, loss = name.rpartition(":") if isinstance(name, str) else ("", "", name)
         sources = self._sources.get(loss, [])
-        if distribution:
-            wanted = _normalized(distribution)
-            sources = [
-                source for source in sources if _normalized(source.distribution or "") == wanted
-            ]
+        if claimant:
+            wanted = _normalized(claimant)
+            sources = [each for each in sources if _normalized(each.origin.claimant) == wanted]
         if not sources:
-            raise UnknownLossError(name, suggestion=closest_loss(loss, self._sources))
+            suggestion = closest_loss(loss, self._sources)
+            unreadable = tuple(f"{origin.release}: {why}" for origin, why in self._unreadable)
+            raise UnknownLossError(name, suggestion=suggestion, unreadable=unreadable)
         if len(sources) > 1:
-            owners = tuple(source.distribution or "no distribution" for source in sources)
-            raise DuplicateLossError(loss=name, distributions=owners)
+            raise DuplicateLossError(
+                loss=loss,
+                distributions=tuple(each.origin.claimant for each in sources),
+                claims=tuple(_claim(each.origin) for each in sources),
+            )
         return sources[0]
 
     def __contains__(self, name: object) -> bool:
@@ -177,42 +149,69 @@ class Registry(Mapping[str, LossDefinition]):
         return len(self._sources)
 
     def entries(self) -> list[RegistryEntry]:
-        """Every entry point, loaded, the broken and the conflicting ones included."""
+        """Every claim to a name, loaded, the broken and the conflicting ones included."""
         return [
-            self._entry(source, conflicting=len(sources) > 1)
-            for sources in self._sources.values()
-            for source in sources
+            *(
+                _entry(source, sources if len(sources) > 1 else ())
+                for sources in self._sources.values()
+                for source in sources
+            ),
+            *(
+                RegistryEntry(
+                    name=f"{origin.distribution}:?",
+                    distribution=origin.distribution,
+                    version=origin.version,
+                    module=origin.module,
+                    state="broken",
+                    reason=reason,
+                    definition=None,
+                )
+                for origin, reason in self._unreadable
+            ),
         ]
 
     def entry(self, name: str) -> RegistryEntry:
-        """One entry point, loaded.
+        """One claim, loaded.
 
         Raises:
             UnknownLossError: No plugin has that name.
-            DuplicateLossError: Several distributions claim it.
+            DuplicateLossError: Several plugins claim it.
         """
-        return self._entry(self._source(name), conflicting=False)
+        return _entry(self._source(name), ())
 
-    def _entry(self, source: _Source, *, conflicting: bool) -> RegistryEntry:
-        name = source.entry_point.name
-        state: Literal["ok", "broken", "conflict"] = "ok"
-        reason, definition = "", None
-        try:
-            definition = source.load()
-        except PluginLoadError as error:
-            state, reason = "broken", error.reason
-        if conflicting and state == "ok":
-            owners = sorted(str(each.distribution) for each in self._sources[name])
-            state, reason = "conflict", f"claimed by {' and '.join(owners)}"
-        return RegistryEntry(
-            name=f"{source.distribution}:{name}" if conflicting else name,
-            distribution=source.distribution,
-            version=source.version,
-            module=source.entry_point.value,
-            state=state,
-            reason=reason,
-            definition=definition,
+
+def _entry(source: Source, claims: Iterable[Source]) -> RegistryEntry:
+    """A claim, loaded, with all claims to its name where there are several."""
+    origin = source.origin
+    state: Literal["ok", "broken", "conflict"] = "ok"
+    reason, definition = "", None
+    try:
+        definition = source.load()
+    except PluginLoadError as error:
+        state, reason = "broken", error.reason
+    count = Counter(each.origin.claimant for each in claims)
+    if count and state == "ok":
+        # One distribution may claim a name twice, by mistake.
+        owners = sorted(
+            each.origin.claimant
+            if count[each.origin.claimant] == 1
+            else f"{each.origin.claimant} ({each.origin.module})"
+            for each in claims
         )
+        state, reason = "conflict", f"claimed by {' and '.join(owners)}"
+    return RegistryEntry(
+        name=f"{origin.claimant}:{source.name}" if count else source.name,
+        distribution=origin.distribution,
+        version=origin.version,
+        module=origin.module,
+        state=state,
+        reason=reason,
+        definition=definition,
+    )
+
+
+def _claim(origin: Origin) -> str:
+    return f"{origin.release} ({origin.module})" if origin.release else origin.module
 
 
 def _normalized(distribution: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from lossreg.checks import check_inputs, check_values
 from lossreg.errors import InputError, described
-from lossreg.nonfinite import describe
+from lossreg.plan import Plan
 from lossreg.reduction import (
     Misfit,
     denominator,
@@ -31,55 +30,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from lossreg.config.schema import TermConfig
-    from lossreg.inputs import Path, Route
-    from lossreg.plugin import LossDefinition
+    from lossreg.inputs import Route
 
 __all__ = ["Terms"]
 
 _SINGLE = 4  # bytes
-
-
-@dataclass(slots=True)
-class _Plan:
-    """What can be known of a term before its first batch.
-
-    The numbers are places in what the router finds.
-    """
-
-    name: str
-    definition: LossDefinition
-    inputs: tuple[tuple[str, int], ...]
-    mask: int | None
-    sample_weight: int | None
-    ignore: float | None
-    denominator: Path | None
-    reduction: str
-    unreduced: bool
-    entries: bool
-    optional: bool
-    in_graph: bool
-    term: TermConfig
-    twin: nn.Module | None = field(init=False, default=None)
-    needs: tuple[int, ...] = field(init=False)
-
-    @property
-    def plain(self) -> bool:
-        """Whether the term is no more than its loss of its inputs."""
-        extras = (self.mask, self.sample_weight, self.ignore, self.denominator)
-        special = self.optional or not self.in_graph or self.definition.check is not None
-        return not special and not self.unreduced and all(each is None for each in extras)
-
-    @property
-    def routes(self) -> dict[str, str]:
-        """Where each of the term's tensors comes from, for messages."""
-        term = self.term
-        extra = {"mask": term.mask, "sample_weight": term.sample_weight}
-        every = {**term.inputs, **extra, "denominator": term.denominator}
-        return {name: str(each) for name, each in every.items() if each is not None}
-
-    def __post_init__(self) -> None:
-        extra = [each for each in (self.mask, self.sample_weight) if each is not None]
-        self.needs = (*(place for _, place in self.inputs), *extra)
 
 
 class Terms(nn.Module):
@@ -95,7 +50,7 @@ class Terms(nn.Module):
     def __init__(self, terms: Iterable[tuple[TermConfig, nn.Module]], *, checks: str) -> None:
         super().__init__()
         self._router = Router()
-        self._plans: list[_Plan] = []
+        self._plans: list[Plan] = []
         for term, module in terms:
             # Not add_module: it refuses names that nn.Module has as an attribute, and a term may
             # well be called `forward`, `type` or `half`.
@@ -104,6 +59,8 @@ class Terms(nn.Module):
         self._all_plain = all(plan.plain for plan in self._plans)
         self._always = checks == "always"
         self._unchecked = set() if checks == "off" else {plan.name for plan in self._plans}
+        # The results of these. A set of its own, for without gradients there is less to see.
+        self._unjudged = set(self._unchecked)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -118,13 +75,13 @@ class Terms(nn.Module):
             module.train(mode)
         return self
 
-    def _plan(self, term: TermConfig) -> _Plan:
+    def _plan(self, term: TermConfig) -> Plan:
         def place(argument: str, route: Route) -> int:
             return self._router.add(
                 route, term=term.name, argument=argument, optional=term.optional
             )
 
-        return _Plan(
+        return Plan(
             name=term.name,
             definition=term.definition,
             inputs=tuple((name, place(name, route)) for name, route in term.inputs.items()),
@@ -165,7 +122,7 @@ class Terms(nn.Module):
             plan.denominator is not None or plan.reduction != "sum" for plan in self._plans
         )
 
-    def _local_denominator(self, plan: _Plan, values: Any, like: Tensor) -> Tensor:
+    def _local_denominator(self, plan: Plan, values: Any, like: Tensor) -> Tensor:
         try:
             if plan.denominator is not None:
                 return self._given_denominator(plan, like, values)
@@ -196,7 +153,7 @@ class Terms(nn.Module):
                 term=plan.name,
             ) from error
 
-    def _counted(self, plan: _Plan, values: Any, like: Tensor) -> Tensor:
+    def _counted(self, plan: Plan, values: Any, like: Tensor) -> Tensor:
         definition, module = plan.definition, self._modules[plan.name]
         assert module is not None  # noqa: S101 - only __init__ fills _modules
         if not plan.unreduced:
@@ -254,8 +211,12 @@ class Terms(nn.Module):
         """
         found = self._router.run(values)
         compiling = torch.compiler.is_compiling()
-        if self._all_plain and denominators is None and (compiling or not self._unchecked):
-            return self._plainly(found)
+        if self._all_plain and denominators is None:
+            looking = not compiling and (
+                self._unchecked or (self._unjudged and torch.is_grad_enabled())
+            )
+            if not looking:
+                return self._plainly(found)
         raw = {}
         for plan in self._plans:
             if plan.optional and any(found[place] is None for place in plan.needs):
@@ -283,12 +244,12 @@ class Terms(nn.Module):
         except torch.OutOfMemoryError:
             raise  # a RuntimeError, but not for the tensors' reason
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise self._refused(plan, found, error) from error
-        raise _no_number(plan.name, value)
+            raise plan.refused(found, error) from error
+        raise plan.no_number(value)
 
     def _value(
         self,
-        plan: _Plan,
+        plan: Plan,
         found: list[Any],
         values: Any,
         whole: Tensor | None,
@@ -297,6 +258,8 @@ class Terms(nn.Module):
     ) -> Tensor:
         module = self._modules[plan.name]
         assert module is not None  # noqa: S101 - only __init__ fills _modules
+        judged = not compiling and plan.name in self._unjudged
+        versions = plan.versions(found) if judged else []
         try:
             looked_at = not compiling and (
                 plan.name in self._unchecked or plan.definition.check is not None
@@ -310,14 +273,18 @@ class Terms(nn.Module):
         except (InputError, torch.OutOfMemoryError):
             raise  # the latter is a RuntimeError, but not for the tensors' reason
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise self._refused(plan, found, error) from error
+            raise plan.refused(found, error) from error
         if not isinstance(value, Tensor) or value.dim():
-            raise _no_number(plan.name, value)
+            raise plan.no_number(value)
+        if judged:
+            plan.judge(found, versions, value)
+            if not self._always and (torch.is_grad_enabled() or not plan.in_graph):
+                self._unjudged.discard(plan.name)
         return value
 
     def _handled(
         self,
-        plan: _Plan,
+        plan: Plan,
         module: nn.Module,
         found: list[Any],
         values: Any,
@@ -363,7 +330,7 @@ class Terms(nn.Module):
 
     def _numerator(
         self,
-        plan: _Plan,
+        plan: Plan,
         module: nn.Module,
         inputs: dict[str, Tensor],
         keep: Tensor | None,
@@ -375,7 +342,7 @@ class Terms(nn.Module):
             if sums or not plan.entries:
                 value = module(*inputs.values())
                 if not isinstance(value, Tensor) or value.dim():
-                    raise _no_number(plan.name, value)
+                    raise plan.no_number(value)
                 # Half precision has no room for a denominator.
                 return value.float() if value.dtype.itemsize < _SINGLE else value
             module = self._unreduced_twin(plan, module)
@@ -389,7 +356,7 @@ class Terms(nn.Module):
         )
         return total
 
-    def _unreduced_twin(self, plan: _Plan, module: nn.Module) -> nn.Module:
+    def _unreduced_twin(self, plan: Plan, module: nn.Module) -> nn.Module:
         """The same loss without its reduction: all that can change is shared with it."""
         if plan.twin is None:
             params = plan.term.params.model_copy(update={"reduction": "none"})
@@ -400,7 +367,7 @@ class Terms(nn.Module):
             plan.twin.train(module.training)
         return plan.twin
 
-    def _kept(self, plan: _Plan, mask: Tensor | None, inputs: dict[str, Tensor]) -> Tensor | None:
+    def _kept(self, plan: Plan, mask: Tensor | None, inputs: dict[str, Tensor]) -> Tensor | None:
         if plan.ignore is None:
             return kept_entries(mask, None, None)
         name = plan.definition.target or ""  # the config refuses `ignore` where there is none
@@ -410,7 +377,7 @@ class Terms(nn.Module):
             raise Misfit(name, "expected class indices, for 'ignore' is one; found probabilities")
         return kept_entries(mask, target, plan.ignore)
 
-    def _refuse_unsafe(self, plan: _Plan, module: nn.Module, inputs: dict[str, Tensor]) -> None:
+    def _refuse_unsafe(self, plan: Plan, module: nn.Module, inputs: dict[str, Tensor]) -> None:
         unsafe = plan.definition.check
         if unsafe is None or inputs[plan.inputs[0][0]].device.type != "cpu":
             return
@@ -418,7 +385,7 @@ class Terms(nn.Module):
         if problem is not None:
             raise InputError(f"term '{plan.name}': expected {problem}", term=plan.name)
 
-    def _given_denominator(self, plan: _Plan, numerator: Tensor, values: Any) -> Tensor:
+    def _given_denominator(self, plan: Plan, numerator: Tensor, values: Any) -> Tensor:
         path = plan.denominator
         assert path is not None  # noqa: S101 - the caller has looked
         given = find(values, path, term=plan.name, argument="denominator")
@@ -430,37 +397,8 @@ class Terms(nn.Module):
             raise Misfit("denominator", f"expected a number, found a {type(given).__name__}")
         return numerator.new_full((), given)
 
-    def _refused(self, plan: _Plan, found: list[Any], error: Exception) -> InputError:
-        tensors = "; ".join(
-            f"'{name}' from '{plan.routes[name]}' {tuple(found[place].shape)} {found[place].dtype}"
-            for name, place in plan.inputs
-        )
-        reason = str(error).strip().partition("\n")[0]
-        # torch refuses some losses there; their definitions say what to use instead.
-        hint = f". {plan.definition.avoid_when}" if "autocast" in reason else ""
-        return InputError(
-            f"term '{plan.name}': {plan.definition.name} refused its inputs: {reason}; "
-            f"they were {tensors}{hint}",
-            term=plan.name,
-        )
-
     def described(self, name: str, values: Any) -> str:
         """What a term was given, for a message about a value that is not finite."""
         found = self._router.run(values)
         (plan,) = (each for each in self._plans if each.name == name)
-        given: dict[str, Any] = {argument: found[place] for argument, place in plan.inputs}
-        if plan.sample_weight is not None:
-            given["sample_weight"] = found[plan.sample_weight]
-        if plan.denominator is not None:
-            given["denominator"] = find(values, plan.denominator, term=name, argument="denominator")
-        return "; ".join(
-            f"'{argument}' at '{plan.routes[argument]}': "
-            + (describe(each) if isinstance(each, Tensor) else str(each))
-            for argument, each in given.items()
-            if each is not None
-        )
-
-
-def _no_number(term: str, value: object) -> InputError:
-    found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-    return InputError(f"term '{term}': expected one number, found {found}", term=term)
+        return plan.given(found, values)

@@ -21,6 +21,7 @@ import torch
 from pydantic import ValidationError
 
 from lossreg.checks import check_inputs, check_values
+from lossreg.plugin.inputs import ANY_SHAPE
 from lossreg.reduction import (
     Misfit,
     denominator,
@@ -205,6 +206,8 @@ class LossContract:
             return
         definition, batch = self.definition(), self.batch()
         found = self.value(self.module(reduction="none"), batch).shape
+        if definition.unreduced == ANY_SHAPE:
+            return
         expected = unreduced_shape(definition, batch)
         assert found == expected, (
             f"{self.loss}: unreduced={definition.unreduced!r} means the shape {expected}, "
@@ -321,6 +324,8 @@ class LossContract:
     def _rows(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
         """For each input that has it, the place of the unreduced loss's first dimension."""
         definition = self.definition()
+        if definition.unreduced == ANY_SHAPE:
+            return {}
         first = definition.unreduced.partition(" ")[0]
         found = {}
         for each in definition.inputs:

@@ -59,8 +59,8 @@ class Site:
     ) -> None:
         """Put a distribution there: its loss entry points, and its modules by name."""
         for name, source in modules.items():
-            (self.path / f"{name}.py").write_text(source, encoding="utf-8")
-        metadata = self.path / f"{distribution.replace('-', '_')}-{version}.dist-info"
+            self.module(name, source)
+        metadata = self.metadata(distribution, version)
         metadata.mkdir()
         (metadata / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n", encoding="utf-8"
@@ -70,6 +70,15 @@ class Site:
             "\n".join([f"[{LOSSES}]", *lines, ""]), encoding="utf-8"
         )
         importlib.invalidate_caches()
+
+    def module(self, name: str, source: str) -> None:
+        """Put a module there that no distribution brings."""
+        (self.path / f"{name}.py").write_text(source, encoding="utf-8")
+        importlib.invalidate_caches()
+
+    def metadata(self, distribution: str, version: str = "1.0") -> Path:
+        """The folder of a distribution's metadata."""
+        return self.path / f"{distribution.replace('-', '_')}-{version}.dist-info"
 
     def forget(self) -> None:
         """Drop what was imported from here, so that the next test imports its own."""

@@ -28,6 +28,7 @@ def test_python_blocks_run(
 ) -> None:
     README.write_files(tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # as the folder of a script is
     README.run_python()
     assert "train/loss/total" in capsys.readouterr().out
 

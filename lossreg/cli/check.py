@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import diagnostic_text, github_text, summary_text
 from lossreg.config import examine
-from lossreg.registry import Registry
 
 if TYPE_CHECKING:
     import argparse
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from lossreg.config import Examined
     from lossreg.errors import Diagnostic
+    from lossreg.registry import Registry
 
 __all__ = ["add_arguments", "run"]
 
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="override one value, as in loss.terms.rebuild.weight=0.3; may be repeated",
     )
+    add_plugin_arguments(parser)
     parser.add_argument("--strict", action="store_true", help="warnings fail as well")
     output = parser.add_mutually_exclusive_group()
     output.add_argument(
@@ -54,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what is wrong with each file."""
-    registry = Registry.installed()
+    registry = registry_of(arguments)
     found: list[Diagnostic] = []
     checked = skipped = 0
     for path, in_folder in _files(arguments.paths):

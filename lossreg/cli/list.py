@@ -6,8 +6,8 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
+from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import table
-from lossreg.registry import Registry
 
 if TYPE_CHECKING:
     import argparse
@@ -19,17 +19,22 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
+    add_plugin_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every loss, the broken and the conflicting ones included."""
-    entries = Registry.installed().entries()
+    entries = registry_of(arguments).entries()
     if arguments.json:
         print(json.dumps([_as_dict(each) for each in entries], indent=2))
         return 0
     rows = [
-        (each.name, f"{each.distribution or '-'} {each.version or ''}".rstrip(), _about(each))
+        (
+            each.name,
+            f"{each.distribution or each.module} {each.version or ''}".rstrip(),
+            _about(each),
+        )
         for each in entries
     ]
     width = min(shutil.get_terminal_size().columns, 120)
@@ -38,13 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _about(entry: RegistryEntry) -> str:
-    summary = entry.definition.summary if entry.definition else ""
-    if entry.state == "ok":
-        return summary
+    if entry.state == "ok" and entry.definition is not None:
+        return entry.definition.summary + " (generated)" * entry.definition.generated
     return f"{entry.state.upper()}: {entry.reason} ({entry.module})"
 
 
-def _as_dict(entry: RegistryEntry) -> dict[str, str | None]:
+def _as_dict(entry: RegistryEntry) -> dict[str, str | bool | None]:
     return {
         "name": entry.name,
         "summary": entry.definition.summary if entry.definition else None,
@@ -53,4 +57,5 @@ def _as_dict(entry: RegistryEntry) -> dict[str, str | None]:
         "module": entry.module,
         "state": entry.state,
         "reason": entry.reason or None,
+        "generated": entry.definition.generated if entry.definition else None,
     }

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import error_text
 from lossreg.errors import InputError, LossregError, NonFiniteError
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="override one value, as in loss.terms.rebuild.weight=0.3; may be repeated",
     )
+    add_plugin_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -38,7 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Check the file, train, and print a table of results."""
     from lossreg.config import load_experiment
 
-    experiment = load_experiment(arguments.file, overrides=arguments.overrides)
+    experiment = load_experiment(
+        arguments.file, registry=registry_of(arguments), overrides=arguments.overrides
+    )
     from lossreg import experiments
     from lossreg.experiments.folder import annotated_config
 

@@ -7,8 +7,8 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import table
-from lossreg.registry import Registry
 
 if TYPE_CHECKING:
     import argparse
@@ -30,12 +30,13 @@ _LARGEST_SHOWN = 2**53
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("name", metavar="NAME", help="a loss, as `lossreg list` names it")
+    add_plugin_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print one loss's definition."""
-    registry = Registry.installed()
+    registry = registry_of(arguments)
     definition = registry[arguments.name]
     entry = registry.entry(arguments.name)
     origin = f"{entry.distribution} {entry.version}" if entry.distribution else entry.module
@@ -62,11 +63,13 @@ def _as_dict(definition: LossDefinition, origin: str, schema: dict[str, Any]) ->
             {name: getattr(each, name) for name in each.__slots__} for each in definition.inputs
         ],
         "example": definition.example,
+        "generated": definition.generated,
     }
 
 
 def _text(definition: LossDefinition, origin: str, schema: dict[str, Any], width: int) -> str:
-    sections = [f"{definition.name}: {definition.summary}\nfrom {origin}"]
+    generated = ", generated from its signature" if definition.generated else ""
+    sections = [f"{definition.name}: {definition.summary}\nfrom {origin}{generated}"]
     for title, prose in (
         ("Use it when", definition.use_when),
         ("Choose another when", definition.avoid_when),
@@ -129,12 +132,15 @@ def _default(name: str, schema: dict[str, Any], field: dict[str, Any]) -> str:
 
 def _kind(field: dict[str, Any]) -> str:
     """A JSON schema's type and bounds in words."""
-    if "anyOf" in field:
-        return " or ".join(_kind(each) for each in field["anyOf"] if each.get("type") != "null")
+    if "anyOf" in field or "oneOf" in field:
+        arms = field.get("anyOf") or field["oneOf"]
+        return " or ".join(_kind(each) for each in arms if each.get("type") != "null")
     if "enum" in field:
         return " | ".join(str(each) for each in field["enum"])
     if "const" in field:
         return str(field["const"])
+    if "prefixItems" in field:
+        return f"list of {', '.join(map(_kind, field['prefixItems']))}"
     if field.get("type") == "array":
         return f"list of {_kind(field.get('items', {}))}s"
     kind = {"boolean": "true or false"}.get(field.get("type", ""), field.get("type", "value"))

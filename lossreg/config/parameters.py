@@ -32,7 +32,9 @@ _SCALARS: dict[str, type[bool | float]] = {
 }
 _WANTED = {
     "dict_type": "a mapping",
+    "frozen_set_type": "a list",
     "list_type": "a list",
+    "set_type": "a list",
     "string_type": "a string",
     "tuple_type": "a list",
 }
@@ -42,6 +44,7 @@ _BOUNDS = {
     "less_than": ("lt", "below"),
     "less_than_equal": ("le", "of at most"),
 }
+_LENGTHS = {"too_long": ("max_length", "fewer"), "too_short": ("min_length", "more")}
 # Parameters people know under another name: from Keras, from configs of other systems, from
 # torch's own past.
 _FOREIGN = {
@@ -163,6 +166,10 @@ def _note(
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])
         faults.add("LR103", path, _unknown(name, model, owner), key)
+    elif kind == "missing" and isinstance(error["loc"][-1], int):
+        # An element of a tuple that has a fixed number of them.
+        message = f"expected a longer list, found one of {len(at.value)}"
+        faults.add("LR202", path, message, at)
     elif kind == "missing":
         name = str(error["loc"][-1])
         message = f"the parameter '{name}' of '{owner}' is missing"
@@ -202,12 +209,10 @@ def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:
         limit = context[bound]
         shown = f"{limit:g}" if isinstance(limit, float) else str(limit)
         return "LR202", f"expected a number {words} {shown}, {found}"
-    if kind == "too_short":
-        least = context["min_length"]
-        return (
-            "LR202",
-            f"expected a list of {least} or more, found one of {context['actual_length']}",
-        )
+    if kind in _LENGTHS:
+        limit, words = _LENGTHS[kind]
+        expected = f"expected a list of {context[limit]} or {words}"
+        return "LR202", f"{expected}, found one of {context['actual_length']}"
     if kind == "finite_number":
         return "LR202", f"expected a finite number, {found}"
     if kind == "literal_error":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lossreg.inputs import Path, Route
     from lossreg.plugin import LossConfig, LossDefinition
     from lossreg.schedules import Schedule
+    from lossreg.sources import Origin
 
 __all__ = ["TASKS", "CompositeConfig", "ExperimentConfig", "TermConfig", "Weight"]
 
@@ -85,6 +86,7 @@ class TermConfig:
         denominator: Where the number is that the sum is divided by, instead of the mean's own.
         optional: Whether batches without its tensors are fine.
         enabled: Whether the term is built.
+        origin: Where the loss is from, for messages about its faults.
     """
 
     name: str
@@ -99,6 +101,7 @@ class TermConfig:
     denominator: Path | None = None
     optional: bool = False
     enabled: bool = True
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @property
     def reduction(self) -> str:

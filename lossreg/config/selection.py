@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lossreg.config.diagnostics import describe
 from lossreg.config.fields import read_number
 from lossreg.config.routes import read_path, read_route
+from lossreg.plugin.inputs import ANY_SHAPE
 
 if TYPE_CHECKING:
     from lossreg.config.diagnostics import ConfigPath, Faults
@@ -58,6 +59,11 @@ def _ignored(node: Node, path: ConfigPath, faults: Faults) -> float | None:
     return read_number(node, path, faults)
 
 
+def _tells_shapes(definition: LossDefinition) -> bool:
+    shapes = (definition.unreduced, *(each.shape for each in definition.inputs))
+    return ANY_SHAPE not in shapes
+
+
 def _fits(node: Node, path: ConfigPath, definition: LossDefinition, faults: Faults) -> bool:
     """Whether the loss has entries that these keys can speak of."""
     right = True
@@ -67,6 +73,9 @@ def _fits(node: Node, path: ConfigPath, definition: LossDefinition, faults: Faul
         message = ""
         if "none" not in definition.reductions:
             message = f"'{definition.name}' has no unreduced form, so its entries cannot be chosen"
+        elif name != "sample_weight" and not _tells_shapes(definition):
+            message = f"'{definition.name}' does not tell the shapes of its inputs, so nothing can "
+            message += "be masked; use 'sample_weight'"
         elif name == "ignore" and definition.target is None:
             message = f"'{definition.name}' has no target with an entry for each of its own; "
             message += "use 'mask'"

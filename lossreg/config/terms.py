@@ -13,7 +13,7 @@ from lossreg.config.routes import read_route
 from lossreg.config.schema import TermConfig, Weight
 from lossreg.config.selection import read_extras
 from lossreg.config.weights import read_weight
-from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError
+from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError, described
 from lossreg.inputs import Path, Route
 from lossreg.suggest import closest
 
@@ -123,6 +123,7 @@ class TermReader:
             params=params,
             weight=weight,
             inputs=inputs,
+            origin=self._registry.origin(node.value["type"].value),
             **{**switches, **(extras or {})},
         )
 
@@ -164,7 +165,8 @@ class TermReader:
                 if error.suggestion
                 else "`lossreg list` shows what is installed"
             )
-            message = f"there is no loss '{clipped(name.value)}'; {hint}"
+            unread = "".join(f"; it may be in {each}" for each in error.unreadable)
+            message = f"there is no loss '{clipped(name.value)}'; {hint}{unread}"
             self._faults.add("LR105", where, message, name)
         except DuplicateLossError as error:
             self._faults.add("LR302", where, str(error), name)
@@ -279,10 +281,20 @@ class TermReader:
             self._faults.add("LR207", (where, "reduction"), message, at)
             return None
         if config is not None:
-            for name, message in config.suspicions():
-                at = params.value.get(name, key)
-                self._faults.add("LR901", (where, name), message, at, severity="warning")
+            self._warn(config, params, where, key)
         return config
+
+    def _warn(self, config: LossConfig, params: Node, where: ConfigPath, key: Node) -> None:
+        """Note what a config suspects of its own values."""
+        try:
+            suspicions = list(config.suspicions())
+        except Exception as error:  # noqa: BLE001 - a third party's method may raise anything
+            message = f"{type(config).__name__}.suspicions raised {described(error)}"
+            self._faults.add("LR301", where, message, key)
+            return
+        for name, message in suspicions:
+            at = params.value.get(name, key)
+            self._faults.add("LR901", (where, name), message, at, severity="warning")
 
 
 def _one_level_up(definition: LossDefinition, name: str) -> str | None:

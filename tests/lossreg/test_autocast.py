@@ -87,6 +87,6 @@ def test_where_torch_refuses_bce_under_autocast_the_error_names_what_to_use(
     loss = lossreg.build({"terms": REBUILD})
     with pytest.raises(InputError, match="bce_with_logits") as raised:
         loss(pixels=torch.full((2,), 0.5), image=torch.ones(2))
-    assert "term 'rebuild': bce refused its inputs" in str(raised.value)
+    assert str(raised.value).startswith("term 'rebuild': bce (lossreg ")
     assert "unsafe to autocast" in str(raised.value)
     assert raised.value.term == "rebuild"

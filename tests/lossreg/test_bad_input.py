@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -202,7 +203,8 @@ def test_an_empty_batch_is_torchs_nan_with_a_name() -> None:
         lossreg.build({"terms": {"bad": FIT}})(empty())
     assert str(raised.value) == (
         "term 'bad' is nan: 'input' at 'heads.p': (0, 2) torch.float32; "
-        "'target' at 'y': (0, 2) torch.float32"
+        "'target' at 'y': (0, 2) torch.float32; "
+        f"the loss is mse (lossreg {version('lossreg')}, lossreg_losses.mse)"
     )
 
 

@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import warnings
+from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,7 +41,8 @@ def test_a_nan_is_laid_at_its_terms_door() -> None:
     assert raised.value.term == "bad"
     assert str(raised.value) == (
         "term 'bad' is nan: 'input' at 'p': min -2.5, max 4, 2 nan and 0 infinite; "
-        "'target' at 'y': min 1, max 1, 0 nan and 0 infinite"
+        "'target' at 'y': min 1, max 1, 0 nan and 0 infinite; "
+        f"the loss is mse (lossreg {version('lossreg')}, lossreg_losses.mse)"
     )
 
 

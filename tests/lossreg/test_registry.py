@@ -1,68 +1,19 @@
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
+import textwrap
 from importlib.metadata import EntryPoint
 
 import pytest
+import torch
 
+import lossreg
 from fake_distributions import LOSSES, Site, plugin
 from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError
 from lossreg.registry import Registry, RegistryEntry
-
-BROKEN = {
-    "ImportError": ("import no_such_module_anywhere", "ModuleNotFoundError: No module named"),
-    "SyntaxError": ("def broken(:", "SyntaxError: "),
-    "SystemExit": ("raise SystemExit(3)", "SystemExit: 3"),
-    "RecursionError": ("def f():\n    return f()\nf()", "RecursionError: maximum recursion"),
-    "unprintable": (
-        (
-            "class Bad(Exception):\n"
-            "    def __str__(self):\n"
-            "        raise RuntimeError('no')\n"
-            "raise Bad"
-        ),
-        "Bad (whose message cannot be shown)",
-    ),
-}
-
-NOT_A_PLUGIN = {
-    "no marked hook": ("def lossreg_losses(): return []", "no function marked with"),
-    "misspelt hook": (
-        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_loses(): return []",
-        "unknown hook 'lossreg_loses'",
-    ),
-    "hook with arguments": (
-        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(registry): return []",
-        "'registry'",
-    ),
-    "returns None": (
-        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(): return None",
-        "must return a list of LossDefinition",
-    ),
-    "returns a string": (
-        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(): return ['odd']",
-        "must return a list of LossDefinition",
-    ),
-    "returns nothing": (
-        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(): return []",
-        "returned nothing, but not 'odd'",
-    ),
-    "returns another name": (plugin("even"), "returned 'even', but not 'odd'"),
-    "invalid definition": (
-        (
-            "from lossreg.plugin import LossDefinition, hookimpl\n"
-            "@hookimpl\n"
-            "def lossreg_losses(): return [LossDefinition(name='odd')]"
-        ),
-        "TypeError: ",
-    ),
-    "raises": (
-        "from lossreg.plugin import hookimpl\n@hookimpl\ndef lossreg_losses(): return 1 / 0",
-        "ZeroDivisionError: division by zero",
-    ),
-}
 
 
 def entry(name: str) -> RegistryEntry:
@@ -78,48 +29,6 @@ def test_a_lookup_imports_only_the_named_plugin(site: Site) -> None:
     assert registry["a"].name == "a"
     assert "acme_a" in sys.modules
     assert "acme_b" not in sys.modules
-
-
-@pytest.mark.parametrize(("source", "reason"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_plugin_is_named_and_hurts_no_other(site: Site, source: str, reason: str) -> None:
-    site.add("acme-losses", {"odd": "acme_odd"}, {"acme_odd": source}, version="2.1")
-    registry = Registry.installed()
-
-    assert registry["l1"].name == "l1"
-    with pytest.raises(PluginLoadError) as raised:
-        registry["odd"]
-    error = raised.value
-    assert (error.loss, error.distribution, error.version) == ("odd", "acme-losses", "2.1")
-    assert error.module == "acme_odd"
-    assert error.reason.startswith(reason)
-    assert str(error) == f"loss 'odd' (acme-losses 2.1, acme_odd): {error.reason}"
-
-    found = entry("odd")
-    assert (found.state, found.distribution, found.version) == ("broken", "acme-losses", "2.1")
-    assert (found.module, found.reason, found.definition) == ("acme_odd", error.reason, None)
-    assert [each.state for each in registry.entries()].count("ok") == 20
-
-
-@pytest.mark.parametrize(("source", "reason"), NOT_A_PLUGIN.values(), ids=NOT_A_PLUGIN)
-def test_a_module_that_is_no_plugin_is_an_error_that_says_why(
-    site: Site, source: str, reason: str
-) -> None:
-    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": source})
-    with pytest.raises(PluginLoadError) as raised:
-        Registry.installed()["odd"]
-    assert reason in raised.value.reason
-    assert "\n" not in str(raised.value)
-
-
-def test_an_error_without_a_message_is_described_by_its_kind(site: Site) -> None:
-    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": "raise RuntimeError"})
-    assert entry("odd").reason == "RuntimeError"
-
-
-def test_an_interrupt_while_loading_is_no_fault_of_the_plugin(site: Site) -> None:
-    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": "raise KeyboardInterrupt"})
-    with pytest.raises(KeyboardInterrupt):
-        Registry.installed()["odd"]
 
 
 def test_an_error_is_raised_anew_each_time_with_the_same_reason(site: Site) -> None:
@@ -149,7 +58,7 @@ def test_looking_up_twice_loads_once(site: Site) -> None:
 def test_a_distribution_picks_its_loss_however_it_is_spelt(site: Site, spelling: str) -> None:
     site.add("My_Dist.x", {"l1": "mine"}, {"mine": plugin("l1")})
     registry = Registry.installed()
-    assert registry[f"{spelling}:l1"].config.__module__ == "lossreg.plugin"
+    assert registry[f"{spelling}:l1"].config.__module__ == "lossreg.plugin.fields"
     assert f"{spelling}:l1" in registry
     assert registry["lossreg:l1"].config.__module__ == "lossreg_losses.l1"
 
@@ -262,3 +171,70 @@ def test_plugins_are_found_by_a_fresh_interpreter(site: Site) -> None:
         check=True,
     )
     assert done.stdout.splitlines() == ["a mse l1", "b acme:l1 lossreg:l1"]
+
+
+def test_a_module_that_is_not_installed_can_be_added(site: Site) -> None:
+    site.module("acme_own", plugin("own", "other"))
+    installed = Registry.installed()
+    registry = installed.with_plugins("acme_own")
+    assert (registry["own"].name, registry["other"].name) == ("own", "other")
+    assert registry["l1"].name == "l1"
+    assert "own" not in installed
+    assert list(registry) == sorted([*installed, "own", "other"])
+    found = registry.entry("own")
+    assert (found.distribution, found.version, found.module) == (None, None, "acme_own")
+    assert str(registry.origin("own")) == "acme_own"
+    assert registry["acme_own:own"] is registry["own"]
+    assert registry.with_plugins()["own"] is registry["own"]
+    assert lossreg.create("own", registry=registry)(torch.ones(2), torch.zeros(2)) == 1
+
+
+def test_modules_are_given_by_name_or_as_they_are(site: Site) -> None:
+    site.module("acme_a", plugin("a"))
+    site.module("acme_b", plugin("b"))
+    module = importlib.import_module("acme_a")
+    registry = Registry([]).with_plugins(module, "acme_b").with_plugins("acme_a", module)
+    assert [(each.name, each.state) for each in registry.entries()] == [("a", "ok"), ("b", "ok")]
+
+
+def test_a_module_that_an_entry_point_names_claims_nothing_twice(site: Site) -> None:
+    site.add("acme", {"a": "acme_a"}, {"acme_a": plugin("a", "b")})
+    registry = Registry.installed().with_plugins("acme_a")
+    assert registry.entry("a").distribution == "acme"
+    assert registry.entry("b").distribution is None
+
+
+def test_an_added_module_shadows_nothing(site: Site) -> None:
+    site.add("acme", {"a": "acme_a"}, {"acme_a": plugin("a")}, version="3.0")
+    site.module("own", plugin("a"))
+    registry = Registry.installed().with_plugins("own")
+    with pytest.raises(DuplicateLossError) as raised:
+        registry["a"]
+    assert str(raised.value) == (
+        "loss 'a' is claimed by acme 3.0 (acme_a) and own; write 'acme:a' or 'own:a'"
+    )
+    assert registry["own:a"] is not registry["acme:a"]
+    states = {each.name: each.reason for each in registry.entries() if each.state == "conflict"}
+    assert states == dict.fromkeys(("acme:a", "own:a"), "claimed by acme and own")
+
+
+def test_a_module_that_cannot_be_added_is_named(site: Site) -> None:
+    site.module("acme_odd", "raise SystemExit(3)")
+    for module, reason in (
+        ("acme_odd", "SystemExit: 3"),
+        ("acme_nothing", "ModuleNotFoundError: No module named 'acme_nothing'"),
+        (textwrap, "it has no function marked with lossreg.plugin.hookimpl"),
+    ):
+        with pytest.raises(PluginLoadError) as raised:
+            Registry.installed().with_plugins(module)
+        name = module if isinstance(module, str) else module.__name__
+        assert str(raised.value) == f"plugin '{name}': {reason}"
+        assert (raised.value.loss, raised.value.distribution) == (None, None)
+
+
+def test_unreadable_entry_points_stay_known(site: Site) -> None:
+    site.add("acme", {}, {})
+    (site.metadata("acme") / "entry_points.txt").write_bytes(b"\x80\xff")
+    site.module("acme_own", plugin("own"))
+    registry = Registry.installed().with_plugins("acme_own")
+    assert [each.name for each in registry.entries() if each.state == "broken"] == ["acme:?"]

@@ -67,6 +67,7 @@ def test_json_says_all_of_each_loss(capsys: pytest.CaptureFixture[str]) -> None:
         "module": "lossreg_losses.l1",
         "state": "ok",
         "reason": None,
+        "generated": False,
     }
     assert {each["state"] for each in found.values()} == {"ok"}
 
@@ -82,6 +83,7 @@ def test_json_names_the_broken_and_the_conflicting(capsys: pytest.CaptureFixture
         "module": "acme_fine",
         "state": "ok",
         "reason": None,
+        "generated": False,
     }
     assert found["odd"] == {
         **acme,
@@ -90,6 +92,7 @@ def test_json_names_the_broken_and_the_conflicting(capsys: pytest.CaptureFixture
         "module": "acme_odd",
         "state": "broken",
         "reason": "ModuleNotFoundError: No module named 'no_such_module_anywhere'",
+        "generated": None,
     }
     assert found["acme:l1"] == {
         **acme,
@@ -98,6 +101,7 @@ def test_json_names_the_broken_and_the_conflicting(capsys: pytest.CaptureFixture
         "module": "acme_l1",
         "state": "conflict",
         "reason": "claimed by acme and lossreg",
+        "generated": False,
     }
     assert found["lossreg:l1"]["module"] == "lossreg_losses.l1"
     assert found["lossreg:l1"]["state"] == "conflict"

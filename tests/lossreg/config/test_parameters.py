@@ -26,6 +26,10 @@ class Config(LossConfig):
     weight: ClassWeights | None = Field(None, description="class weights")
     maybe: Annotated[int, Field(ge=0)] | None = Field(None, description="an integer or nothing")
     power: Literal[1, 2] = Field(1, description="a power")
+    pair: tuple[int, float] = Field((1, 0.5), description="two numbers")
+    sizes: tuple[int, ...] | None = Field(None, description="sizes")
+    several: frozenset[int] = Field(frozenset(), description="numbers")
+    few: list[tuple[int, int]] = Field(default_factory=list, max_length=2, description="pairs")
 
     @field_validator("word")
     @classmethod
@@ -82,6 +86,13 @@ def test_good_values() -> None:
     assert (config.weight, config.maybe) == ((1.0, 2.0), None)
 
 
+def test_a_list_makes_a_tuple_or_a_set() -> None:
+    config, found = read("{pair: [2, 1], sizes: [3, 4], several: [5, 5], few: [[6, 7]]}")
+    assert found == []
+    assert (config.pair, config.sizes, config.several) == ((2, 1.0), (3, 4), frozenset({5}))
+    assert config.few == [(6, 7)]
+
+
 @pytest.mark.parametrize(
     ("text", "code", "path", "column", "message"),
     [
@@ -117,6 +128,14 @@ def test_good_values() -> None:
         ("{reduction: Mean}", "LR203", "reduction", 13, "expected 'mean', 'sum' or 'none'"),
         ("{reduction: 1}", "LR203", "reduction", 13, "expected 'mean', 'sum' or 'none', found 1"),
         ("{reduction: }", "LR203", "reduction", 12, "found nothing"),
+        ("{pair: 1}", "LR201", "pair", 8, "expected a list, found 1"),
+        ("{pair: [1]}", "LR202", "pair", 8, "expected a longer list, found one of 1"),
+        ("{pair: [1, 2, 3]}", "LR202", "pair", 8, "a list of 2 or fewer, found one of 3"),
+        ("{pair: [1, x]}", "LR201", "pair[1]", 12, "expected a number, found the string 'x'"),
+        ("{sizes: [1, 2.0]}", "LR201", "sizes[1]", 13, "expected a whole number, found 2.0"),
+        ("{several: 1}", "LR201", "several", 11, "expected a list, found 1"),
+        ("{few: [[1, 2], [1, x]]}", "LR201", "few[1][1]", 20, "expected a whole number"),
+        ("{few: [[1, 2], [1, 2], [1, 2]]}", "LR202", "few", 7, "a list of 2 or fewer"),
         ("{power: 3}", "LR203", "power", 9, "expected 1 or 2, found 3"),
         ("{weight: [1, -1]}", "LR208", "weight[1]", 14, "expected no negative number"),
         ("{weight: [0, 0.0]}", "LR208", "weight", 10, "expected at least one number above 0"),

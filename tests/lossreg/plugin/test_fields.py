@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any, Literal
 
@@ -14,8 +13,6 @@ from lossreg.plugin import (
     Field,
     IgnoreIndex,
     LossConfig,
-    LossDefinition,
-    LossInput,
     Reduction,
     to_tensor,
 )
@@ -156,72 +153,3 @@ def test_class_weights_become_a_tensor_of_the_default_dtype() -> None:
     found = to_tensor((1.0, 0.1))
     assert found is not None
     assert torch.equal(found, torch.tensor([1.0, 0.1]))
-
-
-def definition(**fields: Any) -> LossDefinition:
-    given: dict[str, Any] = {
-        "name": "sample",
-        "config": SampleConfig,
-        "build": lambda _: torch.nn.L1Loss(),
-        "inputs": (LossInput(name="input", meaning="predictions"),),
-        "summary": "made up",
-    }
-    return LossDefinition(**{**given, **fields})
-
-
-@pytest.mark.parametrize("name", ["l1", "_x", "My-Loss_2"])
-def test_a_loss_is_named_with_letters_digits_and_dashes(name: str) -> None:
-    assert definition(name=name).name == name
-
-
-INPUT = LossInput(name="input", meaning="predictions")
-
-
-def test_an_inputs_own_fill_goes_before_that_of_its_domain() -> None:
-    of_domain = LossInput(name="var", meaning="variances", domain="probability").safe
-    assert 0 <= of_domain <= 1
-    assert LossInput(name="var", meaning="variances", domain="probability", fill=0.25).safe == 0.25
-    assert LossInput(name="x", meaning="anything", fill=0.0).safe == 0.0
-
-
-@pytest.mark.parametrize(
-    ("fields", "error", "expected"),
-    [
-        ({"name": ""}, ValueError, "name must be letters"),
-        ({"name": "a b"}, ValueError, "not 'a b'"),
-        ({"name": "a:b"}, ValueError, "not 'a:b'"),
-        ({"name": "a.b"}, ValueError, "not 'a.b'"),
-        ({"name": "1a"}, ValueError, "not '1a'"),
-        ({"name": "l1\n"}, ValueError, "name must be letters"),
-        ({"name": 1}, ValueError, "not 1"),
-        ({"config": dict}, TypeError, "config must be a subclass of LossConfig"),
-        ({"config": SampleConfig()}, TypeError, "config must be a subclass of LossConfig"),
-        ({"build": None}, TypeError, "build must be callable, not None"),
-        ({"inputs": ()}, TypeError, "at least one LossInput"),
-        ({"inputs": ("input",)}, TypeError, "at least one LossInput"),
-        ({"inputs": (INPUT, INPUT)}, ValueError, "names an argument twice"),
-        ({"sumary": "made up"}, TypeError, "sumary"),
-    ],
-    ids=str,
-)
-def test_a_definition_is_checked_when_it_is_made(
-    fields: dict[str, Any], error: type[Exception], expected: str
-) -> None:
-    with pytest.raises(error, match=expected):
-        definition(**fields)
-
-
-def test_a_definition_is_frozen_and_takes_keywords_only() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        definition().name = "other"  # type: ignore[misc]
-    with pytest.raises(TypeError):
-        LossDefinition("sample", SampleConfig)  # type: ignore[call-arg,misc]
-
-
-def test_a_definition_needs_five_fields_and_has_defaults_for_the_rest() -> None:
-    needed = {
-        field.name
-        for field in dataclasses.fields(LossDefinition)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    }
-    assert needed == {"name", "config", "build", "inputs", "summary"}

@@ -1,0 +1,55 @@
+"""All that the author of a loss plugin needs.
+
+A plugin is a module, named by an entry point of the group `lossreg.losses`, that holds one
+function marked with `hookimpl`:
+
+    # pyproject.toml
+    [project.entry-points."lossreg.losses"]
+    focal = "my_package.focal"
+
+    # my_package/focal.py
+    class FocalConfig(LossConfig):
+        gamma: float = Field(2.0, ge=0, description="How much easy examples count less.")
+
+    def build(config: FocalConfig) -> nn.Module: ...
+
+    @hookimpl
+    def lossreg_losses() -> list[LossDefinition]:
+        return [LossDefinition(name="focal", config=FocalConfig, build=build, ...)]
+
+For a module's class that exists already, `LossDefinition.from_module(FocalLoss)` is all of it.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lossreg.plugin.definition import Denominator, LossDefinition, target_weights
+from lossreg.plugin.fields import (
+    ClassWeights,
+    ElementWeights,
+    IgnoreIndex,
+    LossConfig,
+    Reduction,
+    to_tensor,
+)
+from lossreg.plugin.hooks import LossHooks, hookimpl
+from lossreg.plugin.inputs import Domain, DType, LossInput
+
+__all__ = [
+    "ClassWeights",
+    "DType",
+    "Denominator",
+    "Domain",
+    "ElementWeights",
+    "Field",
+    "IgnoreIndex",
+    "LossConfig",
+    "LossDefinition",
+    "LossHooks",
+    "LossInput",
+    "Reduction",
+    "hookimpl",
+    "target_weights",
+    "to_tensor",
+]

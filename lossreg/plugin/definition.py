@@ -1,0 +1,177 @@
+"""The record of one loss: its name, its parameters, its inputs, and how its module is made."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_args
+
+from lossreg.plugin.fields import LossConfig
+from lossreg.plugin.inputs import ANY_SHAPE, LossInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import torch
+    from torch import nn
+
+__all__ = ["Denominator", "LossDefinition", "target_weights"]
+
+# A name is a YAML key, an entry point and part of `distribution:loss`.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Denominator:
+    """What a loss's mean divides by: sum of `scale` times loss, over sum of `count`.
+
+    Both are called with the built module and the forward arguments by name, and give a tensor
+    that broadcasts to the unreduced loss. Without one, each entry counts 1 and is taken as it is.
+
+    Attributes:
+        count: What each entry of the unreduced loss counts in the denominator.
+        scale: What each entry is multiplied by in the numerator.
+    """
+
+    count: Callable[[Any, Mapping[str, torch.Tensor]], torch.Tensor] | None = None
+    scale: Callable[[Any, Mapping[str, torch.Tensor]], torch.Tensor] | None = None
+
+
+def target_weights(module: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """What each target counts in the mean of a class-weighted loss with `ignore_index`.
+
+    The weight of its class, 0 if it is ignored; with class probabilities, 1 each.
+
+    Args:
+        module: Has `weight`, of shape C or None, and `ignore_index`.
+        inputs: Has `target`: class indices of shape N *, or probabilities of shape N C *.
+    """
+    target = inputs["target"]
+    if target.is_floating_point():
+        return target.new_ones(()) if target.dim() == 1 else target.new_ones(target[:, 0].shape)
+    kept: torch.Tensor = target != module.ignore_index
+    weight: torch.Tensor | None = module.weight
+    # Long, for bytes would index as a mask.
+    return kept if weight is None else weight[target.where(kept, 0).long()] * kept
+
+
+@cache
+def _reductions(config: type[LossConfig]) -> tuple[str, ...]:
+    field = config.model_fields.get("reduction")
+    return tuple(map(str, get_args(field.annotation))) if field is not None else ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossDefinition:
+    """What a plugin says of one loss.
+
+    Attributes:
+        name: The loss's name, equal to that of its entry point.
+        config: The model of its parameters.
+        build: Makes the module from a validated config. It is called with the arguments of
+            `inputs`, in their order and by position.
+        inputs: The arguments of the module's forward.
+        summary: What the loss is, in one line.
+        use_when: When to choose it.
+        avoid_when: When to choose another one, and which.
+        formula: The value in LaTeX, before reduction.
+        references: Papers and documentation, each with a link where there is one.
+        example: A term in YAML, as it stands under `terms:`.
+        unreduced: The shape of the loss with reduction `none`, in the letters of the inputs.
+        unbatched: Whether it also takes a single example: inputs without `N` and `*`.
+        denominator: What the mean divides by.
+        check: Looks for values that torch would not refuse but take as an address: called with
+            the module and the arguments by name before each forward on the CPU, it says what is
+            wrong, or None.
+        generated: Whether the parameters are those of a signature, and nobody described them.
+
+    Raises:
+        TypeError: A field is of the wrong type.
+        ValueError: The name is empty or has other characters than letters, digits, `_` and `-`;
+            or an input is named twice.
+    """
+
+    name: str
+    config: type[LossConfig]
+    build: Callable[[Any], nn.Module]
+    inputs: tuple[LossInput, ...]
+    summary: str
+    use_when: str = ""
+    avoid_when: str = ""
+    formula: str = ""
+    references: tuple[str, ...] = ()
+    example: str = ""
+    unreduced: str = "*"
+    unbatched: bool = False
+    denominator: Denominator = Denominator()
+    check: Callable[[Any, Mapping[str, torch.Tensor]], str | None] | None = None
+    generated: bool = False
+
+    @classmethod
+    def from_module(
+        cls,
+        module: type[nn.Module],
+        *,
+        name: str | None = None,
+        config: type[LossConfig] | None = None,
+        inputs: tuple[LossInput, ...] | None = None,
+        **fields: Any,
+    ) -> LossDefinition:
+        """A definition of a module's class, from the signatures of its constructor and forward.
+
+        Parameters are described by their annotations, defaults and docstrings: numbers, bools,
+        strings, literals, enumerations, lists and tuples of them; an optional tensor is class
+        weights, and `reduction` one of torch's. Inputs are the arguments that forward needs;
+        the first is differentiated. Of their shapes nothing is known, so they are not checked,
+        and nothing can be masked, unless `inputs` and `unreduced` say more.
+
+        What was written by hand wins: a config that is given is used instead of one from the
+        signature (its fields are the constructor's parameters, and the definition does not count
+        as generated), and in one plugin a definition written by hand takes the place of a
+        generated one of the same name.
+
+        Args:
+            module: The class.
+            name: The loss's name; the class's in snake case without `Loss` or `Criterion`,
+                unless given.
+            config: The model of its parameters.
+            inputs: The arguments of its forward.
+            fields: Other fields of the definition.
+
+        Raises:
+            TypeError: A parameter cannot be described; all of those are named. Or the config's
+                fields are not the constructor's parameters, or forward names no argument.
+        """
+        from lossreg.plugin.generated import generated_fields
+
+        return cls(**{**generated_fields(module, name, config, inputs), **fields})
+
+    @property
+    def reductions(self) -> tuple[str, ...]:
+        """The reductions that the config offers; none, if it has no such parameter."""
+        return _reductions(self.config)
+
+    @property
+    def target(self) -> str | None:
+        """The input that says what is right, if it has an entry for each of the loss."""
+        for each in self.inputs:
+            if each.name == "target" and each.shape == self.unreduced != ANY_SHAPE:
+                return each.name
+        return None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"LossDefinition.name must be letters, digits, '_' or '-', not {self.name!r}"
+            )
+        if not (isinstance(self.config, type) and issubclass(self.config, LossConfig)):
+            raise TypeError(
+                f"LossDefinition.config must be a subclass of LossConfig, not {self.config!r}"
+            )
+        if not callable(self.build):
+            raise TypeError(f"LossDefinition.build must be callable, not {self.build!r}")
+        if not self.inputs or not all(isinstance(each, LossInput) for each in self.inputs):
+            raise TypeError("LossDefinition.inputs must hold at least one LossInput")
+        if len({each.name for each in self.inputs}) != len(self.inputs):
+            raise ValueError("LossDefinition.inputs names an argument twice")

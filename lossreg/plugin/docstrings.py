@@ -1,0 +1,110 @@
+"""What a docstring says of each parameter, in the three notations that people write."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import NamedTuple
+
+__all__ = ["Described", "described_parameters", "summary_of"]
+
+_GOOGLE = re.compile(
+    r"(args|arguments|params|parameters|attributes|inputs?|keyword args):", re.IGNORECASE
+)
+_GOOGLE_ENTRY = re.compile(
+    r"[-*` ]*(?P<name>\w+)`*\s*(\((?P<kind>.*?)\))?`*\s*:(\s+|$)(?P<text>.*)"
+)
+_NUMPY = re.compile(r"(other )?parameters|attributes", re.IGNORECASE)
+_NUMPY_ENTRY = re.compile(r"(?P<name>\w+)\s*(:\s*(?P<kind>.*))?")
+_SPHINX_ENTRY = re.compile(
+    r":(param|parameter|arg|argument)\s+((?P<kind>.+)\s+)?(?P<name>\w+):(?P<text>.*)"
+)
+_SPHINX_KIND = re.compile(r":type\s+(?P<name>\w+):\s*(?P<kind>.*)")
+_RULE = re.compile(r"-{3,}|={3,}")
+
+
+class Described(NamedTuple):
+    """What is said of a parameter.
+
+    Attributes:
+        text: Its description, in one line without markup.
+        kind: Its type, as written.
+    """
+
+    text: str
+    kind: str
+
+
+def summary_of(text: str | None) -> str:
+    """A docstring's first sentence, without its full stop.
+
+    >>> summary_of("Focal loss, of `Lin` and others.  It has two parameters.")
+    'Focal loss, of Lin and others'
+    >>> summary_of(None)
+    ''
+    """
+    first = _plain(inspect.cleandoc(text or "").strip().partition("\n\n")[0])
+    return re.split(r"[.]\s+(?=[A-Z])", first, maxsplit=1)[0].removesuffix(".")
+
+
+def described_parameters(text: str | None) -> dict[str, Described]:
+    r"""The parameters that a docstring in Google's, NumPy's or Sphinx's notation describes.
+
+    >>> described_parameters("A loss.\n\nArgs:\n    gamma (float, optional): How much.\n")
+    {'gamma': Described(text='How much.', kind='float, optional')}
+    """
+    lines = inspect.cleandoc(text or "").splitlines()
+    found: dict[str, Described] = {}
+    for index, line in enumerate(lines):
+        after = lines[index + 1 :]
+        if _GOOGLE.fullmatch(line.strip()):
+            entries = _entries(_block(after, _indent(line)), _GOOGLE_ENTRY)
+        elif _NUMPY.fullmatch(line.strip()) and after and _RULE.fullmatch(after[0].strip()):
+            entries = _entries(_until_heading(after[1:]), _NUMPY_ENTRY)
+        elif _SPHINX_ENTRY.match(line.strip()):
+            entries = _entries([line, *_block(after, _indent(line))], _SPHINX_ENTRY)
+        else:
+            continue
+        for name, each in entries.items():
+            found.setdefault(name, each)
+    for line in lines:
+        kind = _SPHINX_KIND.match(line.strip())
+        if kind and kind["name"] in found:
+            found[kind["name"]] = found[kind["name"]]._replace(kind=kind["kind"].strip())
+    return found
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _block(lines: list[str], indent: int) -> list[str]:
+    """The lines up to the first that is indented no further."""
+    end = (i for i, line in enumerate(lines) if line.strip() and _indent(line) <= indent)
+    return lines[: next(end, len(lines))]
+
+
+def _until_heading(lines: list[str]) -> list[str]:
+    """The lines up to the next that is underlined."""
+    end = (i - 1 for i, line in enumerate(lines) if _RULE.fullmatch(line.strip()))
+    return lines[: max(next(end, len(lines)), 0)]
+
+
+def _entries(lines: list[str], pattern: re.Pattern[str]) -> dict[str, Described]:
+    """The entries that begin at the block's own indentation, each with what is indented below."""
+    outer = min((_indent(line) for line in lines if line.strip()), default=0)
+    found = {}
+    for index, line in enumerate(lines):
+        match = pattern.fullmatch(line.strip()) if _indent(line) == outer else None
+        if match is None:
+            continue
+        groups = match.groupdict()
+        below = "\n".join(each.strip() for each in _block(lines[index + 1 :], outer))
+        text = f"{groups.get('text') or ''}\n{below}".strip().partition("\n\n")[0]
+        found[match["name"]] = Described(_plain(text), (groups["kind"] or "").strip())
+    return found
+
+
+def _plain(text: str) -> str:
+    """One line without the marks of reStructuredText."""
+    return " ".join(re.sub(r":\w+:(?=`)|`+|\*\*", "", text).split())

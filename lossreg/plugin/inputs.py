@@ -1,0 +1,94 @@
+"""The inputs of a loss: what each forward argument holds, and what its values may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ANY_SHAPE", "DType", "Domain", "LossInput"]
+
+ANY_SHAPE = "..."
+"""The shape of an input, or of an unreduced loss, of which nothing is known."""
+
+DType: TypeAlias = Literal["float", "int", "float or int"]
+"""The dtype kind of an input."""
+
+Domain: TypeAlias = Literal[
+    "real",
+    "non-negative",
+    "probability",
+    "log-probability",
+    "probability or log-probability",
+    "class index",
+    "class index or probability",
+    "class index list",
+    "plus or minus one",
+    "zero or one",
+    "count",
+    "length",
+    "label sequence",
+]
+"""What an input's values may be.
+
+`class index list`: a row of class indices that ends at the first -1. `count`: how often something
+happened. `length`: how many steps of a sequence are in use. `label sequence`: class indices, as
+many of each row as its length says.
+"""
+
+# What a masked entry is replaced with before the loss sees it: in the domain, and where the loss
+# and its gradient are finite.
+_SAFE: dict[Domain, float] = {
+    "probability": 0.5,
+    "probability or log-probability": 0.5,
+    "class index or probability": 0.0,
+    "class index list": -1.0,
+    "plus or minus one": 1.0,
+    "count": 1.0,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossInput:
+    """One argument of a loss's forward.
+
+    Attributes:
+        name: The argument's name, as `torch.nn.functional` spells it.
+        meaning: What it holds, in a few words.
+        dtype: The dtype kind.
+        shape: The shape in letters: `N C *`; `...` if nothing is known of it, so that it is not
+            checked and no entry can be masked.
+        domain: What its values may be.
+        gradient: Whether the loss is differentiated with respect to it.
+        counted: Whether a denominator counts its entries: it is at hand before the forward pass
+            of the model, and has every dimension of the unreduced loss.
+        fill: What a masked entry is replaced with before the loss sees it; without it, a value
+            that is safe for the domain.
+    """
+
+    name: str
+    meaning: str
+    dtype: DType = "float"
+    shape: str = "*"
+    domain: Domain = "real"
+    gradient: bool = False
+    counted: bool = False
+    fill: float | None = None
+
+    def letters(self, tensor: torch.Tensor, first: LossInput) -> str:
+        """The letters of one tensor's shape.
+
+        Args:
+            tensor: What is given as this argument.
+            first: The loss's first input, whose shape class probabilities have.
+        """
+        if self.domain == "class index or probability" and tensor.is_floating_point():
+            return first.shape
+        return self.shape
+
+    @property
+    def safe(self) -> float:
+        """The value that stands in for a masked entry."""
+        return _SAFE.get(self.domain, 0.0) if self.fill is None else self.fill
