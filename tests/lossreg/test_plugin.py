@@ -200,6 +200,7 @@ def test_an_inputs_own_fill_goes_before_that_of_its_domain() -> None:
         ({"inputs": ()}, TypeError, "at least one LossInput"),
         ({"inputs": ("input",)}, TypeError, "at least one LossInput"),
         ({"inputs": (INPUT, INPUT)}, ValueError, "names an argument twice"),
+        ({"compiles": None}, TypeError, "compiles must be True or False, not None"),
         ({"sumary": "made up"}, TypeError, "sumary"),
     ],
     ids=str,
