@@ -25,6 +25,7 @@ _BOUNDS = {
 }
 # Bounds of 64-bit integers say nothing to a reader.
 _LARGEST_SHOWN = 2**53
+_BREAKS = "The graph breaks at this loss, so fullgraph=True is refused; the rest is compiled."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +63,7 @@ def _as_dict(definition: LossDefinition, origin: str, schema: dict[str, Any]) ->
         "inputs": [
             {name: getattr(each, name) for name in each.__slots__} for each in definition.inputs
         ],
+        "compiles": definition.compiles,
         "example": definition.example,
         "generated": definition.generated,
     }
@@ -94,6 +96,8 @@ def _text(definition: LossDefinition, origin: str, schema: dict[str, Any], width
         for each in definition.inputs
     ]
     sections.append("Inputs\n" + table(inputs, width=width))
+    if not definition.compiles:
+        sections.append(f"torch.compile\n{_indented(_BREAKS, width)}")
     if definition.example:
         sections.append("Example\n" + textwrap.indent(definition.example.rstrip(), "  "))
     if definition.references:

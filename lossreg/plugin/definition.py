@@ -84,6 +84,8 @@ class LossDefinition:
         check: Looks for values that torch would not refuse but take as an address: called with
             the module and the arguments by name before each forward on the CPU, it says what is
             wrong, or None.
+        compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
+            breaks the graph, so that `fullgraph=True` refuses it.
         generated: Whether the parameters are those of a signature, and nobody described them.
 
     Raises:
@@ -106,6 +108,7 @@ class LossDefinition:
     unbatched: bool = False
     denominator: Denominator = Denominator()
     check: Callable[[Any, Mapping[str, torch.Tensor]], str | None] | None = None
+    compiles: bool = True
     generated: bool = False
 
     @classmethod
@@ -175,3 +178,5 @@ class LossDefinition:
             raise TypeError("LossDefinition.inputs must hold at least one LossInput")
         if len({each.name for each in self.inputs}) != len(self.inputs):
             raise ValueError("LossDefinition.inputs names an argument twice")
+        if not isinstance(self.compiles, bool):
+            raise TypeError(f"LossDefinition.compiles must be True or False, not {self.compiles!r}")

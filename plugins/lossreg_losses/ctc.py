@@ -115,6 +115,7 @@ def lossreg_losses() -> list[LossDefinition]:
             unbatched=True,
             denominator=Denominator(scale=_per_label),
             check=_out_of_range,
+            compiles=False,  # its intermediate result's size depends on the lengths, which are data
             summary="Label sequences against outputs of unknown alignment",
             use_when="Speech or handwriting: the labels' order is known, their places are not.",
             avoid_when="Each step has its own label (cross_entropy), or labels come in another "

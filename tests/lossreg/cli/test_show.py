@@ -58,6 +58,7 @@ def test_json_tells_the_same(name: str, capsys: pytest.CaptureFixture[str]) -> N
     for key in ("name", "summary", "use_when", "avoid_when", "formula", "example"):
         assert found[key] == getattr(definition, key)
     assert found["references"] == list(definition.references)
+    assert found["compiles"] is definition.compiles
     assert found["parameters"] == definition.config.model_json_schema()
     assert [each["name"] for each in found["inputs"]] == [each.name for each in definition.inputs]
     assert set(found["inputs"][0]) == {
@@ -97,6 +98,12 @@ def test_an_input_has_shape_dtype_meaning_and_domain(
     lines = [" ".join(line.split()) for line in shown("nll", capsys).splitlines()]
     (target,) = [line for line in lines if line.startswith("target ")]
     assert target == "target N * int class indices (class index)"
+
+
+def test_a_loss_that_breaks_a_compiled_graph_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    words = " ".join(shown("ctc", capsys).split())
+    assert "torch.compile The graph breaks at this loss, so fullgraph=True is refused" in words
+    assert "torch.compile" not in shown("l1", capsys)
 
 
 def test_a_loss_of_one_distribution_can_be_shown(

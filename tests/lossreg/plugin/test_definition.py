@@ -48,6 +48,7 @@ INPUT = LossInput(name="input", meaning="predictions")
         ({"inputs": ()}, TypeError, "at least one LossInput"),
         ({"inputs": ("input",)}, TypeError, "at least one LossInput"),
         ({"inputs": (INPUT, INPUT)}, ValueError, "names an argument twice"),
+        ({"compiles": None}, TypeError, "compiles must be True or False, not None"),
         ({"sumary": "made up"}, TypeError, "sumary"),
     ],
     ids=str,

@@ -23,6 +23,7 @@ def batch() -> dict[str, Tensor]:
 
 class TestBCE(LossContract):
     loss = "bce"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return batch()

@@ -23,6 +23,7 @@ def batch() -> dict[str, Tensor]:
 
 class TestBCEWithLogits(LossContract):
     loss = "bce_with_logits"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return batch()

@@ -27,6 +27,7 @@ def make_batch() -> dict[str, Tensor]:
 
 class TestCosineEmbedding(LossContract):
     loss = "cosine_embedding"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return make_batch()

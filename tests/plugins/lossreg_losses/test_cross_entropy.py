@@ -31,6 +31,7 @@ def probabilities() -> dict[str, Tensor]:
 
 class TestCrossEntropy(LossContract):
     loss = "cross_entropy"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return batch()

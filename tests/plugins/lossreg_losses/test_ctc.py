@@ -30,6 +30,7 @@ def make_batch() -> dict[str, Tensor]:
 
 class TestCTC(LossContract):
     loss = "ctc"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return make_batch()

@@ -26,6 +26,7 @@ def make_batch() -> dict[str, Tensor]:
 
 class TestHingeEmbedding(LossContract):
     loss = "hinge_embedding"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return make_batch()

@@ -26,6 +26,7 @@ def batch() -> dict[str, Tensor]:
 
 class TestKLDiv(LossContract):
     loss = "kl_div"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return batch()

@@ -21,6 +21,7 @@ def batch() -> dict[str, Tensor]:
 
 class TestL1(LossContract):
     loss = "l1"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return batch()

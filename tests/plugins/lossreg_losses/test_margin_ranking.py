@@ -27,6 +27,7 @@ def make_batch() -> dict[str, Tensor]:
 
 class TestMarginRanking(LossContract):
     loss = "margin_ranking"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return make_batch()

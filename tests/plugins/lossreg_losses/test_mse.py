@@ -21,6 +21,7 @@ def batch() -> dict[str, Tensor]:
 
 class TestMSE(LossContract):
     loss = "mse"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return batch()

@@ -28,6 +28,7 @@ def make_batch() -> dict[str, Tensor]:
 
 class TestMultiMargin(LossContract):
     loss = "multi_margin"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return make_batch()

@@ -26,6 +26,7 @@ def make_batch() -> dict[str, Tensor]:
 
 class TestMultilabelSoftMargin(LossContract):
     loss = "multilabel_soft_margin"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return make_batch()

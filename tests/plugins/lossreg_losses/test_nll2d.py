@@ -24,6 +24,7 @@ def batch() -> dict[str, Tensor]:
 
 class TestNLL2d(LossContract):
     loss = "nll2d"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return batch()

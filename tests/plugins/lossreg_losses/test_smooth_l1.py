@@ -22,6 +22,7 @@ def batch() -> dict[str, Tensor]:
 
 class TestSmoothL1(LossContract):
     loss = "smooth_l1"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return batch()

@@ -25,6 +25,7 @@ def make_batch() -> dict[str, Tensor]:
 
 class TestSoftMargin(LossContract):
     loss = "soft_margin"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return make_batch()

@@ -25,6 +25,7 @@ def make_batch() -> dict[str, Tensor]:
 
 class TestTripletMargin(LossContract):
     loss = "triplet_margin"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return make_batch()

@@ -18,6 +18,7 @@ def batch() -> dict[str, Tensor]:
 
 class TestValue(LossContract):
     loss = "value"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         return batch()

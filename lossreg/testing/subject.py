@@ -1,0 +1,232 @@
+"""The loss under test: what an author names and gives, and how the checks reach it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from lossreg.errors import described
+from lossreg.plugin.inputs import ANY_SHAPE
+from lossreg.registry import GROUP, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from torch import nn
+
+    from lossreg.plugin import LossConfig, LossDefinition, LossInput
+
+__all__ = ["Subject", "count_of", "in_double", "is_close", "listed", "place_of"]
+
+
+class Subject:
+    """What every group of checks stands on; `LossContract` says what an author sees of it."""
+
+    loss: ClassVar[str]
+    params: ClassVar[Mapping[str, Any]] = {}
+    torch_free: ClassVar[bool] = False
+    any_order: ClassVar[bool] = True
+
+    def batch(self) -> dict[str, Tensor]:
+        """One small batch of good inputs, by argument name, on the CPU."""
+        raise NotImplementedError(f"{type(self).__name__}.batch must return a batch")
+
+    def registry(self) -> Registry:
+        """Where the loss is looked up: what is installed, unless a subclass says otherwise."""
+        return Registry.installed()
+
+    def definition(self) -> LossDefinition:
+        """The loss definition under test."""
+        remedy = (
+            "Install the distribution (pip install -e .) whose pyproject.toml names the loss's "
+            f'module under [project.entry-points."{GROUP}"]'
+        )
+        with self._explaining("it cannot be loaded", remedy):
+            return self.registry()[self.loss]
+
+    def module(self, **params: Any) -> nn.Module:
+        """The loss, built with `params` over those of the class; parameters start the same."""
+        return self._built(0, **params)
+
+    def value(self, module: Callable[..., Any], batch: Mapping[str, Tensor]) -> Tensor:
+        """The module's value on a batch."""
+        return self._called(
+            module, batch, "forward fails on the batch", "Give a batch that it takes, or mend it"
+        )
+
+    def _built(self, seed: int, **params: Any) -> nn.Module:
+        config = self._config(**params)
+        with (
+            torch.random.fork_rng(devices=[]),
+            self._explaining("it cannot be built", "Mend the definition's build"),
+        ):
+            torch.manual_seed(seed)
+            return self._definition.build(config)
+
+    @cached_property
+    def _definition(self) -> LossDefinition:
+        """The definition, looked up once a check: a lookup reads all that is installed."""
+        return self.definition()
+
+    @cached_property
+    def _given(self) -> dict[str, Tensor]:
+        """The batch, asked for once: it may be made of random numbers."""
+        return self.batch()
+
+    def _batch(self) -> dict[str, Tensor]:
+        """The loss's inputs from the batch, copied and without a graph."""
+        copied = {}
+        for each in self._definition.inputs:
+            tensor = self._given.get(each.name)
+            self._require(
+                isinstance(tensor, Tensor),
+                f"the batch has no tensor {each.name!r}",
+                "Give one for each input of the definition",
+            )
+            assert tensor is not None  # noqa: S101 - just looked at
+            copied[each.name] = tensor.detach().clone()
+        return copied
+
+    def _differentiable(self, batch: Mapping[str, Tensor]) -> list[str]:
+        """The inputs that the definition marks with `gradient`, as far as they can have one."""
+        return [
+            each.name
+            for each in self._definition.inputs
+            if each.gradient and batch[each.name].is_floating_point()
+        ]
+
+    def _leaves(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The batch anew, its differentiable tensors with `requires_grad`."""
+        wanted = self._differentiable(batch)
+        return {
+            name: tensor.detach().clone().requires_grad_(name in wanted)
+            for name, tensor in batch.items()
+        }
+
+    def _gradients(self, value: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
+        """The value's gradient in each leaf of the batch; None where none arrives."""
+        leaves = {name: tensor for name, tensor in batch.items() if tensor.requires_grad}
+        if not (leaves and value.requires_grad):
+            return dict.fromkeys(leaves)
+        remedy = "Keep forward free of in-place operations, and mend a backward of your own"
+        with self._explaining("the backward pass fails", remedy):
+            found = torch.autograd.grad(value.sum(), list(leaves.values()), allow_unused=True)
+        return dict(zip(leaves, found, strict=True))
+
+    def _called(
+        self,
+        module: Callable[..., Any],
+        batch: Mapping[str, Tensor],
+        problem: str,
+        remedy: str,
+    ) -> Tensor:
+        arguments = [batch[each.name] for each in self._definition.inputs]
+        with self._explaining(problem, remedy):
+            result = module(*arguments)
+        self._require(
+            isinstance(result, Tensor),
+            f"forward returns a {type(result).__name__}",
+            "Return the loss as one tensor, and keep what else there is to tell elsewhere",
+        )
+        assert isinstance(result, Tensor)  # noqa: S101 - just looked at
+        return result
+
+    def _config(self, **params: Any) -> LossConfig:
+        """The loss's parameters: `params` over those of the class."""
+        with self._explaining(
+            "its config refuses the parameters of the test",
+            "Name good ones in the class's params, or mend the config",
+        ):
+            return self._definition.config(**{**self.params, **params})
+
+    def _offers(self, *reductions: str) -> bool:
+        return set(reductions) <= set(self._definition.reductions)
+
+    def _rows(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
+        """For each input that has rows, the dimension that they lie along.
+
+        Rows are the first dimension of the unreduced loss, or `N` where no input has that. Empty
+        if an input holds them in another form, as label sequences one after another do.
+        """
+        inputs = [each for each in self._definition.inputs if each.shape != ANY_SHAPE]
+        letters = {each.name: self._letters(each, batch[each.name]) for each in inputs}
+        row = self._definition.unreduced.partition(" ")[0]
+        if not any(row in each for each in letters.values()):
+            row = "N"
+        found = {}
+        for name, names in letters.items():
+            if row in names:
+                place = place_of(row, names, batch[name].dim())
+                if place is None:
+                    return {}
+                found[name] = place
+        sizes = {batch[name].shape[place] for name, place in found.items()}
+        return found if len(sizes) == 1 else {}
+
+    def _letters(self, each: LossInput, tensor: Tensor) -> list[str]:
+        return each.letters(tensor, self._definition.inputs[0]).split()
+
+    def _selected(self, batch: Mapping[str, Tensor], which: Tensor) -> dict[str, Tensor]:
+        """The batch with these of its rows, in this order."""
+        rows = self._rows(batch)
+        return {
+            name: tensor.index_select(rows[name], which) if name in rows else tensor
+            for name, tensor in batch.items()
+        }
+
+    def _require(self, holds: bool, problem: str, remedy: str) -> None:
+        """Fail, unless it holds, with what is wrong with the loss and what its author should do."""
+        __tracebackhide__ = True
+        if not holds:
+            raise AssertionError(self._told(problem, remedy))
+
+    @contextmanager
+    def _explaining(self, problem: str, remedy: str) -> Iterator[None]:
+        """Make a failure that says what to do of whatever the loss raises."""
+        __tracebackhide__ = True
+        try:
+            yield
+        except Exception as error:
+            raise AssertionError(self._told(f"{problem}: {described(error)}", remedy)) from error
+
+    def _told(self, problem: str, remedy: str) -> str:
+        return f"{self.loss}: {problem}. {remedy}."
+
+
+def place_of(letter: str, letters: list[str], dims: int) -> int | None:
+    """The dimension of a letter in a tensor of so many, the first of `*`.
+
+    None if there is none, or if they are not as many as the letters say.
+    """
+    named = len(letters) - ("*" in letters)
+    if dims < named or (dims > named and "*" not in letters) or (dims == named and letter == "*"):
+        return None
+    place = letters.index(letter)
+    return place + dims - len(letters) if "*" in letters[:place] else place
+
+
+def is_close(found: Tensor, expected: Tensor, *, rtol: float = 1e-4, atol: float = 1e-6) -> bool:
+    """Whether two tensors are one but for rounding."""
+    return torch.allclose(found.to(expected.dtype), expected, rtol=rtol, atol=atol)
+
+
+def count_of(batch: Mapping[str, Tensor], rows: Mapping[str, int]) -> int:
+    """How many rows a batch has."""
+    return next((batch[name].shape[place] for name, place in rows.items()), 0)
+
+
+def in_double(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The batch, its floating-point tensors in float64."""
+    return {
+        name: tensor.double() if tensor.is_floating_point() else tensor
+        for name, tensor in batch.items()
+    }
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in quotes."""
+    return ", ".join(repr(each) for each in names)
