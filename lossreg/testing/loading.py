@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
-from lossreg.registry import GROUP, RegistryEntry
+from lossreg.sources import installed_entry_points
+
+if TYPE_CHECKING:
+    from lossreg.registry import RegistryEntry
 
 __all__ = ["fault_without_torch"]
 
@@ -22,7 +25,8 @@ from importlib.metadata import EntryPoint
 given = json.load(sys.stdin)
 sys.path[:] = given["path"]
 from lossreg.errors import LossregError
-from lossreg.registry import GROUP, Registry
+from lossreg.registry import Registry
+from lossreg.sources import GROUP
 
 class Refusal:
     place = None
@@ -63,7 +67,7 @@ def fault_without_torch(loss: str, entry: RegistryEntry) -> str | None:
         entry: Where it is from. The other losses of its distribution are loaded with it, for
             starting Python takes longer than all of them.
     """
-    installed = importlib.metadata.entry_points(group=GROUP)
+    installed, _ = installed_entry_points()
     together = {
         each.name: each.value
         for each in installed

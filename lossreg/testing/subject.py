@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lossreg.errors import described
 from lossreg.plugin.inputs import ANY_SHAPE
-from lossreg.registry import GROUP, Registry
+from lossreg.registry import Registry
+from lossreg.sources import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
