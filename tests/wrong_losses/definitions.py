@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import PurePosixPath
 from typing import Any
 
 import torch
@@ -52,8 +53,8 @@ class Renamed(FairConfig):
         return schema
 
 
-class Paired(FairConfig):
-    pair: tuple[float, float] | None = Field(None, description="Two bounds.")
+class Located(FairConfig):
+    table: PurePosixPath | None = Field(None, description="Where the weights are.")
 
 
 class Rounding(FairConfig):
@@ -125,9 +126,9 @@ DEFINITIONS = {
         contract(fair(config=Renamed)), ("schema_is_json",), "the JSON schema has no 'beta'"
     ),
     "a parameter that YAML cannot give": Wrong(
-        contract(fair(config=Paired), params={"pair": (0.0, 1.0)}),
+        contract(fair(config=Located), params={"table": PurePosixPath("w")}),
         ("config_round_trips",),
-        'does not take what it has written itself, {"reduction": "mean", "beta": 1.0, "pair"',
+        'does not take what it has written itself, {"reduction": "mean", "beta": 1.0, "table"',
     ),
     "a parameter that is not written": Wrong(
         contract(fair(config=Unwritable), params={"link": Link()}),

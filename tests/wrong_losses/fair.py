@@ -97,16 +97,16 @@ class InMemory:
     dist = None
     value = "wrong_losses"  # which imports torch
 
-    def __init__(self, definition: LossDefinition) -> None:
-        self.name = definition.name
-        self.definition = definition
+    def __init__(self, name: str, definitions: tuple[LossDefinition, ...]) -> None:
+        self.name = name
+        self.definitions = definitions
 
     def load(self) -> InMemory:
         return self
 
     @hookimpl
     def lossreg_losses(self) -> list[LossDefinition]:
-        return [self.definition]
+        return list(self.definitions)
 
 
 def contract(
@@ -116,7 +116,7 @@ def contract(
 
     class Contract(LossContract):
         def registry(self) -> Registry:
-            return Registry([InMemory(each) for each in definitions])  # type: ignore[misc]
+            return Registry([InMemory(each.name, definitions) for each in definitions])  # type: ignore[misc]
 
         def batch(self) -> Batch:
             return dict(batch)
