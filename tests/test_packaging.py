@@ -115,6 +115,8 @@ def test_the_sdist_holds_what_a_developer_needs(sdist: Path) -> None:
         "README.md",
         "configs/digits.yaml",
         "constraints.txt",
+        "docs/assemble.py",
+        "mkdocs.yml",
         "plugins/lossreg-example/pyproject.toml",
         "plugins/lossreg_losses/l1.py",
         "pyproject.toml",

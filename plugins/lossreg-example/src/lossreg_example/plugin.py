@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 EXAMPLE = """\
-restore:
+fit:
   type: example
-  inputs: {input: image, target: clean}
+  inputs: {input: prediction, target: value}
 """
 
 
@@ -59,7 +59,7 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
             ),
             summary="Absolute error, rounded off below eps",
-            use_when="Images are restored: outliers count less than with mse.",
+            use_when="Regression with outliers, such as the pixels of an image.",
             formula=r"\ell = \sqrt{(x - y)^2 + \varepsilon^2}",
             references=(
                 "Charbonnier et al., ICIP 1994, https://doi.org/10.1109/ICIP.1994.413553",
