@@ -7,10 +7,10 @@ import re
 import shlex
 import sys
 from importlib import resources
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
-from lossreg.registry import Registry
+from lossreg.registry import GROUP, Registry
 
 __all__ = ["add_arguments", "distribution", "run"]
 
@@ -65,13 +65,11 @@ def _name(text: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Write the files, unless the name or the folder is taken, and say what to do next."""
     name = arguments.name
-    registry = Registry.installed()
-    if name in set(registry):
-        # Two losses of one name can be asked for by neither's name alone: installing this one
-        # would break each config that uses the other.
+    if name in set(Registry.installed()):
+        owners = {each.dist.name for each in entry_points(group=GROUP, name=name) if each.dist}
         print(
-            f"error: a loss '{name}' is installed already; `lossreg show {name}` tells where it "
-            "is from. Choose another name",
+            f"error: {' and '.join(sorted(owners))} has a loss '{name}' already, and of two losses "
+            "with one name neither can be used by its name alone; choose another name",
             file=sys.stderr,
         )
         return 1

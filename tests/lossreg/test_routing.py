@@ -178,7 +178,7 @@ def test_a_mappings_methods_are_no_values(name: str, kind: type) -> None:
 @pytest.mark.parametrize("path", ["batch._hidden", "batch.__dict__.shown", "batch.__class__"])
 def test_private_attributes_are_no_values(path: str) -> None:
     values = {"batch": SimpleNamespace(shown=T, _hidden=T)}
-    with pytest.raises(InputError, match="there is no '_.* under 'batch'; there is: shown"):
+    with pytest.raises(InputError, match=r"there is no '_.* under 'batch'; there is: shown"):
         follow(values, Path.parse(path), term="fit", argument="input")
 
 

@@ -125,9 +125,9 @@ def test_a_name_that_a_loss_has_is_refused(
     site.add("acme", {"twin": "acme_twin", "odd": "acme_odd"}, {"acme_twin": plugin("twin")})
     site.add("other", {"twin": "other_twin"}, {"other_twin": plugin("twin")})
     before = list(folder.iterdir())
-    for name in ("mse", "twin", "odd"):
+    for name, owner in (("mse", "lossreg"), ("twin", "acme and other"), ("odd", "acme")):
         assert main(["new", name]) == 1
-        assert f"a loss '{name}' is installed already" in capsys.readouterr().err
+        assert capsys.readouterr().err.startswith(f"error: {owner} has a loss '{name}' already, ")
     assert list(folder.iterdir()) == before
 
 
