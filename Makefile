@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEVICE ?= cpu
 
-.PHONY: run test nightly bench clean
+.PHONY: run test nightly docs bench clean
 
 # The mark is written last, so an interrupted install is done again.
 .venv/.installed: pyproject.toml constraints.txt
@@ -23,6 +23,10 @@ test: .venv/.installed
 
 nightly: .venv/.installed
 	$(BIN)/python -m pytest -n 2
+
+docs: .venv/.installed
+	$(BIN)/python docs/assemble.py build
+	$(BIN)/zensical build --strict --config-file build/mkdocs.yml
 
 .venv/.bench: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \

@@ -74,7 +74,10 @@ def _step(here: Any, step: str | int) -> Any:
     try:
         return here[step]
     except (KeyError, IndexError, TypeError, AttributeError):
-        return _MISSING if isinstance(here, Mapping) else getattr(here, step, _MISSING)
+        # From `__class__` a config could reach whatever the process has loaded.
+        if isinstance(here, Mapping) or step.startswith("_"):
+            return _MISSING
+        return getattr(here, step, _MISSING)
 
 
 def _refuse(here: Any, path: Path, index: int, *, term: str, argument: str) -> None:

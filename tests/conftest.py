@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from environments import ROOT, built_wheel
 from fake_distributions import Site
 
 if TYPE_CHECKING:
@@ -22,3 +23,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     site = Site(folder)
     yield site
     site.forget()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this repository."""
+    return built_wheel(ROOT, tmp_path_factory.mktemp("wheel"))

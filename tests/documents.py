@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
@@ -17,14 +18,31 @@ class Document:
         self.name = name
         self.text = (ROOT / name).read_text(encoding="utf-8")
 
+    def before(self, heading: str) -> Document:
+        """The part of it that is above a heading."""
+        part = copy.copy(self)
+        part.text, found, _ = self.text.partition(f"\n{heading}\n")
+        assert found
+        return part
+
+    def parts(self) -> list[tuple[str, str]]:
+        """The language and the text of each block."""
+        return _BLOCK.findall(self.text)
+
+    @staticmethod
+    def file_name(block: str) -> str | None:
+        """The name of the file that a block is, if it begins with one."""
+        match = _FILE.match(block)
+        return match[1] if match else None
+
     def blocks(self, language: str) -> list[str]:
         """The text of each block in a language."""
-        return [text for found, text in _BLOCK.findall(self.text) if found == language]
+        return [text for found, text in self.parts() if found == language]
 
     def files(self) -> dict[str, str]:
         """Every block that begins with a file's name, by that name."""
-        named = ((_FILE.match(text), text) for _, text in _BLOCK.findall(self.text))
-        return {match[1]: text for match, text in named if match}
+        named = ((self.file_name(text), text) for _, text in self.parts())
+        return {name: text for name, text in named if name is not None}
 
     def write_files(self, folder: Path) -> None:
         """Every block that begins with a file's name, as that file."""
@@ -37,7 +55,7 @@ class Document:
         """Run the Python blocks that are no files, one after another, in one namespace."""
         namespace: dict[str, object] = {}
         for block in self.blocks("python"):
-            if not _FILE.match(block):
+            if self.file_name(block) is None:
                 exec(compile(block, self.name, "exec"), namespace)
 
     def table(self, first: str) -> list[list[str]]:

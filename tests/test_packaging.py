@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import sysconfig
 import tarfile
 import zipfile
 from configparser import ConfigParser
@@ -14,29 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-OFFLINE = {
-    **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-    "PIP_CONFIG_FILE": os.devnull,
-    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    "PIP_NO_INDEX": "1",
-}
-AS_IT_IS = ("--no-build-isolation", "--no-deps")
-
-
-def run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run(
-        command, cwd=cwd, env=OFFLINE, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def built_wheel(source: Path, folder: Path) -> Path:
-    pip = [sys.executable, "-m", "pip", "wheel", *AS_IT_IS]
-    run(*pip, source, "--wheel-dir", folder, cwd=folder.parent)
-    (wheel,) = folder.glob("lossreg-*.whl")
-    return wheel
+from environments import ROOT, built_wheel, environment, install, run
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +20,6 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=ROOT)
     (file,) = folder.glob("lossreg-*.tar.gz")
     return file
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -62,26 +32,13 @@ def contents(wheel: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def environment(folder: Path) -> Path:
-    """The Python of a new environment that sees this one's packages after its own."""
-    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder.parent)
-    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    where = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder)
-    host = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    # The host's own .pth files, one of which leads to this repository, are not read through it.
-    (Path(where.strip()) / "host.pth").write_text("\n".join(sorted(host)), encoding="utf-8")
-    return python
-
-
 @pytest.mark.parametrize("kind", ["wheel", "wheel_from_sdist", "editable"])
 def test_an_installed_lossreg_works(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     what = ["--editable", ROOT] if kind == "editable" else [request.getfixturevalue(kind)]
     python = environment(tmp_path / "env")
-    pip = [sys.executable, "-m", "pip", "--python", python]
-    # --ignore-installed: what the host has is not this installation's to remove.
-    run(*pip, "install", *AS_IT_IS, "--ignore-installed", *what, cwd=tmp_path)
+    install(python, *what)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
@@ -122,6 +79,12 @@ def test_the_wheel_holds_every_module(wheel: Path) -> None:
     assert {name for name in contents(wheel) if name.endswith(".py")} == expected
 
 
+def test_the_wheel_holds_the_templates_of_a_new_plugin(wheel: Path) -> None:
+    expected = {file.name for file in (ROOT / "lossreg" / "cli" / "templates").iterdir()}
+    found = {name for name in contents(wheel) if name.startswith("lossreg/cli/templates/")}
+    assert {Path(name).name for name in found} == expected
+
+
 def test_the_wheel_is_typed_and_licensed(wheel: Path) -> None:
     found = contents(wheel)
     assert {"lossreg/py.typed", "lossreg_losses/py.typed"} <= set(found)
@@ -152,6 +115,9 @@ def test_the_sdist_holds_what_a_developer_needs(sdist: Path) -> None:
         "README.md",
         "configs/digits.yaml",
         "constraints.txt",
+        "docs/assemble.py",
+        "mkdocs.yml",
+        "plugins/lossreg-example/pyproject.toml",
         "plugins/lossreg_losses/l1.py",
         "pyproject.toml",
         "tests/test_packaging.py",

@@ -25,6 +25,7 @@ _VERBS = {
     "show": "show what a loss is, what it takes and how to declare it",
     "check": "check configs as a compiler checks source code, without building them",
     "codes": "explain diagnostic codes",
+    "new": "write the distribution of a new loss plugin",
     "run": "train a bundled task with the objective of an experiment file",
 }
 

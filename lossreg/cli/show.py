@@ -7,32 +7,27 @@ import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from lossreg.cli.page import BREAKS, loss_page
+from lossreg.cli.parameters import parameters_in_words
 from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import table
 
 if TYPE_CHECKING:
     import argparse
 
+    from lossreg.cli.parameters import Parameter
     from lossreg.plugin import LossDefinition
 
 __all__ = ["add_arguments", "run"]
-
-_BOUNDS = {
-    "minimum": "at least",
-    "exclusiveMinimum": "above",
-    "maximum": "at most",
-    "exclusiveMaximum": "below",
-}
-# Bounds of 64-bit integers say nothing to a reader.
-_LARGEST_SHOWN = 2**53
-_BREAKS = "The graph breaks at this loss, so fullgraph=True is refused; the rest is compiled."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("name", metavar="NAME", help="a loss, as `lossreg list` names it")
     add_plugin_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON")
+    output.add_argument("--markdown", action="store_true", help="print a page of documentation")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,6 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     schema = definition.config.model_json_schema()
     if arguments.json:
         print(json.dumps(_as_dict(definition, origin, schema), indent=2))
+        return 0
+    if arguments.markdown:
+        print(loss_page(definition, origin), end="")
         return 0
     width = min(shutil.get_terminal_size().columns, 100)
     print(_text(definition, origin, schema, width))
@@ -80,10 +78,7 @@ def _text(definition: LossDefinition, origin: str, schema: dict[str, Any], width
             sections.append(f"{title}\n{_indented(prose, width)}")
     if definition.formula:
         sections.append(f"Formula (LaTeX)\n  {definition.formula}")
-    parameters = [
-        (f"  {name}", _kind(each), _default(name, schema, each), each.get("description", ""))
-        for name, each in schema.get("properties", {}).items()
-    ]
+    parameters = parameters_in_words(schema)
     if parameters:
         sections.append("Parameters\n" + _blocks(parameters, width))
     inputs = [
@@ -97,7 +92,7 @@ def _text(definition: LossDefinition, origin: str, schema: dict[str, Any], width
     ]
     sections.append("Inputs\n" + table(inputs, width=width))
     if not definition.compiles:
-        sections.append(f"torch.compile\n{_indented(_BREAKS, width)}")
+        sections.append(f"torch.compile\n{_indented(BREAKS, width)}")
     if definition.example:
         sections.append("Example\n" + textwrap.indent(definition.example.rstrip(), "  "))
     if definition.references:
@@ -106,12 +101,13 @@ def _text(definition: LossDefinition, origin: str, schema: dict[str, Any], width
     return "\n\n".join(sections)
 
 
-def _blocks(parameters: list[tuple[str, str, str, str]], width: int) -> str:
+def _blocks(parameters: list[Parameter], width: int) -> str:
     lines = []
-    for name, kind, default, description in parameters:
-        lines.append(f"{name}: {kind}{default}")
-        if description:
-            lines.append(_indented(description, width, by=6))
+    for each in parameters:
+        default = "required" if each.default is None else f"default {each.default}"
+        lines.append(f"  {each.name}: {each.kind}, {default}")
+        if each.description:
+            lines.append(_indented(each.description, width, by=6))
     return "\n".join(lines)
 
 
@@ -125,32 +121,3 @@ def _indented(prose: str, width: int, by: int = 2) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def _default(name: str, schema: dict[str, Any], field: dict[str, Any]) -> str:
-    if name in schema.get("required", ()):
-        return ", required"
-    default = field.get("default")
-    return f", default {'none' if default is None else json.dumps(default)}"
-
-
-def _kind(field: dict[str, Any]) -> str:
-    """A JSON schema's type and bounds in words."""
-    if "anyOf" in field or "oneOf" in field:
-        arms = field.get("anyOf") or field["oneOf"]
-        return " or ".join(_kind(each) for each in arms if each.get("type") != "null")
-    if "enum" in field:
-        return " | ".join(str(each) for each in field["enum"])
-    if "const" in field:
-        return str(field["const"])
-    if "prefixItems" in field:
-        return f"list of {', '.join(map(_kind, field['prefixItems']))}"
-    if field.get("type") == "array":
-        return f"list of {_kind(field.get('items', {}))}s"
-    kind = {"boolean": "true or false"}.get(field.get("type", ""), field.get("type", "value"))
-    bounds = [
-        f"{words} {field[key]:g}"
-        for key, words in _BOUNDS.items()
-        if key in field and abs(field[key]) < _LARGEST_SHOWN
-    ]
-    return f"{kind} {' and '.join(bounds)}" if bounds else str(kind)

@@ -175,6 +175,17 @@ def test_a_mappings_methods_are_no_values(name: str, kind: type) -> None:
     assert f"there is no '{name}'" in refusal(kind(logits=T), name)
 
 
+@pytest.mark.parametrize("path", ["batch._hidden", "batch.__dict__.shown", "batch.__class__"])
+def test_private_attributes_are_no_values(path: str) -> None:
+    values = {"batch": SimpleNamespace(shown=T, _hidden=T)}
+    with pytest.raises(InputError, match=r"there is no '_.* under 'batch'; there is: shown"):
+        follow(values, Path.parse(path), term="fit", argument="input")
+
+
+def test_a_key_may_begin_with_an_underscore() -> None:
+    assert follow({"_x": {"_y": T}}, Path.parse("_x._y"), term="fit", argument="input") is T
+
+
 def test_a_lists_methods_are_no_tensors() -> None:
     assert "expected a tensor" in refusal({"hidden": [T]}, "hidden.append")
 

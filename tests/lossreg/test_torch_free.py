@@ -24,6 +24,7 @@ STATEMENTS = {
     "list": "main(['list'])",
     "show": "main(['show', 'l1'])",
     "check": "main(['check', 'loss.yaml'])",
+    "new": "main(['new', 'quantile'])",
 }
 
 

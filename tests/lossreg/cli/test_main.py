@@ -14,7 +14,7 @@ from lossreg.cli import main
 if TYPE_CHECKING:
     from fake_distributions import Site
 
-VERBS = ["list", "show", "check", "codes", "run"]
+VERBS = ["list", "show", "check", "codes", "new", "run"]
 
 
 def usage_error(*arguments: str) -> int | str | None:

@@ -1,0 +1,1 @@
+"""The loss `example`, as a plugin of lossreg."""
