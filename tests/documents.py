@@ -25,6 +25,13 @@ class Document:
         assert found
         return part
 
+    def after(self, heading: str) -> Document:
+        """The part of it that is below a heading."""
+        part = copy.copy(self)
+        _, found, part.text = self.text.partition(f"\n{heading}\n")
+        assert found
+        return part
+
     def parts(self) -> list[tuple[str, str]]:
         """The language and the text of each block."""
         return _BLOCK.findall(self.text)

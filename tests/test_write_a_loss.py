@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import shlex
+import sys
 from typing import TYPE_CHECKING
 
 from documents import Document
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 PAGE = Document("docs/write-a-loss.md")
 STEPS = PAGE.before("## Without a package")
+SCRIPT = PAGE.after("## Without a package")
 
 
 def commands(block: str) -> list[tuple[str, str]]:
@@ -60,6 +62,17 @@ def test_from_a_function_to_a_loss(wheel: Path, tmp_path: Path) -> None:
     assert re.search(r"\b\d\d passed", said["python -m pytest"])
     assert re.search(r"^quantile +lossreg-quantile 0.1.0 ", said["lossreg list"], re.MULTILINE)
     assert "  q: number above 0 and below 1, default 0.5\n" in said["lossreg show quantile"]
+
+
+def test_a_script_of_ones_own(tmp_path: Path) -> None:
+    SCRIPT.write_files(tmp_path)
+    own = (tmp_path / "pyproject.toml").rename(tmp_path / "later.toml")
+    for command, shown in commands("".join(SCRIPT.blocks("console"))):
+        program, *arguments = shlex.split(command)
+        if "--plugin" not in arguments and own.exists():
+            own.rename(tmp_path / "pyproject.toml")
+        module = ("-m", program) if program == "lossreg" else ()
+        assert run(sys.executable, *module, *arguments, cwd=tmp_path) == shown, command
 
 
 def test_it_takes_ten_lines() -> None:

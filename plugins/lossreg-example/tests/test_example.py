@@ -8,6 +8,7 @@ class TestExample(LossContract):
     """What every loss plugin must hold; `batch` is the data it is tried on."""
 
     loss = "example"
+    torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(0)
