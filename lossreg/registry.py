@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lossreg.errors import DuplicateLossError, LossregError, PluginLoadError, UnknownLossError
 from lossreg.plugin import LossDefinition
-from lossreg.sources import Origin, Owner, Plugin, Source, installed_entry_points
+from lossreg.sources import Origin, Owner, Plugin, Source, installed_plugins, normalized
 from lossreg.suggest import closest_loss
 
 if TYPE_CHECKING:
@@ -58,26 +57,37 @@ class Registry(Mapping[str, LossDefinition]):
     """
 
     def __init__(self, entry_points: Iterable[EntryPoint]) -> None:
-        self._sources: dict[str, list[Source]] = {}
-        self._unreadable: list[tuple[Origin, str]] = []
         owners: dict[int, Owner] = {}
-        plugins: dict[tuple[Owner | None, str], Plugin] = {}
-        for each in sorted(entry_points, key=lambda each: str(each.name)):
+        claims: list[tuple[EntryPoint, Owner | None]] = []
+        for each in entry_points:
             dist = each.dist
             owner = None if dist is None else owners.setdefault(id(dist), Owner(dist))
-            # One module may serve many entry points; were it broken, it would be tried for each.
-            key = owner, each.value
-            if key not in plugins:
-                plugins[key] = Plugin.named_by(each, owner)
-            self._sources.setdefault(each.name, []).append(Source(each.name, plugins[key]))
+            claims.append((each, owner))
+        self._set(claims)
 
     @classmethod
     def installed(cls) -> Registry:
         """All that is installed in this environment. Reads metadata; loads nothing."""
-        entry_points, unreadable = installed_entry_points()
-        registry = cls(entry_points)
-        registry._unreadable = unreadable
+        claims, unreadable = installed_plugins()
+        registry = cls(())
+        registry._set(claims, unreadable)
         return registry
+
+    def _set(
+        self,
+        claims: Sequence[tuple[EntryPoint, Owner | None]],
+        unreadable: Sequence[tuple[Origin, str]] = (),
+    ) -> None:
+        self._sources: dict[str, list[Source]] = {}
+        self._unreadable = unreadable
+        plugins: dict[tuple[Owner | None, str], Plugin] = {}
+        for each, owner in sorted(claims, key=lambda claim: str(claim[0].name)):
+            # One module may serve many entry points; were it broken, it would be tried for each.
+            key = owner, each.value
+            plugin = plugins.get(key)
+            if plugin is None:
+                plugin = plugins[key] = Plugin.named_by(each, owner)
+            self._sources.setdefault(each.name, []).append(Source(each.name, plugin))
 
     def with_plugins(self, *plugins: ModuleType | str) -> Registry:
         """This registry and the losses of modules that need not be installed.
@@ -120,8 +130,8 @@ class Registry(Mapping[str, LossDefinition]):
         claimant, _, loss = name.rpartition(":") if isinstance(name, str) else ("", "", name)
         sources = self._sources.get(loss, [])
         if claimant:
-            wanted = _normalized(claimant)
-            sources = [each for each in sources if _normalized(each.origin.claimant) == wanted]
+            wanted = normalized(claimant)
+            sources = [each for each in sources if normalized(each.origin.claimant) == wanted]
         if not sources:
             suggestion = closest_loss(loss, self._sources)
             unreadable = tuple(f"{origin.release}: {why}" for origin, why in self._unreadable)
@@ -212,8 +222,3 @@ def _entry(source: Source, claims: Iterable[Source]) -> RegistryEntry:
 
 def _claim(origin: Origin) -> str:
     return f"{origin.release} ({origin.module})" if origin.release else origin.module
-
-
-def _normalized(distribution: str) -> str:
-    """A distribution's name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -227,9 +227,9 @@ def _said_of_parameters(module: type[nn.Module]) -> dict[str, Described]:
 
 def _parameters(module: type[nn.Module], method: str) -> Iterator[tuple[inspect.Parameter, Any]]:
     """Each parameter of a method with its annotation, resolved; a Refusal if it cannot be."""
+    if getattr(module, method) is getattr(sys.modules["torch"].nn.Module, method):
+        return  # it takes anything, to hand it on
     function = inspect.unwrap(getattr(module, method))
-    if function.__module__ == "torch.nn.modules.module":
-        return  # nn.Module's own, which takes anything to hand it on
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         hint = parameter.annotation
         if hint is parameter.empty:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from lossreg.sources import installed_entry_points
+from lossreg.sources import installed_plugins
 
 if TYPE_CHECKING:
     from lossreg.registry import RegistryEntry
@@ -67,11 +67,9 @@ def fault_without_torch(loss: str, entry: RegistryEntry) -> str | None:
         entry: Where it is from. The other losses of its distribution are loaded with it, for
             starting Python takes longer than all of them.
     """
-    installed, _ = installed_entry_points()
+    installed, _ = installed_plugins()
     together = {
-        each.name: each.value
-        for each in installed
-        if each.dist is not None and each.dist.name == entry.distribution
+        each.name: each.value for each, owner in installed if owner.name == entry.distribution
     }
     together[loss] = entry.module
     return _faults(json.dumps({"path": sys.path, "entry_points": together})).get(loss)

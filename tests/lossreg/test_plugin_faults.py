@@ -158,7 +158,10 @@ def test_an_entry_point_whose_name_is_no_string(site: Site) -> None:
 FILES = {
     "binary": (b"\x80\x81\xfe\x00\xff", "UnicodeDecodeError: "),
     "UTF-16": (f"[{LOSSES}]\nodd = acme_odd\n".encode("utf-16"), "UnicodeDecodeError: "),
-    "no equals sign": (f"[{LOSSES}]\nodd\n".encode(), "TypeError: "),
+    "no equals sign": (
+        f"[{LOSSES}]\nodd\n".encode(),
+        "ValueError: expected 'name = module' in line 2, found 'odd'",
+    ),
 }
 
 

@@ -323,3 +323,17 @@ def test_two_generated_ones_of_a_name_are_an_error(site: Site) -> None:
     site.module("acme_twins", source)
     with pytest.raises(PluginLoadError, match="returned 'focal' twice"):
         Registry([]).with_plugins("acme_twins")
+
+
+def test_a_tool_may_have_wrapped_the_constructor_of_all_modules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wrapped(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError
+
+    class Plain(nn.Module):
+        def forward(self, logits: torch.Tensor) -> torch.Tensor:
+            return logits.mean()
+
+    monkeypatch.setattr(nn.Module, "__init__", wrapped)
+    assert LossDefinition.from_module(Plain).config.model_fields == {}
