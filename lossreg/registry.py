@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lossreg.errors import DuplicateLossError, LossregError, PluginLoadError, UnknownLossError
 from lossreg.plugin import LossDefinition
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Registry", "RegistryEntry"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RegistryEntry:
+class RegistryEntry(NamedTuple):
     """One claim to a loss's name, and how it fared.
 
     Attributes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import threading
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -90,17 +89,26 @@ class Owner:
         return name, version
 
 
-@dataclass(frozen=True, eq=False)
 class Origin:
-    """What defines a loss, and who brought it.
+    """What defines a loss, and who brought it; equal to what says the same.
 
-    Attributes:
+    Args:
         module: The module, or what else an entry point names.
         owner: The distribution; None for a module that was named directly.
     """
 
-    module: str
-    owner: Owner | None = None
+    def __init__(self, module: str, owner: Owner | None = None) -> None:
+        self.module = module
+        self.owner = owner
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origin) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(self.module)
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
     @property
     def distribution(self) -> str | None:

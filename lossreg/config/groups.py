@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lossreg.config.diagnostics import clipped
 from lossreg.config.fields import check_keys, is_mapping, read_bool
@@ -48,8 +47,7 @@ _TERM_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _HERE, _ONE = Path(()), Weight()
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Group:
+class _Group(NamedTuple):
     """What a group says of all terms in it; the whole composite is one as well."""
 
     prefix: str = ""
@@ -74,10 +72,9 @@ class _Group:
             for name, route in term.inputs.items()
         }
         own = term.denominator
-        return dataclasses.replace(
-            term,
+        return term._replace(
             name=self.prefix + term.name,
-            weight=self.weight * term.weight,
+            weight=self.weight.times(term.weight),
             inputs=inputs,
             mask=self._moved(term.mask),
             sample_weight=self._moved(term.sample_weight),
@@ -174,7 +171,7 @@ class _GroupReader:
         group = _Group(
             prefix=f"{outer.prefix}{name}/",
             origin=outer.located(origin or _HERE),
-            weight=outer.weight * (weight or _ONE),
+            weight=outer.weight.times(weight or _ONE),
             denominator=denominator,
             optional=outer.optional or bool(switches.get("optional", False)),
             enabled=outer.enabled and switches.get("enabled", True) is not False,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from lossreg.config.diagnostics import ConfigPath, Faults, clipped, describe, path_text
 from lossreg.config.nodes import Node, SourceError
@@ -32,8 +31,7 @@ _GUESSED_KEYS = 1_000  # among so many, what was meant is looked for
 _FOREIGN_LOSS_KEYS = {"criterion", "criterions", "loss_fn", "losses", "objective", "objectives"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Examined:
+class Examined(NamedTuple):
     """What came of reading a source.
 
     Attributes:

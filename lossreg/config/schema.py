@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +25,7 @@ TASKS = ("digits",)
 """The tasks that `lossreg.experiments` bundles."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(NamedTuple):
     """What a term's raw value is multiplied by: a number times schedules.
 
     Attributes:
@@ -58,7 +56,8 @@ class Weight:
             value *= schedule.value(epochs if schedule.unit == "epoch" else steps)
         return value
 
-    def __mul__(self, other: Weight) -> Weight:
+    def times(self, other: Weight) -> Weight:
+        """The product of two weights."""
         return Weight(self.factor * other.factor, self.schedules + other.schedules)
 
     def __str__(self) -> str:
@@ -69,8 +68,7 @@ class Weight:
         return " * ".join(parts)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TermConfig:
+class TermConfig(NamedTuple):
     """One named, weighted, routed loss.
 
     Attributes:
@@ -101,7 +99,7 @@ class TermConfig:
     denominator: Path | None = None
     optional: bool = False
     enabled: bool = True
-    origin: Origin | None = field(default=None, compare=False, repr=False)
+    origin: Origin | None = None
 
     @property
     def reduction(self) -> str:
@@ -117,8 +115,7 @@ class TermConfig:
         return scaled or any(each is not None for each in entries)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CompositeConfig:
+class CompositeConfig(NamedTuple):
     """A composite objective.
 
     Attributes:
@@ -132,8 +129,7 @@ class CompositeConfig:
     on_nonfinite: OnNonFinite = "raise"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ExperimentConfig:
+class ExperimentConfig(NamedTuple):
     """A bundled task, trained with an objective.
 
     Attributes:

@@ -42,3 +42,12 @@ def test_metadata_is_read_once_and_not_before_it_is_asked_for() -> None:
     assert dist.reads == 0
     assert {str(origin), str(origin), f"{origin.release}, acme"} == {"acme 1.0, acme"}
     assert dist.reads == 1
+
+
+def test_origins_are_equal_if_they_say_the_same() -> None:
+    one, twin = (Origin("pydantic.main", Owner(distribution("pydantic"))) for _ in range(2))
+    assert one == twin
+    assert hash(one) == hash(twin)
+    assert one != Origin("pydantic.main")
+    assert one != str(one)
+    assert repr(one) == f"<{one}>"

@@ -112,7 +112,7 @@ def test_what_a_weight_may_not_be(written: Any, expected: list[str]) -> None:
 
 def test_weights_multiply() -> None:
     schedule = Linear(start=0.0, end=1.0, steps=10)
-    product = Weight(2.0, (schedule,)) * Weight(0.25, (schedule,))
+    product = Weight(2.0, (schedule,)).times(Weight(0.25, (schedule,)))
     assert product.value(5, 0) == 2.0 * 0.25 * 0.5 * 0.5
     assert product.largest == 0.5
-    assert not (product * Weight(0.0)).in_graph
+    assert not product.times(Weight(0.0)).in_graph
