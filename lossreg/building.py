@@ -111,16 +111,18 @@ def _built(
     definition: LossDefinition, config: LossConfig, path: str, origin: Origin | None
 ) -> nn.Module:
     """A third party's builder may raise anything; what it makes may not be a module."""
-    what = f"building '{definition.name}' ({origin or definition.config.__module__})"
+    # Whose it is stands in a file, which is read for a fault alone.
+    who = origin or definition.config.__module__
     try:
         module: object = definition.build(config)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        message = f"{what} raised {described(error)}"
+        message = f"building '{definition.name}' ({who}) raised {described(error)}"
         raise ConfigError([Diagnostic(code="LR303", path=path, message=message)]) from error
     if not isinstance(module, nn.Module):
-        message = f"{what} gave a {type(module).__name__}, not a module"
+        kind = type(module).__name__
+        message = f"building '{definition.name}' ({who}) gave a {kind}, not a module"
         raise ConfigError([Diagnostic(code="LR303", path=path, message=message)])
     return module
 
