@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Objective = Callable[[objectives.Values], Tensor]
 
 SIZES = {(32, 10): (1, 3, 5, 10), (1024, 1000): (5,)}
-STEPS = {(32, 10): (5, 10), (1024, 1000): (2, 1)}
+STEPS = {(32, 10): (25, 2), (1024, 1000): (2, 1)}
 """How many rounds for each one asked for, and how many steps a round."""
 
 
@@ -74,12 +74,15 @@ def measured(
 def competitors(count: int, device: str) -> dict[str, Objective]:
     terms = objectives.terms(count)
     loop = objectives.Loop(count)
+    bare = objectives.Bare(count).to(device)
+    bare.weights = bare.weights.to(device)
     return {
         "by hand": objectives.BY_HAND[count],
         "lossreg": composite(terms, device),
         "lossreg, `checks: off`, `on_nonfinite: ignore`": composite(
             terms, device, checks="off", on_nonfinite="ignore"
         ),
+        "modules, one stack, one dot, one detach": lambda values: bare(values)[0],
         "a ModuleDict loop that logs": lambda values: loop(values)[0],
     }
 

@@ -115,6 +115,11 @@ def ten(v: Values) -> Tensor:
 BY_HAND: dict[int, Callable[[Values], Tensor]] = {1: one, 3: three, 5: five, 10: ten}
 
 
+def paths(term: dict[str, Any]) -> list[str]:
+    """Where a term's tensors are."""
+    return [each if isinstance(each, str) else each["from"] for each in term["inputs"]]
+
+
 class LogSoftmaxKLDiv(nn.Module):
     """What a loop needs where lossreg has a transform."""
 
@@ -136,6 +141,25 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+class Bare(nn.Module):
+    """The least that calls losses as modules: one stack, one dot product, one detach."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        chosen = terms(count)
+        self.losses = nn.ModuleList(MODULES[name]() for name in chosen)
+        self.inputs = [paths(term) for term in chosen.values()]
+        self.weights = torch.tensor([term["weight"] for term in chosen.values()])
+
+    def forward(self, values: Values) -> tuple[Tensor, Tensor]:
+        found = [
+            loss(values[first], values[second])
+            for loss, (first, second) in zip(self.losses, self.inputs, strict=True)
+        ]
+        stacked = torch.stack(found)
+        return torch.dot(stacked, self.weights), stacked.detach()
+
+
 class Loop(nn.Module):
     """What many training scripts have: a ModuleDict, weights, and a loop that logs each term."""
 
@@ -144,10 +168,7 @@ class Loop(nn.Module):
         chosen = terms(count)
         self.losses = nn.ModuleDict({name: MODULES[name]() for name in chosen})
         self.weights = {name: term["weight"] for name, term in chosen.items()}
-        self.inputs = {
-            name: [each if isinstance(each, str) else each["from"] for each in term["inputs"]]
-            for name, term in chosen.items()
-        }
+        self.inputs = {name: paths(term) for name, term in chosen.items()}
 
     def forward(self, values: Values) -> tuple[Tensor, Values]:
         total, logged = 0, {}

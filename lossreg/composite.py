@@ -215,23 +215,21 @@ class CompositeLoss(nn.Module):
             values = tensors
         elif tensors:
             raise TypeError("give the step's values as one mapping or as keywords, not both")
-        raw = self._terms.forward(
-            values, None if denominators is None else denominators.by_name(self._names)
-        )
         compiling = torch.compiler.is_compiling()
-        complete = len(raw) == len(self._names)
-        present = self._in_graph if complete else self._present(raw)
-        total, terms = self._sum(present, raw, compiling=compiling)
+        if denominators is None and not compiling and self._terms.is_plain(compiling=False):
+            total, terms = self._sum(self._names, self._terms.plainly(values))
+            self._look(total, terms, values, compiling=False)
+            return LossOutput(total, terms, self._shown)
+        whole = None if denominators is None else denominators.by_name(self._names)
+        raw = self._terms.forward(values, whole)
+        present = self._present(raw)
+        if present:
+            total, terms = self._sum(present, [raw[name] for name in present], compiling=compiling)
+        else:
+            total, terms = next(iter(raw.values())).new_zeros((), dtype=torch.float32), {}
         if denominators is not None and denominators.world_size != 1:
             total = total * denominators.world_size
-        if self._on_nonfinite != "ignore":
-            # Where reading is free a nan is found at once, else by a flag that step() tells.
-            if compiling or not total.is_cpu:
-                self._flag(terms)
-            elif not math.isfinite(total.item()):
-                self._blame(total, terms, values)
-        if self.progress is not None and not compiling:
-            self._warn_if_idle()
+        self._look(total, terms, values, compiling=compiling)
         weights: Mapping[str, Tensor] = self._shown
         if compiling:
             each = dict(
@@ -245,9 +243,18 @@ class CompositeLoss(nn.Module):
             weights = {name: weights[name] if name in raw else absent for name in self._names}
         return LossOutput(total, terms, weights)
 
-    def _shown_in_graph(self, total: Tensor) -> dict[str, Tensor]:
-        each = dict(zip(self._in_graph, self._weight.clone().unbind(), strict=True))
-        return {name: each.get(name, torch.zeros_like(total)) for name in self._names}
+    def _look(
+        self, total: Tensor, terms: Mapping[str, Tensor], values: Any, *, compiling: bool
+    ) -> None:
+        """See to it that what is not finite is told, and that schedules move."""
+        if self._on_nonfinite != "ignore":
+            # Where reading is free a nan is found at once, else by a flag that step() tells.
+            if compiling or not total.is_cpu:
+                self._flag(terms)
+            elif not math.isfinite(total.item()):
+                self._blame(total, terms, values)
+        if self.progress is not None and not compiling:
+            self._warn_if_idle()
 
     def _present(self, raw: Mapping[str, Tensor]) -> tuple[str, ...]:
         """The terms in the graph whose tensors were there.
@@ -257,32 +264,45 @@ class CompositeLoss(nn.Module):
         """
         if not raw:
             raise InputError("every term is optional, and no term found its tensors")
+        if len(raw) == len(self._names):
+            return self._in_graph
         return tuple(name for name in self._in_graph if name in raw)
 
     def _sum(
-        self, present: tuple[str, ...], raw: dict[str, Tensor], *, compiling: bool
+        self, names: tuple[str, ...], values: list[Tensor], *, compiling: bool = False
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The weighted sum of the terms in the graph, and their values detached."""
-        values = list(raw.values()) if len(raw) == len(present) else [raw[name] for name in present]
-        if not values:
-            return next(iter(raw.values())).new_zeros((), dtype=torch.float32), {}
-        if len(values) > _FEW_TERMS and len(present) == len(self._in_graph):
-            stacked, weight = torch.stack(values), self._fixed
-            if compiling or stacked.dtype != weight.dtype or stacked.device != weight.device:
-                weight = self._weight_for(stacked, compiling=compiling)
-                stacked = stacked.to(weight.dtype)
-            # dot, not @: autocast would compute a matmul in half precision.
-            total, detached = torch.dot(stacked, weight), stacked.detach()
-            if compiling:
-                return total, dict(zip(present, detached.unbind(), strict=True))
-            return total, Named(self._places, detached)
-        widest = next((each for each in values if each.dtype == torch.float64), values[0])
-        weight = self._weight_for(widest, compiling=compiling)
+        """The weighted sum of terms in the graph, and their values detached.
+
+        Args:
+            names: Which terms they are.
+            values: Their raw values.
+            compiling: Whether a graph is being made.
+        """
+        if len(values) <= _FEW_TERMS or len(names) < len(self._in_graph):
+            return self._multiplied(names, values, compiling=compiling)
+        stacked, weight = torch.stack(values), self._fixed
+        if compiling or stacked.dtype != weight.dtype or stacked.device != weight.device:
+            weight = self._weight_for(stacked, compiling=compiling)
+            stacked = stacked.to(weight.dtype)
+        # dot, not @: autocast would compute a matmul in half precision.
+        total, detached = torch.dot(stacked, weight), stacked.detach()
+        if compiling:
+            return total, dict(zip(names, detached.unbind(), strict=True))
+        return total, Named(self._places, detached)
+
+    def _multiplied(
+        self, names: tuple[str, ...], values: list[Tensor], *, compiling: bool
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """As `_sum`, where stacking the terms is not worth it, or the weights are of more terms."""
+        first = values[0]
+        if len(values) > 1:
+            first = next((each for each in values if each.dtype == torch.float64), first)
+        weight = self._weight_for(first, compiling=compiling)
         each = dict(zip(self._in_graph, weight.unbind(), strict=True)) if compiling else self._each
-        total = values[0] * each[present[0]]
-        for name, value in zip(present[1:], values[1:], strict=True):
+        total = values[0] * each[names[0]]
+        for name, value in zip(names[1:], values[1:], strict=True):
             total = total + value * each[name]
-        return total, {name: raw[name].detach() for name in present}
+        return total, {name: each.detach() for name, each in zip(names, values, strict=True)}
 
     def _weight_for(self, values: Tensor, *, compiling: bool) -> Tensor:
         """The weights where the terms are: in float32, or in float64 for float64 terms."""
@@ -340,7 +360,7 @@ class CompositeLoss(nn.Module):
                 f"{_PATIENCE} forwards without a loss.step(): the schedules stand still; call "
                 "loss.step() after each optimizer.step()"
             )
-            warnings.warn(message, ConfigWarning, stacklevel=3)
+            warnings.warn(message, ConfigWarning, stacklevel=6)
 
     def extra_repr(self) -> str:
         """The terms and their weights."""
