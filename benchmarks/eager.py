@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Objective = Callable[[objectives.Values], Tensor]
 
 SIZES = {(32, 10): (1, 3, 5, 10), (1024, 1000): (5,)}
-STEPS = {(32, 10): (25, 2), (1024, 1000): (2, 1)}
+STEPS = {(32, 10): (2, 100), (1024, 1000): (2, 1)}
 """How many rounds for each one asked for, and how many steps a round."""
 
 
