@@ -63,7 +63,7 @@ _ALL = (
         title="the document is too large",
         explanation="A config may have 1 MiB, 100,000 values (aliases counted each time they are "
         "used) and 64 levels. No objective needs more; a document that does is a mistake or an "
-        "attack.",
+        "attack. One with more than 1,000 faults is not read to its end either: mend those first.",
         bad="terms: " + "[" * 70 + "]" * 70 + "\n",
         good=_GOOD,
     ),

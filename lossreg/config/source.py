@@ -47,6 +47,14 @@ _NO_CHARACTER = re.compile(
     r"|(?<=U)(?!0010|000[0-9a-fA-F])[0-9a-fA-F]{8})"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# A path with an index, which has a bracket where YAML expects none.
+_NEAR = 100
+_INDEXED = re.compile(r"[\w.]+\[[-\w]*\][\w.\[\]-]*")
+# A bracket, or what brackets do not count in: quotes, closed or not, and comments.
+_BRACKET = re.compile(
+    r"""(?<!\w) (?: "(?:\\.|[^"\\])*("|\Z) | '(?:''|[^'])*('|\Z) ) | (?<!\S)\#[^\n]* | [\[\]{}]""",
+    re.VERBOSE,
+)
 # What becomes of a key's value: it is merged into the mapping, or left out of it.
 _MERGE, _DROPPED = "merge", "dropped"
 
@@ -385,12 +393,37 @@ def _guess(text: str, at: int, line: str) -> str:
     if char in ("@", "`", "%"):
         return f"a value cannot begin with '{char}'; put it in quotes"
     if not text[at:].strip():
-        return "the document ends inside a quote, a bracket or a mapping; close it"
+        opened = _still_open(text[:at]) or "a quote, a bracket or a mapping"
+        return f"the document ends before {opened} is closed"
+    if char == "[" and (value := _INDEXED.search(text[max(at - _NEAR, 0) : at + _NEAR])):
+        return f"a '[' inside a value; put the value in quotes: '{clipped(value[0])}'"
     if re.search(r":\s.*:\s", line) and not any(bracket in line for bracket in "{["):
         return "a ': ' inside a value; put the value in quotes"
-    if char in ("]", "}", ","):
-        return f"an unexpected '{char}'; check the brackets"
+    if char in ("]", "}", ",", ":"):
+        opened = _still_open(text[:at])
+        if opened:
+            return f"an unexpected '{char}'; {opened} is still open"
+        if char != ":":
+            return f"an unexpected '{char}'; check the brackets"
+    if re.match(r"-\s", text[at:]):
+        return "an unexpected '- '; a list cannot stand among the keys of a mapping"
     return "check the indentation, the quotes and the brackets up to here"
+
+
+def _still_open(text: str) -> str:
+    """The innermost quote or bracket that a text leaves open, in words; empty if none is."""
+    opened: list[int] = []
+    for found in _BRACKET.finditer(text):
+        first = found[0][0]
+        if first in ("[", "{") or (first in ("'", '"') and not (found[1] or found[2])):
+            opened.append(found.start())
+        elif first in ("]", "}") and opened:
+            opened.pop()
+    if not opened:
+        return ""
+    at = opened[-1]
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    return f"the {text[at]} of line {line}, column {column}"
 
 
 def from_python(value: object, name: str = "config") -> Node:

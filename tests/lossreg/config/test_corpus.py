@@ -81,13 +81,13 @@ RAW = {
         b"terms:\n  fit: {type: mse, params: {reduction: sum\n",
         (3, 1),
         "LR003",
-        "the document ends inside a quote, a bracket or a mapping; close it",
+        "the document ends before the { of line 2, column 28 is closed",
     ),
     "a quote left open": (
         b'terms:\n  fit: {type: "mse}\n',
         (3, 1),
         "LR003",
-        "the document ends inside a quote, a bracket or a mapping; close it",
+        'the document ends before the " of line 2, column 15 is closed',
     ),
 }
 

@@ -183,10 +183,16 @@ REFUSED = {
     "NEL before what is not YAML": ("a: x\u2028y\nb: [\n", [("LR002", 1, 5, "U+2028")]),
     "a bracket that is not closed": (
         "a: [1, 2\nb: 3\n",
-        [("LR003", 2, 2, "this is not valid YAML")],
+        [("LR003", 2, 2, "an unexpected ':'; the [ of line 1, column 4 is still open")],
     ),
-    "a brace that is not closed": ("a: {b: 1\n", [("LR003", 2, 1, "the document ends inside")]),
-    "a quote that is not closed": ("a: 'x\nb: 1\n", [("LR003", 3, 1, "the document ends inside")]),
+    "a brace that is not closed": (
+        "a: {b: 1\n",
+        [("LR003", 2, 1, "ends before the { of line 1, column 4")],
+    ),
+    "a quote that is not closed": (
+        "a: 'x\nb: 1\n",
+        [("LR003", 3, 1, "ends before the ' of line 1, column 4")],
+    ),
     "a bracket too many": ("a: [1]]\n", [("LR003", 1, 7, "an unexpected ']'; check the brackets")]),
     "two values": ("a: b: c\n", [("LR003", 1, 5, "a ': ' inside a value; put the value in")]),
     "an at sign": ("a: @b\n", [("LR003", 1, 4, "a value cannot begin with '@'")]),
@@ -221,7 +227,7 @@ REFUSED = {
             ("LR008", 2, 1, "second time"),
             ("LR006", 2, 4, "the tag !x"),
             ("LR007", 3, 1, "write '1' in quotes"),
-            ("LR003", 5, 1, "the document ends inside"),
+            ("LR003", 5, 1, "ends before the [ of line 4, column 4 is closed"),
         ],
     ),
 }
