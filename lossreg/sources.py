@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import threading
 from functools import cached_property
@@ -71,9 +72,12 @@ class Owner:
         if not isinstance(folder, Path):  # in an archive, say
             return self._dist.read_text(file) or ""
         try:
-            # As read_text does it, but for half of its time: there may be a thousand of them.
-            with open(f"{folder}/{file}", "rb", buffering=0) as opened:  # noqa: PTH123
-                return opened.read().decode()
+            # As read_text does it, in a quarter of its time: there may be a thousand of them.
+            file_descriptor = os.open(f"{folder}/{file}", os.O_RDONLY)
+            try:
+                return os.read(file_descriptor, os.fstat(file_descriptor).st_size).decode()
+            finally:
+                os.close(file_descriptor)
         except OSError:
             return ""
 
@@ -285,12 +289,12 @@ def installed_plugins() -> tuple[list[tuple[EntryPoint, Owner]], list[tuple[Orig
     for dist in importlib.metadata.distributions():
         owner = Owner(dist)
         try:
-            text = owner.read(_FILE)
-            if owner.project in seen:
+            text, project = owner.read(_FILE), owner.project
+            if project in seen:
                 continue  # further down the path, so it is not the one that Python imports
-            seen.add(owner.project)
+            seen.add(project)
             if GROUP in text:
-                found.extend((each, owner) for each in _entry_points(text))
+                found += [(each, owner) for each in _entry_points(text)]
         except Exception as error:  # noqa: BLE001 - a file may hold anything
             reason = f"its {_FILE} cannot be read: {described(error)}"
             unreadable.append((Origin(_FILE, owner), reason))
