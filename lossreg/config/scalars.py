@@ -19,16 +19,17 @@ _SPECIAL = {
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
 }
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-_OCTAL, _HEX = re.compile(r"0o[0-7]+"), re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _YES = frozenset({"yes", "Yes", "YES", "on", "On", "ON"})
 _NO = frozenset({"no", "No", "NO", "off", "Off", "OFF"})
-_LEADING_ZERO = re.compile(r"([-+]?)0+([0-9]+)")
-_UNDERSCORED = re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?")
-_BINARY = re.compile(r"([-+]?)0b([01_]+)")
-_SIGNED_HEX = re.compile(r"[-+]0x[0-9a-fA-F]+")
-_BASE_60 = re.compile(r"[-+]?[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9]*)?")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?")
+# What few documents have is compiled when one has it.
+_OCTAL, _HEX = r"0o[0-7]+", r"0x[0-9a-fA-F]+"
+_LEADING_ZERO = r"([-+]?)0+([0-9]+)"
+_UNDERSCORED = r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?"
+_BINARY = r"([-+]?)0b([01_]+)"
+_SIGNED_HEX = r"[-+]0x[0-9a-fA-F]+"
+_BASE_60 = r"[-+]?[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9]*)?"
+_DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?"
 # Python refuses to read longer integers, and no parameter is one.
 _LONGEST_NUMBER = 1_000
 
@@ -69,19 +70,20 @@ def resolve(text: str) -> Resolved:
 def _number(text: str) -> Resolved:
     if _INT.fullmatch(text):
         return Resolved(int(text))
-    if zeros := _LEADING_ZERO.fullmatch(text):
-        return Resolved(text, f"{zeros[1]}{zeros[2]}")
-    if _OCTAL.fullmatch(text) or _HEX.fullmatch(text):
-        return Resolved(int(text, 0))
+    if text.lstrip("-+")[1:2].isalnum():
+        if zeros := re.fullmatch(_LEADING_ZERO, text):
+            return Resolved(text, f"{zeros[1]}{zeros[2]}")
+        if re.fullmatch(_OCTAL, text) or re.fullmatch(_HEX, text):
+            return Resolved(int(text, 0))
     if _FLOAT.fullmatch(text):
         return Resolved(float(text))
-    if _UNDERSCORED.fullmatch(text):
+    if re.fullmatch(_UNDERSCORED, text):
         return Resolved(text, text.replace("_", ""))
-    if binary := _BINARY.fullmatch(text):
+    if binary := re.fullmatch(_BINARY, text):
         digits = binary[2].replace("_", "")
         return Resolved(text, f"{binary[1]}{int(digits, 2)}" if digits else "")
-    if _SIGNED_HEX.fullmatch(text):
+    if re.fullmatch(_SIGNED_HEX, text):
         return Resolved(text, str(int(text, 0)))
-    if _BASE_60.fullmatch(text) or _DATE.fullmatch(text):
+    if re.fullmatch(_BASE_60, text) or re.fullmatch(_DATE, text):
         return Resolved(text, "a plain number")
     return Resolved(text)

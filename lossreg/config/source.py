@@ -38,22 +38,22 @@ _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 # YAML 1.1 parsers break lines at these, editors do not.
-_ODD_BREAK = re.compile("[\x85\u2028\u2029]")
+_ODD_BREAK = "[\x85\u2028\u2029]"
 # What stands before a line's first value, where it holds a tab.
-_TABBED = re.compile(r"(?:(?<![^\r\n]))[ ?:-]*(\t)[ \t?:-]*")
+_TABBED = r"(?:(?<![^\r\n]))[ ?:-]*(\t)[ \t?:-]*"
 # The escape of a surrogate, or of what is beyond Unicode.
-_NO_CHARACTER = re.compile(
+_NO_CHARACTER = (
     r"\\[uU]((?<=u)[dD][89a-fA-F][0-9a-fA-F]{2}|(?<=U)0000[dD][89a-fA-F][0-9a-fA-F]{2}"
     r"|(?<=U)(?!0010|000[0-9a-fA-F])[0-9a-fA-F]{8})"
 )
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 # A path with an index, which has a bracket where YAML expects none.
 _NEAR = 100
-_INDEXED = re.compile(r"[\w.]+\[[-\w]*\][\w.\[\]-]*")
+_INDEXED = r"[\w.]+\[[-\w]*\][\w.\[\]-]*"
 # A bracket, or what brackets do not count in: quotes, closed or not, and comments.
-_BRACKET = re.compile(
-    r"""(?<!\w) (?: "(?:\\.|[^"\\])*("|\Z) | '(?:''|[^'])*('|\Z) ) | (?<!\S)\#[^\n]* | [\[\]{}]""",
-    re.VERBOSE,
+_BRACKET = (
+    r"""(?x) (?<!\w) (?: "(?:\\.|[^"\\])*("|\Z) | '(?:''|[^'])*('|\Z) ) """
+    r"""| (?<!\S)\#[^\n]* | [\[\]{}]"""
 )
 # What becomes of a key's value: it is merged into the mapping, or left out of it.
 _MERGE, _DROPPED = "merge", "dropped"
@@ -139,7 +139,9 @@ class _Reader:
         self.seen_document = False
         self.tabbed: list[tuple[int, int]] = []
         if "\t" in document.text:
-            self.tabbed = [(each.start(1), each.end()) for each in _TABBED.finditer(document.text)]
+            self.tabbed = [
+                (each.start(1), each.end()) for each in re.finditer(_TABBED, document.text)
+            ]
 
     def root(self) -> Node:
         try:
@@ -179,7 +181,7 @@ class _Reader:
 
     def _refuse_odd_breaks(self, end: int) -> None:
         text = self.document.text
-        for found in () if text.isascii() else _ODD_BREAK.finditer(text, 0, end):
+        for found in () if text.isascii() else re.compile(_ODD_BREAK).finditer(text, 0, end):
             at = found.start()
             before = bisect_right(self.quoted, (at, at))
             if before == 0 or self.quoted[before - 1][1] <= at:
@@ -238,8 +240,8 @@ class _Reader:
     def _quoted(self, event: Any, node: Node) -> None:
         if event.style in ("'", '"'):
             self.quoted.append((node.start, node.end))
-        if event.style == '"' and _SURROGATE.search(event.value):
-            escape = _NO_CHARACTER.search(self.document.text, node.start)
+        if event.style == '"' and re.search(_SURROGATE, event.value):
+            escape = re.compile(_NO_CHARACTER).search(self.document.text, node.start)
             if escape is not None:
                 raise _no_character(self.document, escape)
 
@@ -365,7 +367,9 @@ def _syntax_error(document: Document, error: Exception) -> SourceError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     text = document.text
     # Where the C parser refuses the escape of what is no character, the other fails to make it.
-    escape = _NO_CHARACTER.search(text, max(mark.index - 2, 0) if mark is not None else 0)
+    escape = re.compile(_NO_CHARACTER).search(
+        text, max(mark.index - 2, 0) if mark is not None else 0
+    )
     if escape and (mark is None or escape.start(1) == mark.index):
         return _no_character(document, escape)
     at = min(mark.index if mark is not None else 0, len(text))
@@ -395,7 +399,7 @@ def _guess(text: str, at: int, line: str) -> str:
     if not text[at:].strip():
         opened = _still_open(text[:at]) or "a quote, a bracket or a mapping"
         return f"the document ends before {opened} is closed"
-    if char == "[" and (value := _INDEXED.search(text[max(at - _NEAR, 0) : at + _NEAR])):
+    if char == "[" and (value := re.search(_INDEXED, text[max(at - _NEAR, 0) : at + _NEAR])):
         return f"a '[' inside a value; put the value in quotes: '{clipped(value[0])}'"
     if re.search(r":\s.*:\s", line) and not any(bracket in line for bracket in "{["):
         return "a ': ' inside a value; put the value in quotes"
@@ -413,7 +417,7 @@ def _guess(text: str, at: int, line: str) -> str:
 def _still_open(text: str) -> str:
     """The innermost quote or bracket that a text leaves open, in words; empty if none is."""
     opened: list[int] = []
-    for found in _BRACKET.finditer(text):
+    for found in re.finditer(_BRACKET, text):
         first = found[0][0]
         if first in ("[", "{") or (first in ("'", '"') and not (found[1] or found[2])):
             opened.append(found.start())
