@@ -13,7 +13,7 @@ from lossreg.config.nodes import SourceError
 from lossreg.config.parameters import validated
 from lossreg.config.source import from_python
 from lossreg.errors import ConfigError, Diagnostic, described
-from lossreg.plugin.generated import ModuleBuilder
+from lossreg.plugin.fields import with_tensors
 from lossreg.registry import Registry
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def build(
     for term in config.terms:
         if term.enabled:
             path = f"terms.{term.name}"
-            params = _params(term)
-            if isinstance(term.definition.build, ModuleBuilder):
-                params = term.definition.build.with_tensors(params)
+            params = with_tensors(_params(term))
             module = _built(term.definition, params, path, term.origin)
             _make_class_weights_transient(module, params)
             modules.append(module)

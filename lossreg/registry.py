@@ -124,6 +124,10 @@ class Registry(Mapping[str, LossDefinition]):
         """
         return self._source(name).origin
 
+    def claimants(self, name: str) -> list[str]:
+        """The distributions, or modules, that claim a loss's name; loads nothing."""
+        return sorted({each.origin.claimant for each in self._sources.get(name, ())})
+
     def _source(self, name: str) -> Source:
         claimant, _, loss = name.rpartition(":") if isinstance(name, str) else ("", "", name)
         sources = self._sources.get(loss, [])

@@ -7,11 +7,10 @@ import re
 import shlex
 import sys
 from importlib import resources
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 from pathlib import Path
 
 from lossreg.registry import Registry
-from lossreg.sources import GROUP
 
 __all__ = ["add_arguments", "distribution", "run"]
 
@@ -66,10 +65,10 @@ def _name(text: str) -> str:
 def run(arguments: argparse.Namespace) -> int:
     """Write the files, unless the name or the folder is taken, and say what to do next."""
     name = arguments.name
-    if name in set(Registry.installed()):
-        owners = {each.dist.name for each in entry_points(group=GROUP, name=name) if each.dist}
+    owners = Registry.installed().claimants(name)
+    if owners:
         print(
-            f"error: {' and '.join(sorted(owners))} has a loss '{name}' already, and of two losses "
+            f"error: {' and '.join(owners)} has a loss '{name}' already, and of two losses "
             "with one name neither can be used by its name alone; choose another name",
             file=sys.stderr,
         )

@@ -88,7 +88,7 @@ def _table(file: Path, content: bytes) -> Any:
     else:
         import tomli as tomllib
     try:
-        document: dict[str, Any] = tomllib.loads(content.decode())
+        document: dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))
     except ValueError as error:  # of the encoding as well
         _refuse(file, f"cannot be read: {error}")
     tool = document.get("tool")

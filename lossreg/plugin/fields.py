@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
@@ -25,6 +25,7 @@ __all__ = [
     "is_tensor",
     "marks",
     "to_tensor",
+    "with_tensors",
 ]
 
 
@@ -71,6 +72,8 @@ class LossConfig(BaseModel):
         """
         return ()
 
+
+ConfigT = TypeVar("ConfigT", bound=LossConfig)
 
 REDUCTION_MEANING = "How the unreduced loss becomes one value: mean, sum, or none to leave it."
 Reduction: TypeAlias = Annotated[
@@ -196,3 +199,14 @@ def to_tensor(weights: ClassWeights | None) -> torch.Tensor | None:
     import torch
 
     return weights if isinstance(weights, torch.Tensor) else torch.tensor(weights)
+
+
+def with_tensors(config: ConfigT) -> ConfigT:
+    """A config whose lists of class weights are tensors, so that a buffer can be told by it."""
+    fields = type(config).model_fields
+    lists = {
+        name: to_tensor(value)
+        for name, value in vars(config).items()
+        if isinstance(value, tuple) and holds_weights(fields[name])
+    }
+    return config.model_copy(update=lists) if lists else config

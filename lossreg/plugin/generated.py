@@ -27,10 +27,9 @@ from lossreg.plugin.fields import (
     REDUCTION_MEANING,
     LossConfig,
     Reduction,
-    holds_weights,
     is_tensor,
     marks,
-    to_tensor,
+    with_tensors,
 )
 from lossreg.plugin.inputs import ANY_SHAPE, LossInput
 
@@ -123,7 +122,7 @@ class ModuleBuilder:
 
     def __call__(self, config: LossConfig) -> nn.Module:
         """The module; class weights are buffers of it, so that they go where it goes."""
-        arguments = dict(self.with_tensors(config))
+        arguments = dict(with_tensors(config))
         for name, field in self.config.model_fields.items():
             for mark in marks(field):
                 if isinstance(mark, Members):
@@ -133,15 +132,6 @@ class ModuleBuilder:
             if is_tensor(each):
                 _keep_as_buffer(module, each)
         return module
-
-    def with_tensors(self, config: LossConfig) -> LossConfig:
-        """The config with lists of class weights as tensors, so that a buffer can be told by it."""
-        lists = {
-            name: to_tensor(getattr(config, name))
-            for name, field in self.config.model_fields.items()
-            if holds_weights(field) and isinstance(getattr(config, name), tuple)
-        }
-        return config.model_copy(update=lists) if lists else config
 
 
 def _keep_as_buffer(module: nn.Module, tensor: Tensor) -> None:

@@ -118,8 +118,8 @@ class DefinitionChecks(Subject):
             written = json.dumps(given.model_dump(mode="json"), ensure_ascii=False)
         with self._explaining(
             f"its config does not take what it has written itself, {written}",
-            "Give each field a type that takes what YAML has: lists and not tuples, names and no "
-            "objects",
+            "Give each field a type that takes what YAML has: numbers, words, lists and mappings, "
+            "and no objects",
         ):
             again = type(given)(**json.loads(written))
         self._require_equal(given, again, f"written and read again as {written}")

@@ -4,7 +4,7 @@ import copy
 import io
 import pickle
 from importlib.metadata import version
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +14,16 @@ from torch import Tensor, nn
 import lossreg
 from fake_distributions import Site, plugin
 from lossreg.errors import ConfigError, ConfigWarning, InputError
+from lossreg.plugin import (
+    ClassWeights,
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    hookimpl,
+    to_tensor,
+)
+from lossreg.registry import Registry
 from properties import assert_bit_identical
 
 ORACLES = {
@@ -225,6 +235,36 @@ def test_constants_add_nothing_to_the_state() -> None:
     }
     assert list(build(a=term, b=fit_term()).state_dict()) == []
     assert list(lossreg.create("cross_entropy", weight=[1.0, 3.0]).state_dict()) == ["weight"]
+
+
+@pytest.mark.parametrize("weight", [[1.0, 3.0], torch.tensor([1.0, 3.0])], ids=["list", "tensor"])
+def test_class_weights_that_a_builder_hands_to_a_child_are_no_state(weight: object) -> None:
+    class Config(LossConfig):
+        weight: ClassWeights | None = Field(None, description="A number a class.")
+
+    def build(config: Config) -> nn.Module:
+        return Wrapped(nn.CrossEntropyLoss(weight=to_tensor(config.weight)))
+
+    class Wrapped(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+            value: Tensor = self.inner(logits, labels)
+            return value
+
+    inputs = (LossInput(name="x", meaning="logits", gradient=True), LossInput(name="y", meaning=""))
+    definition = LossDefinition(
+        name="wrapped", config=Config, build=build, inputs=inputs, summary="made up"
+    )
+    module = ModuleType("acme_wrapped")
+    vars(module)["lossreg_losses"] = hookimpl(lambda: [definition], specname="lossreg_losses")
+    registry = Registry([]).with_plugins(module)
+    term = {"type": "wrapped", "params": {"weight": weight}}
+    loss = lossreg.build({"terms": {"fit": term}}, registry=registry)
+    assert loss.state_dict() == {}
+    assert [name for name, _ in loss.terms.named_buffers()] == ["fit.inner.weight"]
 
 
 def test_class_weights_work_and_move_inside_a_composite() -> None:

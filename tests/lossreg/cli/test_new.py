@@ -131,6 +131,17 @@ def test_a_name_that_a_loss_has_is_refused(
     assert list(folder.iterdir()) == before
 
 
+def test_another_distributions_broken_file_is_not_our_concern(
+    folder: Path, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.add("acme", {}, {})
+    (site.metadata("acme") / "entry_points.txt").write_bytes(b"[lossreg.losses]\nodd\n\xff")
+    assert main(["new", "mse"]) == 1
+    assert "lossreg has a loss 'mse' already" in capsys.readouterr().err
+    assert main(["new", "fine"]) == 0
+    assert (folder / "lossreg-fine").is_dir()
+
+
 # A keyword, names of what the files import, and the longest.
 @pytest.mark.parametrize("name", ["lambda", "torch", "nn", "target", "x", "a2_" * 13 + "z"])
 def test_any_name_gives_code_that_ruff_likes(name: str, folder: Path) -> None:

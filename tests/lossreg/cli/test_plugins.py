@@ -216,3 +216,8 @@ def test_a_generated_definition_is_marked(
     for name, generated in (("odd", True), ("l1", False)):
         assert main(["show", name, "--json", "--plugin", "acme_odd"]) == 0
         assert json.loads(capsys.readouterr().out)["generated"] is generated
+
+
+def test_a_byte_order_mark_is_no_fault(project: Path) -> None:
+    (project / "pyproject.toml").write_text(NAMED, encoding="utf-8-sig")
+    assert "mine" in listed()
