@@ -157,7 +157,7 @@ def building(rounds: int) -> dict[str, arms.Ratio]:
         timed["Hydra: load and `instantiate`, 100 losses"] = lambda: instantiate(
             OmegaConf.create(many)
         )
-    return arms.ratios(timed, rounds)
+    return arms.ratios(timed, rounds, steps=10)
 
 
 def main() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from lossreg.composite import CompositeLoss
 from lossreg.config import CompositeConfig, load_config
-from lossreg.config.diagnostics import Faults
+from lossreg.config.diagnostics import Faults, path_text
 from lossreg.config.nodes import SourceError
 from lossreg.config.parameters import validated
 from lossreg.config.source import from_python
@@ -19,6 +19,7 @@ from lossreg.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lossreg.config.diagnostics import ConfigPath
     from lossreg.config.loading import Source
     from lossreg.config.schema import TermConfig
     from lossreg.plugin import LossConfig, LossDefinition
@@ -56,9 +57,8 @@ def build(
     modules = []
     for term in config.terms:
         if term.enabled:
-            path = f"terms.{term.name}"
             params = with_tensors(_params(term))
-            module = _built(term.definition, params, path, term.origin)
+            module = _built(term.definition, params, ("terms", term.name), term.origin)
             _make_class_weights_transient(module, params)
             modules.append(module)
     return CompositeLoss(config, modules)
@@ -106,7 +106,7 @@ def create(name: str, /, *, registry: Registry | None = None, **params: Any) -> 
 
 
 def _built(
-    definition: LossDefinition, config: LossConfig, path: str, origin: Origin | None
+    definition: LossDefinition, config: LossConfig, path: ConfigPath, origin: Origin | None
 ) -> nn.Module:
     """A third party's builder may raise anything; what it makes may not be a module."""
     # Whose it is stands in a file, which is read for a fault alone.
@@ -117,22 +117,25 @@ def _built(
         raise
     except BaseException as error:
         message = f"building '{definition.name}' ({who}) raised {described(error)}"
-        raise ConfigError([Diagnostic(code="LR303", path=path, message=message)]) from error
+        raise _unbuilt(path, message) from error
     if not isinstance(module, nn.Module):
         kind = type(module).__name__
         message = f"building '{definition.name}' ({who}) gave a {kind}, not a module"
-        raise ConfigError([Diagnostic(code="LR303", path=path, message=message)])
+        raise _unbuilt(path, message)
     return module
+
+
+def _unbuilt(path: ConfigPath, message: str) -> ConfigError:
+    return ConfigError([Diagnostic(code="LR303", path=path_text(path), message=message)])
 
 
 def _make_class_weights_transient(module: nn.Module, config: LossConfig) -> None:
     """Keep class weights out of a composite's state: the config holds them."""
-    given = [value for value in vars(config).values() if isinstance(value, Tensor)]
-    for child in module.modules() if given else (module,):
-        # named_buffers() costs as much as making a small loss does.
+    # Walking the children, as named_buffers() does, costs as much as making a small loss.
+    for child in module.modules() if module._modules else (module,):  # noqa: SLF001
         for name, buffer in child._buffers.items():  # noqa: SLF001
             if buffer is None:
                 continue
             named = child is module and name in type(config).model_fields
-            if named or any(buffer is each for each in given):
+            if named or any(buffer is each for each in vars(config).values()):
                 child.register_buffer(name, buffer, persistent=False)

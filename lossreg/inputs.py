@@ -46,8 +46,6 @@ class Path(NamedTuple):
         Raises:
             PathError: The text is no path.
         """
-        if text.isidentifier():
-            return cls((text,))
         steps: list[str | int] = []
         for part in text.split("."):
             match = _SEGMENT.fullmatch(part)

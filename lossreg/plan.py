@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -18,45 +17,76 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lossreg.config.schema import TermConfig
-    from lossreg.inputs import Path
     from lossreg.plugin import LossDefinition
+    from lossreg.routing import Router
 
 __all__ = ["Plan"]
 
 
-@dataclass(slots=True)
 class Plan:
     """What can be known of a term before its first batch.
 
-    The numbers are places in what the router finds.
+    Args:
+        term: The term's config.
+        router: What finds its tensors.
+
+    Attributes:
+        inputs: Each argument of the loss, in order, and its place in what the router finds.
+        needs: The places of all its tensors.
+        entries: Whether the loss has an unreduced form.
+        twin: That form, once it is needed.
     """
 
-    name: str
-    definition: LossDefinition
-    inputs: tuple[tuple[str, int], ...]
-    mask: int | None
-    sample_weight: int | None
-    ignore: float | None
-    denominator: Path | None
-    reduction: str
-    unreduced: bool
-    entries: bool
-    optional: bool
-    in_graph: bool
-    term: TermConfig
-    twin: nn.Module | None = field(init=False, default=None)
-    needs: tuple[int, ...] = field(init=False)
+    __slots__ = (
+        "definition",
+        "denominator",
+        "entries",
+        "ignore",
+        "in_graph",
+        "inputs",
+        "mask",
+        "name",
+        "needs",
+        "optional",
+        "reduction",
+        "sample_weight",
+        "term",
+        "twin",
+        "unreduced",
+    )
+
+    def __init__(self, term: TermConfig, router: Router) -> None:
+        name, optional = term.name, term.optional
+        # Read here, since a graph cannot look at the config's fields.
+        self.term = term
+        self.name = name
+        self.optional = optional
+        self.definition: LossDefinition = term.definition
+        self.ignore = term.ignore
+        self.denominator = term.denominator
+        self.reduction = term.reduction
+        self.unreduced = term.unreduced
+        self.entries = "none" in term.definition.reductions
+        self.in_graph = term.weight.in_graph
+        self.twin: nn.Module | None = None
+        self.inputs = tuple(
+            [(each, router.add(route, name, each, optional)) for each, route in term.inputs.items()]
+        )
+        self.needs = [place for _, place in self.inputs]
+        self.mask = self.sample_weight = None
+        if term.mask is not None:
+            self.mask = router.add(term.mask, name, "mask", optional)
+            self.needs.append(self.mask)
+        if term.sample_weight is not None:
+            self.sample_weight = router.add(term.sample_weight, name, "sample_weight", optional)
+            self.needs.append(self.sample_weight)
 
     @property
     def plain(self) -> bool:
         """Whether the term is no more than its loss of its inputs."""
-        extras = (self.mask, self.sample_weight, self.ignore, self.denominator)
         special = self.optional or not self.in_graph or self.definition.check is not None
-        return not special and not self.unreduced and all(each is None for each in extras)
-
-    def __post_init__(self) -> None:
-        extra = [each for each in (self.mask, self.sample_weight) if each is not None]
-        self.needs = (*(place for _, place in self.inputs), *extra)
+        # Without any of the entries' keys, that is: they make a term unreduced.
+        return not special and not self.unreduced and self.denominator is None
 
     @property
     def routes(self) -> dict[str, str]:

@@ -162,7 +162,7 @@ class Router:
         self._stops: list[_Stop] = []
         self._index: dict[Path | str, int] = {}
 
-    def add(self, route: Route, *, term: str, argument: str, optional: bool) -> int:
+    def add(self, route: Route, term: str, argument: str, optional: bool) -> int:
         """Plan for one more tensor.
 
         Args:
@@ -177,7 +177,7 @@ class Router:
         parent = None
         if route.transforms:
             shorter = Route(route.path, route.transforms[:-1])
-            parent = self.add(shorter, term=term, argument=argument, optional=optional)
+            parent = self.add(shorter, term, argument, optional)
         # By its text: routes that differ in 2 and 2.0 are equal, but integers divided are not.
         key = str(route) if route.transforms else route.path
         index = self._index.get(key)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from lossreg.config.schema import TermConfig
-    from lossreg.inputs import Route
 
 __all__ = ["Terms"]
 
@@ -56,7 +55,7 @@ class Terms(nn.Module):
             # Not add_module: it refuses names that nn.Module has as an attribute, and a term may
             # well be called `forward`, `type` or `half`.
             self._modules[term.name] = module
-            self._plans.append(self._plan(term))
+            self._plans.append(Plan(term, self._router))
         self._all_plain = all(plan.plain for plan in self._plans)
         self._always = checks == "always"
         self._unchecked = set() if checks == "off" else {plan.name for plan in self._plans}
@@ -75,31 +74,6 @@ class Terms(nn.Module):
         for module in self.children():
             module.train(mode)
         return self
-
-    def _plan(self, term: TermConfig) -> Plan:
-        def place(argument: str, route: Route) -> int:
-            return self._router.add(
-                route, term=term.name, argument=argument, optional=term.optional
-            )
-
-        return Plan(
-            name=term.name,
-            definition=term.definition,
-            inputs=tuple((name, place(name, route)) for name, route in term.inputs.items()),
-            mask=place("mask", term.mask) if term.mask else None,
-            sample_weight=(
-                place("sample_weight", term.sample_weight) if term.sample_weight else None
-            ),
-            ignore=term.ignore,
-            denominator=term.denominator,
-            reduction=term.reduction,
-            unreduced=term.unreduced,
-            # Read here, since a graph cannot look at the config's fields.
-            entries="none" in term.definition.reductions,
-            optional=term.optional,
-            in_graph=term.weight.in_graph,
-            term=term,
-        )
 
     @torch.no_grad()
     def local_denominators(self, values: Any, like: Tensor) -> list[Tensor]:

@@ -64,6 +64,8 @@ def read_route(
         faults: Takes what is wrong.
         key: The node of its key, if it has one.
     """
+    if isinstance(node.value, str) and node.value.isidentifier():  # as most are
+        return Route(Path((node.value,)))
     if not isinstance(node.value, dict):
         found = read_path(node, path, faults)
         return None if found is None else Route(found)

@@ -111,8 +111,8 @@ class TermConfig(NamedTuple):
         """Whether the loss is built without its own reduction, for lossreg to do it."""
         # The losses' own sum knows nothing of a scale, which belongs to the mean's numerator.
         scaled = self.denominator is not None and self.definition.denominator.scale is not None
-        entries = (self.mask, self.sample_weight, self.ignore)
-        return scaled or any(each is not None for each in entries)
+        chosen = self.mask is not None or self.sample_weight is not None or self.ignore is not None
+        return scaled or chosen
 
 
 class CompositeConfig(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
@@ -18,7 +18,6 @@ from lossreg.config.nodes import MOST_FAULTS, Document, Node, SourceError, too_m
 from lossreg.config.scalars import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["from_python", "read_bytes", "read_document", "read_file"]
@@ -55,6 +54,8 @@ _BRACKET = (
     r"""(?x) (?<!\w) (?: "(?:\\.|[^"\\])*("|\Z) | '(?:''|[^'])*('|\Z) ) """
     r"""| (?<!\S)\#[^\n]* | [\[\]{}]"""
 )
+_STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+_ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 # What becomes of a key's value: it is merged into the mapping, or left out of it.
 _MERGE, _DROPPED = "merge", "dropped"
 
@@ -114,27 +115,17 @@ def read_document(document: Document) -> Node:
     return _Reader(document).root()
 
 
-class _Open:
-    """A collection whose end has not come yet."""
-
-    __slots__ = ("before", "is_mapping", "key", "merges", "node")
-
-    def __init__(self, node: Node, before: int, *, is_mapping: bool) -> None:
-        self.node = node
-        self.before = before  # how many values stood before it
-        self.is_mapping = is_mapping
-        self.key: Node | None = None
-        self.merges: list[Node] = []
-
-
 class _Reader:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.anchors: dict[str, tuple[Node, int] | None] = {}
-        self.names: dict[int, str] = {}  # the anchor of a collection that is open
-        self.open: list[_Open] = []
+        # The collections that are not yet closed, from the outermost: the one around each, the
+        # key there whose value it is, and how many values stand before it.
+        self.open: list[tuple[Node, Node | None, int]] = []
+        # By level, of those of them that have any: the anchor, and what is merged into them.
+        self.names: dict[int, str] = {}
+        self.merges: dict[int, list[Node]] = {}
         self.count = 0
-        self.result: Node | None = None
         self.quoted: list[tuple[int, int]] = []
         self.seen_document = False
         self.tabbed: list[tuple[int, int]] = []
@@ -145,23 +136,79 @@ class _Reader:
 
     def root(self) -> Node:
         try:
-            for event in yaml.parse(self.document.text, Loader=_LOADER):
-                action = self._actions.get(type(event))
-                node = None if action is None else action(self, event)
-                if node is not None:
-                    self._add(node)
+            roots = self._read()
         except (yaml.YAMLError, ValueError, OverflowError) as error:
             fault = _syntax_error(self.document, error)
             self._refuse_odd_breaks(fault.end)
             raise fault from None
         self._refuse_odd_breaks(len(self.document.text))
-        if self.result is None or (
-            self.result.value is None and self.result.start == self.result.end
-        ):
+        if not roots or (roots[0].value is None and roots[0].start == roots[0].end):
             raise SourceError("LR011", "the document is empty", self.document)
-        return self.result
+        return roots[0]
 
-    def _refuse(self, code: str, message: str, event: Any) -> None:
+    def _read(self) -> list[Node]:  # noqa: C901, PLR0912 - calls for each value cost a quarter more
+        """What stands outside every collection: one node, or none."""
+        document, tabbed = self.document, bool(self.tabbed)
+        next_event, scalar = _LOADER(document.text).get_event, yaml.ScalarEvent
+        # The innermost collection: its values; if it is a mapping, its keys, and the one of them
+        # whose value comes next.
+        around = Node([], document)
+        roots: list[Node] = around.value
+        values: Any = roots
+        keys: dict[str, Node] | None = None
+        key: Node | None = None
+        while (event := next_event()) is not None:
+            kind = type(event)
+            if kind is scalar:
+                self.count += 1
+                text = event.value
+                if (
+                    event.style
+                    or event.tag
+                    or event.anchor is not None
+                    or not text
+                    or tabbed
+                    or self.count > MAX_NODES
+                ):
+                    node = self._special_scalar(event)
+                else:
+                    value, rewrite = resolve(text)
+                    start, end = event.start_mark.index, event.end_mark.index
+                    node = Node(value, document, start, end, rewrite)
+            elif kind in _STARTS:
+                self.open.append((around, key, self.count))
+                around = self._started(event, is_key=keys is not None and key is None)
+                values, key = around.value, None
+                keys = around.keys if kind is yaml.MappingStartEvent else None
+                continue
+            elif kind in _ENDS:
+                node = around
+                around, key, before = self.open.pop()
+                self._close(node, event, before)
+                values = around.value
+                keys = around.keys if type(values) is dict else None
+            elif kind is yaml.AliasEvent:
+                node = self._alias(event, is_key=keys is not None and key is None)
+            else:
+                self._check_document(event)
+                continue
+            if keys is None:
+                values.append(node)
+            elif key is None:
+                key, name = node, node.value
+                # The node is the key's own: an alias as a key has got one of its own as well.
+                odd = type(name) is not str or name == "<<" or name in keys
+                node.rewrite = self._key_mark(node, keys) if odd else ""
+            else:
+                if not key.rewrite:
+                    values[key.value] = node
+                    keys[key.value] = key
+                elif key.rewrite == _MERGE:
+                    self.merges.setdefault(len(self.open), []).extend(self._merged(node))
+                key = None
+        return roots
+
+    def _refuse(self, code: str, message: str, event: Any) -> NoReturn:
         start, end = event.start_mark.index, event.end_mark.index
         raise SourceError(code, message, self.document, start, end)
 
@@ -204,18 +251,6 @@ class _Reader:
         if self.count > MAX_NODES:
             self._refuse("LR004", f"the document has more than {MAX_NODES:,} values", event)
 
-    def _scalar(self, event: Any) -> Node:
-        self.count += 1
-        text = event.value
-        if self.count > MAX_NODES or self.tabbed or not text or event.style or event.tag:
-            return self._special_scalar(event)
-        value, rewrite = resolve(text)
-        start, end = event.start_mark.index, event.end_mark.index
-        node = Node(value, self.document, start, end, rewrite)
-        if event.anchor is not None:
-            self.anchors[event.anchor] = (node, 1)
-        return node
-
     def _special_scalar(self, event: Any) -> Node:
         """One that is empty, quoted, tagged, after a tab, or one too many."""
         self._refuse_too_many(event)
@@ -250,46 +285,47 @@ class _Reader:
         message = f"the tag {shown} is not allowed: a config names things, it cannot run anything"
         self._note("LR006", message, event.start_mark.index, event.end_mark.index)
 
-    def _document(self, event: Any) -> None:
-        if self.seen_document:
-            message = "expected one document, found another one; split the file"
-            self._refuse("LR005", message, event)
-        self.seen_document = True
+    def _check_document(self, event: Any) -> None:
+        if type(event) is yaml.DocumentStartEvent:
+            if self.seen_document:
+                message = "expected one document, found another one; split the file"
+                self._refuse("LR005", message, event)
+            self.seen_document = True
 
-    def _start(self, event: Any) -> None:
+    def _started(self, event: Any, *, is_key: bool) -> Node:
+        """A collection's node, which is filled by what comes before its end."""
         self.count += 1
         self._refuse_too_many(event)
+        level = len(self.open)
         is_mapping = type(event) is yaml.MappingStartEvent
         if event.tag is not None and event.tag != (_MAP_TAG if is_mapping else _SEQ_TAG):
             self._refuse_tag(event.tag, event)
-        if len(self.open) >= MAX_LEVELS:
+        if level > MAX_LEVELS:
             self._refuse("LR004", f"the document is nested deeper than {MAX_LEVELS} levels", event)
-        node = Node({} if is_mapping else [], self.document, event.start_mark.index)
-        if self.open and self.open[-1].is_mapping and self.open[-1].key is None:
+        if is_key:
             self._refuse("LR007", "a key must be a string, not a list or a mapping", event)
         if event.anchor is not None:
             self.anchors[event.anchor] = None
-            self.names[len(self.open)] = event.anchor
-        self.open.append(_Open(node, self.count - 1, is_mapping=is_mapping))
+            self.names[level] = event.anchor
+        return Node({} if is_mapping else [], self.document, event.start_mark.index)
 
-    def _end(self, event: Any) -> Node:
-        closed = self.open.pop()
-        node = closed.node
+    def _close(self, node: Node, event: Any, before: int) -> None:
         # A block collection's end mark stands before the next token: cut the white space.
-        text, node.end = self.document.text, event.end_mark.index
-        if text[node.end - 1 : node.end].isspace():
-            node.end = node.start + len(text[node.start : node.end].rstrip())
-        for merged in closed.merges:
+        text, end = self.document.text, event.end_mark.index
+        node.end = end
+        if text[end - 1].isspace():
+            node.end = node.start + len(text[node.start : end].rstrip())
+        level = len(self.open) + 1
+        for merged in self.merges.pop(level, ()) if self.merges else ():
             for key, value in merged.value.items():
                 if key not in node.value:
                     node.value[key] = value
                     node.keys[key] = merged.keys[key]
-        anchor = self.names.pop(len(self.open), None)
+        anchor = self.names.pop(level, None) if self.names else None
         if anchor is not None:
-            self.anchors[anchor] = (node, self.count - closed.before)
-        return node
+            self.anchors[anchor] = (node, self.count - before)
 
-    def _alias(self, event: Any) -> Node | None:
+    def _alias(self, event: Any, *, is_key: bool) -> Node:
         name = event.anchor
         if name not in self.anchors:
             self._refuse("LR009", f"there is no anchor '&{clipped(name)}' above this alias", event)
@@ -298,33 +334,13 @@ class _Reader:
             self._refuse(
                 "LR009", f"the alias '*{clipped(name)}' stands inside its own anchor", event
             )
-            return None
         node, size = found
         self.count += size
         self._refuse_too_many(event)
-        if self.open and self.open[-1].is_mapping and self.open[-1].key is None:
+        if is_key:
             # A key's place is where the key stands, not where its text was anchored.
             node = Node(node.value, self.document, event.start_mark.index, event.end_mark.index)
         return node
-
-    def _add(self, node: Node) -> None:
-        if not self.open:
-            self.result = node
-            return
-        parent = self.open[-1]
-        if not parent.is_mapping:
-            parent.node.value.append(node)
-        elif parent.key is None:
-            parent.key = node
-            # The node is the key's own: an alias as a key has got one of its own as well.
-            node.rewrite = self._key_mark(node, parent.node.keys)
-        else:
-            key, parent.key = parent.key, None
-            if not key.rewrite:
-                parent.node.value[key.value] = node
-                parent.node.keys[key.value] = key
-            elif key.rewrite == _MERGE:
-                parent.merges.extend(self._merged(node))
 
     def _key_mark(self, node: Node, keys: dict[str, Node]) -> str:
         """What becomes of a key's value."""
@@ -350,16 +366,6 @@ class _Reader:
                 message = "'<<' takes a mapping, or a list of mappings"
                 self._note("LR009", message, merged.start, merged.end)
         return [merged for merged in each if isinstance(merged.value, dict)]
-
-    _actions: ClassVar[dict[type, Callable[[_Reader, Any], Node | None]]] = {
-        yaml.ScalarEvent: _scalar,
-        yaml.MappingStartEvent: _start,
-        yaml.SequenceStartEvent: _start,
-        yaml.MappingEndEvent: _end,
-        yaml.SequenceEndEvent: _end,
-        yaml.AliasEvent: _alias,
-        yaml.DocumentStartEvent: _document,
-    }
 
 
 def _syntax_error(document: Document, error: Exception) -> SourceError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lossreg.config.diagnostics import clipped, describe
 from lossreg.config.fields import check_keys, is_mapping, meant_key, read_bool
@@ -18,9 +18,15 @@ from lossreg.inputs import Path, Route
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from lossreg.config.diagnostics import ConfigPath, Faults
     from lossreg.plugin import LossConfig, LossDefinition
     from lossreg.registry import Registry
+    from lossreg.sources import Origin
+
+    # An argument's name, the node of its path, and where that is.
+    _Bound: TypeAlias = tuple[str, Node, ConfigPath]
 
 __all__ = ["TermReader"]
 
@@ -74,12 +80,21 @@ _ELSEWHERE = {
 }
 
 
+class _Loss(NamedTuple):
+    """What a term needs to know of its loss."""
+
+    definition: LossDefinition
+    origin: Origin
+    arguments: list[str]
+
+
 class TermReader:
     """Makes terms from nodes; what is wrong goes to `faults`, and the term to None."""
 
     def __init__(self, registry: Registry, faults: Faults) -> None:
         self._registry = registry
         self._faults = faults
+        self._found: dict[str, _Loss] = {}
 
     def term(self, name: str, node: Node, path: ConfigPath, key: Node) -> TermConfig | None:
         """The term that a mapping declares.
@@ -95,7 +110,8 @@ class TermReader:
             wanted = f"a mapping such as {{type: {node.value if named else 'mse'}}}"
             is_mapping(node, path, self._faults, wanted=wanted)
             return None
-        definition = self._definition(node, path)
+        loss = self._loss(node, path)
+        definition = None if loss is None else loss.definition
         guessed = check_keys(
             node, path, TERM_KEYS, FOREIGN_TERM_KEYS, self._faults, definition, _ELSEWHERE
         )
@@ -103,28 +119,30 @@ class TermReader:
             message = "the key 'type', the loss's name, is missing"
             self._faults.add("LR102", path, message, key)
         weight = self._weight(node, path, definition)
-        switches = {
+        switches: dict[str, Any] = {
             switch: read_bool(node.value[switch], (path, switch), self._faults)
             for switch in _SWITCHES
             if switch in node.value
         }
-        if definition is None:
+        if loss is None:
             return None
-        inputs = self._inputs(node, path, definition)
-        params = self._params(node, path, key, definition)
-        extras = read_extras(node, path, definition, self._faults)
-        wrong = None in switches.values() or extras is None or "type" not in node.value
-        if wrong or weight is None or inputs is None or params is None:
+        inputs = self._inputs(node, path, loss)
+        params = self._params(node, path, key, loss.definition)
+        extras = read_extras(node, path, loss.definition, self._faults)
+        if weight is None or inputs is None or params is None or extras is None:
+            return None
+        if None in switches.values() or "type" not in node.value:
             return None
         return TermConfig(
             name=name,
             type=node.value["type"].value,
-            definition=definition,
+            definition=loss.definition,
             params=params,
             weight=weight,
             inputs=inputs,
-            origin=self._registry.origin(node.value["type"].value),
-            **{**switches, **(extras or {})},
+            origin=loss.origin,
+            **switches,
+            **extras,
         )
 
     def _weight(
@@ -140,7 +158,7 @@ class TermReader:
             return None
         return read_weight(node.value["weight"], where, self._faults, node.keys["weight"])
 
-    def _definition(self, node: Node, path: ConfigPath) -> LossDefinition | None:
+    def _loss(self, node: Node, path: ConfigPath) -> _Loss | None:
         # A misspelt `type` has been noted; its loss is looked up all the same, so that one run
         # finds what else is wrong.
         key = "type"
@@ -157,8 +175,17 @@ class TermReader:
             message = f"expected the name of a loss, found {describe(name.value)}"
             self._faults.add("LR201", where, message, name)
             return None
+        found = self._found.get(name.value)
+        if found is not None:
+            return found
         try:
-            return self._registry[name.value]
+            definition = self._registry[name.value]
+            found = _Loss(
+                definition,
+                self._registry.origin(name.value),
+                [each.name for each in definition.inputs],
+            )
+            return self._found.setdefault(name.value, found)
         except UnknownLossError as error:
             hint = (
                 f"did you mean '{error.suggestion}'?"
@@ -174,13 +201,11 @@ class TermReader:
             self._faults.add("LR301", where, str(error), name)
         return None
 
-    def _inputs(
-        self, node: Node, path: ConfigPath, definition: LossDefinition
-    ) -> dict[str, Route] | None:
-        arguments = [each.name for each in definition.inputs]
-        if "inputs" not in node.value:
+    def _inputs(self, node: Node, path: ConfigPath, loss: _Loss) -> dict[str, Route] | None:
+        definition, arguments = loss.definition, loss.arguments
+        inputs: Node | None = node.value.get("inputs")
+        if inputs is None:
             return {name: Route(Path((name,))) for name in arguments}
-        inputs: Node = node.value["inputs"]
         where = (path, "inputs")
         if isinstance(inputs.value, list):
             bound = self._positional(inputs, where, arguments, definition)
@@ -194,37 +219,38 @@ class TermReader:
             self._faults.add("LR101", where, message, inputs)
             return None
         found: dict[str, Route] = {}
-        readers: dict[Route, str] = {}
-        twice = []
-        for name, (each, at) in bound.items():
+        for name, each, at in bound:
             route = read_route(each, at, self._faults, inputs.keys.get(name))
             if route is not None:
                 found[name] = route
-                if readers.setdefault(route, name) != name:
-                    twice.append(name)
-        if list(found) != arguments:
+        if len(found) < len(arguments):
             return None
-        for name in twice:
-            route, (each, at) = found[name], bound[name]
-            message = (
-                f"'{readers[route]}' and '{name}' read the same tensor, '{clipped(str(route))}'"
-            )
-            self._faults.add("LR902", at, message, each, severity="warning")
+        if len(set(found.values())) < len(found):
+            self._warn_of_twins(found, bound)
         return found
+
+    def _warn_of_twins(self, found: dict[str, Route], bound: list[_Bound]) -> None:
+        readers: dict[Route, str] = {}
+        for name, each, at in bound:
+            route = found[name]
+            first = readers.setdefault(route, name)
+            if first != name:
+                message = f"'{first}' and '{name}' read the same tensor, '{clipped(str(route))}'"
+                self._faults.add("LR902", at, message, each, severity="warning")
 
     def _positional(
         self, inputs: Node, where: ConfigPath, arguments: list[str], definition: LossDefinition
-    ) -> dict[str, tuple[Node, ConfigPath]]:
+    ) -> list[_Bound]:
         if len(inputs.value) != len(arguments):
             message = (
                 f"expected {_counted(len(arguments), 'path')} for {', '.join(arguments)} of "
                 f"'{definition.name}', found {len(inputs.value)}"
             )
             self._faults.add("LR106", where, message, inputs)
-        return {
-            name: (each, (where, index))
+        return [
+            (name, each, (where, index))
             for index, (name, each) in enumerate(zip(arguments, inputs.value, strict=False))
-        }
+        ]
 
     def _by_name(
         self,
@@ -233,7 +259,7 @@ class TermReader:
         arguments: list[str],
         definition: LossDefinition,
         key: Node,
-    ) -> dict[str, tuple[Node, ConfigPath]]:
+    ) -> list[_Bound]:
         guessed = set()
         missing = [name for name in arguments if name not in inputs.value]
         unknown = [name for name in inputs.value if name not in arguments]
@@ -253,9 +279,9 @@ class TermReader:
             if name not in guessed:
                 message = f"the input '{name}' of '{definition.name}' is missing"
                 self._faults.add("LR102", where, message, key)
-        return {
-            name: (inputs.value[name], (where, name)) for name in arguments if name in inputs.value
-        }
+        return [
+            (name, inputs.value[name], (where, name)) for name in arguments if name in inputs.value
+        ]
 
     def _params(
         self, node: Node, path: ConfigPath, key: Node, definition: LossDefinition

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
@@ -203,10 +204,14 @@ def to_tensor(weights: ClassWeights | None) -> torch.Tensor | None:
 
 def with_tensors(config: ConfigT) -> ConfigT:
     """A config whose lists of class weights are tensors, so that a buffer can be told by it."""
-    fields = type(config).model_fields
-    lists = {
-        name: to_tensor(value)
-        for name, value in vars(config).items()
-        if isinstance(value, tuple) and holds_weights(fields[name])
-    }
-    return config.model_copy(update=lists) if lists else config
+    lists = [name for name, value in vars(config).items() if isinstance(value, tuple)]
+    if not lists:
+        return config
+    weights = _weight_fields(type(config))
+    tensors = {name: to_tensor(getattr(config, name)) for name in lists if name in weights}
+    return config.model_copy(update=tensors) if tensors else config
+
+
+@cache
+def _weight_fields(model: type[LossConfig]) -> frozenset[str]:
+    return frozenset(name for name, field in model.model_fields.items() if holds_weights(field))
