@@ -71,6 +71,7 @@ def lossreg_losses():
     return [LossDefinition(name="{name}", config=Config, build=print, inputs=inputs,
                            summary="one of many")]
 """
+    folder.mkdir()
     for index in range(count):
         name = f"fake{index}"
         (folder / f"{name}.py").write_text(source.format(name=name))
@@ -99,17 +100,15 @@ def processes(folder: Path, rounds: int) -> dict[str, arms.Ratio]:
 
 def many_plugins(folder: Path, rounds: int) -> dict[str, arms.Ratio]:
     file = folder / "five.yaml"
-    few, many = folder / "few", folder / "many"
-    few.mkdir()
-    many.mkdir()
+    # Each has one more folder to look for modules in, so that what differs is what is in it.
+    none, few, many = (fake_plugins(folder / str(count), count) for count in (0, 300, 1_000))
     listing = (sys.executable, "-m", "lossreg", "list")
     check = (sys.executable, "-m", "lossreg", "check", str(file))
-    few_path, many_path = fake_plugins(few, 300), fake_plugins(many, 1_000)
     timed = {
-        "`lossreg check`": process(*check),
-        "`lossreg check`, 1,000 more plugins installed": process(*check, path=many_path),
-        "`lossreg list`": process(*listing),
-        "`lossreg list`, 300 more plugins installed": process(*listing, path=few_path),
+        "`lossreg check`": process(*check, path=none),
+        "`lossreg check`, 1,000 more plugins installed": process(*check, path=many),
+        "`lossreg list`": process(*listing, path=none),
+        "`lossreg list`, 300 more plugins installed": process(*listing, path=few),
     }
     return arms.ratios(timed, rounds, device="processes")
 

@@ -6,6 +6,7 @@ Exit codes: 0 fine, 1 a problem was found, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import atexit
 import gc
 import importlib
 import io
@@ -39,8 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if argv is None else argv
     if argv is None and words[:1] != ["run"]:
-        # A short process of its own: what it imports is looked through for garbage in vain.
+        # A short process of its own: what it imports is looked through for garbage in vain, and
+        # at its end once more.
         gc.set_threshold(100_000)
+        atexit.register(gc.freeze)
     arguments = _parser(words).parse_args(words)
     try:
         code: int = arguments.run(arguments)

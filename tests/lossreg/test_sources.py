@@ -2,9 +2,22 @@ from __future__ import annotations
 
 import copy
 import pickle
-from importlib.metadata import distribution
+import sys
+from importlib.metadata import Distribution, distribution, entry_points
+from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
-from lossreg.sources import Origin, Owner
+from fake_distributions import LOSSES, plugin
+from lossreg import Registry
+from lossreg.sources import Origin, Owner, installed_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pytest
+
+    from fake_distributions import Site
 
 
 def test_an_origin_says_who_brought_it() -> None:
@@ -51,3 +64,68 @@ def test_origins_are_equal_if_they_say_the_same() -> None:
     assert one != Origin("pydantic.main")
     assert one != str(one)
     assert repr(one) == f"<{one}>"
+
+
+def test_the_installed_losses_are_those_that_python_finds(site: Site) -> None:
+    site.add("acme", {"odd": "acme_odd"}, {})
+    claims, unreadable = installed_plugins()
+    found = [(each.name, each.value, owner.name) for each, owner in claims]
+    expected = [
+        (each.name, each.value, each.dist.name)
+        for each in entry_points(group=LOSSES)
+        if each.dist is not None
+    ]
+    assert sorted(found) == sorted(expected)
+    assert ("odd", "acme_odd", "acme") in found
+    assert unreadable == []
+
+
+def test_a_plugin_may_be_in_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / "acme-2.1-py3-none-any.whl"
+    with ZipFile(archive, "w") as file:
+        file.writestr("acme_zipped.py", plugin("zipped"))
+        file.writestr("acme-2.1.dist-info/METADATA", "Name: acme\nVersion: 2.1\n")
+        file.writestr("acme-2.1.dist-info/entry_points.txt", f"[{LOSSES}]\nzipped = acme_zipped\n")
+    monkeypatch.syspath_prepend(archive)
+    registry = Registry.installed()
+    assert registry["zipped"].name == "zipped"
+    assert str(registry.origin("zipped")) == "acme 2.1, acme_zipped"
+
+
+def test_a_finder_may_bring_a_plugin(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": plugin("odd")}, version="2.1")
+    hidden = site.metadata("acme", "2.1").rename(site.path / "elsewhere-info")
+
+    class Finder:
+        def find_spec(self, *_: object) -> None:
+            return None
+
+        def find_distributions(self, _: object) -> Iterator[Distribution]:
+            yield Distribution.at(hidden)
+
+    assert "odd" not in Registry.installed()
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])
+    registry = Registry.installed()
+    assert registry["odd"].name == "odd"
+    assert registry.origin("odd").release == "acme 2.1"
+
+
+def test_what_is_no_folder_of_the_import_path_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = list(Registry.installed())
+    (tmp_path / "file.py").write_text("")
+    odd = [str(tmp_path / "missing"), str(tmp_path / "file.py"), tmp_path, b"bytes", None]
+    monkeypatch.setattr(sys, "path", [*odd, *sys.path])
+    assert list(Registry.installed()) == before
+
+
+def test_the_first_distribution_of_a_name_counts(
+    site: Site, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add("acme", {"odd": "acme_odd"}, {}, version="1.0")
+    newer = type(site)(tmp_path_factory.mktemp("newer"))
+    newer.add("Acme", {"other": "acme_odd"}, {}, version="2.0")
+    monkeypatch.syspath_prepend(newer.path)
+    registry = Registry.installed()
+    assert ("other" in registry, "odd" in registry) == (True, False)
