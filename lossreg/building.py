@@ -102,7 +102,7 @@ def create(name: str, /, *, registry: Registry | None = None, **params: Any) -> 
         faults.add_source_error(error)
     if config is None:
         raise ConfigError(faults.sorted())
-    return _built(definition, config, name, registry.origin(name))
+    return _built(definition, with_tensors(config), name, registry.origin(name))
 
 
 def _built(

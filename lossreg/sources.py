@@ -311,12 +311,15 @@ def installed_plugins() -> tuple[list[tuple[EntryPoint, Owner]], list[tuple[Orig
 def _owners() -> Iterator[Owner]:
     """Every distribution, in the order in which Python looks for one."""
     for finder in sys.meta_path:
+        find = getattr(finder, "find_distributions", None)
+        if find is None:  # the backport of importlib.metadata takes PathFinder's away
+            continue
         if finder is PathFinder:
             for entry in sys.path:
                 if isinstance(entry, str):  # as Python does, which takes no notice of others
                     yield from _owners_in(entry)
-        elif hasattr(finder, "find_distributions"):
-            yield from map(Owner, finder.find_distributions(DistributionFinder.Context()))
+        else:
+            yield from map(Owner, find(DistributionFinder.Context()))
 
 
 def _owners_in(entry: str) -> Iterator[Owner]:
@@ -329,8 +332,9 @@ def _owners_in(entry: str) -> Iterator[Owner]:
     except OSError:
         return
     else:
+        is_egg = folder.rstrip("/").endswith(".egg")
         for name in names:
-            if name.endswith((".dist-info", ".egg-info")) or name == "EGG-INFO":
+            if name.endswith((".dist-info", ".egg-info")) or (is_egg and name == "EGG-INFO"):
                 yield Owner(f"{folder}/{name}")
 
 

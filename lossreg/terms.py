@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lossreg.checks import check_inputs, check_values
 from lossreg.errors import InputError, described
 from lossreg.plan import Plan
+from lossreg.plugin.fields import with_tensors
 from lossreg.reduction import (
     Misfit,
     denominator,
@@ -344,7 +345,7 @@ class Terms(nn.Module):
         if plan.twin is None:
             params = plan.term.params.model_copy(update={"reduction": "none"})
             with torch.random.fork_rng(devices=[]):  # what it draws is not kept
-                plan.twin = plan.definition.build(params)
+                plan.twin = plan.definition.build(with_tensors(params))
             share_state(plan.twin, module)
         if plan.twin.training != module.training:
             plan.twin.train(module.training)

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if argv is None and words[:1] != ["run"]:
         # A short process of its own: what it imports is looked through for garbage in vain, and
-        # at its end once more.
+        # at its end once more. What is garbage then goes with the process.
         gc.set_threshold(100_000)
         atexit.register(gc.freeze)
     arguments = _parser(words).parse_args(words)

@@ -18,6 +18,7 @@ from lossreg.config.nodes import MOST_FAULTS, Document, Node, SourceError, too_m
 from lossreg.config.scalars import resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 __all__ = ["from_python", "read_bytes", "read_document", "read_file"]
@@ -40,20 +41,6 @@ _FORBIDDEN = re.compile(
 _ODD_BREAK = "[\x85\u2028\u2029]"
 # What stands before a line's first value, where it holds a tab.
 _TABBED = r"(?:(?<![^\r\n]))[ ?:-]*(\t)[ \t?:-]*"
-# The escape of a surrogate, or of what is beyond Unicode.
-_NO_CHARACTER = (
-    r"\\[uU]((?<=u)[dD][89a-fA-F][0-9a-fA-F]{2}|(?<=U)0000[dD][89a-fA-F][0-9a-fA-F]{2}"
-    r"|(?<=U)(?!0010|000[0-9a-fA-F])[0-9a-fA-F]{8})"
-)
-_SURROGATE = "[\ud800-\udfff]"
-# A path with an index, which has a bracket where YAML expects none.
-_NEAR = 100
-_INDEXED = r"[\w.]+\[[-\w]*\][\w.\[\]-]*"
-# A bracket, or what brackets do not count in: quotes, closed or not, and comments.
-_BRACKET = (
-    r"""(?x) (?<!\w) (?: "(?:\\.|[^"\\])*("|\Z) | '(?:''|[^'])*('|\Z) ) """
-    r"""| (?<!\S)\#[^\n]* | [\[\]{}]"""
-)
 _STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 # What becomes of a key's value: it is merged into the mapping, or left out of it.
@@ -136,9 +123,15 @@ class _Reader:
 
     def root(self) -> Node:
         try:
-            roots = self._read()
+            loader = _LOADER(self.document.text)
+            try:
+                roots = self._read(loader.get_event)
+            finally:
+                loader.dispose()
         except (yaml.YAMLError, ValueError, OverflowError) as error:
-            fault = _syntax_error(self.document, error)
+            from lossreg.config.syntax import syntax_error
+
+            fault = syntax_error(self.document, error)
             self._refuse_odd_breaks(fault.end)
             raise fault from None
         self._refuse_odd_breaks(len(self.document.text))
@@ -146,10 +139,9 @@ class _Reader:
             raise SourceError("LR011", "the document is empty", self.document)
         return roots[0]
 
-    def _read(self) -> list[Node]:  # noqa: C901, PLR0912 - calls for each value cost a quarter more
+    def _read(self, next_event: Callable[[], Any]) -> list[Node]:  # noqa: C901, PLR0912 - calls for each value cost a quarter more
         """What stands outside every collection: one node, or none."""
-        document, tabbed = self.document, bool(self.tabbed)
-        next_event, scalar = _LOADER(document.text).get_event, yaml.ScalarEvent
+        document, tabbed, scalar = self.document, bool(self.tabbed), yaml.ScalarEvent
         # The innermost collection: its values; if it is a mapping, its keys, and the one of them
         # whose value comes next.
         around = Node([], document)
@@ -252,7 +244,7 @@ class _Reader:
             self._refuse("LR004", f"the document has more than {MAX_NODES:,} values", event)
 
     def _special_scalar(self, event: Any) -> Node:
-        """One that is empty, quoted, tagged, after a tab, or one too many."""
+        """One that is empty, quoted, tagged, anchored, after a tab, or one too many."""
         self._refuse_too_many(event)
         if self.tabbed:
             self._refuse_tab_indentation(event)
@@ -275,10 +267,11 @@ class _Reader:
     def _quoted(self, event: Any, node: Node) -> None:
         if event.style in ("'", '"'):
             self.quoted.append((node.start, node.end))
-        if event.style == '"' and re.search(_SURROGATE, event.value):
-            escape = re.compile(_NO_CHARACTER).search(self.document.text, node.start)
-            if escape is not None:
-                raise _no_character(self.document, escape)
+        if event.style == '"' and not event.value.isascii():
+            # One parser makes a surrogate of its escape, the other refuses it.
+            from lossreg.config.syntax import refuse_surrogates
+
+            refuse_surrogates(self.document, event.value, node.start)
 
     def _refuse_tag(self, tag: str, event: Any) -> None:
         shown = clipped(tag.replace("tag:yaml.org,2002:", "!!"))
@@ -366,74 +359,6 @@ class _Reader:
                 message = "'<<' takes a mapping, or a list of mappings"
                 self._note("LR009", message, merged.start, merged.end)
         return [merged for merged in each if isinstance(merged.value, dict)]
-
-
-def _syntax_error(document: Document, error: Exception) -> SourceError:
-    """The parser's complaint in words that do not depend on which parser it was."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    text = document.text
-    # Where the C parser refuses the escape of what is no character, the other fails to make it.
-    escape = re.compile(_NO_CHARACTER).search(
-        text, max(mark.index - 2, 0) if mark is not None else 0
-    )
-    if escape and (mark is None or escape.start(1) == mark.index):
-        return _no_character(document, escape)
-    at = min(mark.index if mark is not None else 0, len(text))
-    if text[at - 1 : at] == "\\" and text[at : at + 1] != "\\":
-        at -= 1  # of an unknown escape, one parser stops at the backslash, the other after it
-    place = document.place(at, at)
-    line = document.line(place.line)
-    if re.match(r"[ ]*\t", line):
-        at += line.index("\t") - (place.column - 1)
-        return SourceError(
-            "LR010", "a tab is used as indentation; use spaces", document, at, at + 1
-        )
-    message = "this is not valid YAML: " + _guess(text, at, line)
-    return SourceError("LR003", message, document, at, at + 1)
-
-
-def _no_character(document: Document, escape: re.Match[str]) -> SourceError:
-    message = "this is not valid YAML: the escape stands for no character"
-    return SourceError("LR003", message, document, escape.start(), escape.end())
-
-
-def _guess(text: str, at: int, line: str) -> str:
-    """What is probably wrong at a place where the parser stopped."""
-    char = text[at : at + 1]
-    if char in ("@", "`", "%"):
-        return f"a value cannot begin with '{char}'; put it in quotes"
-    if not text[at:].strip():
-        opened = _still_open(text[:at]) or "a quote, a bracket or a mapping"
-        return f"the document ends before {opened} is closed"
-    if char == "[" and (value := re.search(_INDEXED, text[max(at - _NEAR, 0) : at + _NEAR])):
-        return f"a '[' inside a value; put the value in quotes: '{clipped(value[0])}'"
-    if re.search(r":\s.*:\s", line) and not any(bracket in line for bracket in "{["):
-        return "a ': ' inside a value; put the value in quotes"
-    if char in ("]", "}", ",", ":"):
-        opened = _still_open(text[:at])
-        if opened:
-            return f"an unexpected '{char}'; {opened} is still open"
-        if char != ":":
-            return f"an unexpected '{char}'; check the brackets"
-    if re.match(r"-\s", text[at:]):
-        return "an unexpected '- '; a list cannot stand among the keys of a mapping"
-    return "check the indentation, the quotes and the brackets up to here"
-
-
-def _still_open(text: str) -> str:
-    """The innermost quote or bracket that a text leaves open, in words; empty if none is."""
-    opened: list[int] = []
-    for found in re.finditer(_BRACKET, text):
-        first = found[0][0]
-        if first in ("[", "{") or (first in ("'", '"') and not (found[1] or found[2])):
-            opened.append(found.start())
-        elif first in ("]", "}") and opened:
-            opened.pop()
-    if not opened:
-        return ""
-    at = opened[-1]
-    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-    return f"the {text[at]} of line {line}, column {column}"
 
 
 def from_python(value: object, name: str = "config") -> Node:

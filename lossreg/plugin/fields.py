@@ -165,9 +165,12 @@ class _Weights:
 
 if TYPE_CHECKING:
     ClassWeights: TypeAlias = tuple[float, ...] | torch.Tensor
-    """One number a class: a list in YAML; in Python also a 1-D tensor, which is kept as it is."""
+    """One number a class: a list in YAML; in Python also a 1-D tensor, which is kept as it is.
+
+    The builder is given a tensor in either case.
+    """
     ElementWeights: TypeAlias = tuple[float, ...] | torch.Tensor
-    """Factors of the entries: a list in YAML; in Python also a tensor of any shape."""
+    """Factors of the entries: as `ClassWeights`, but a tensor may have any shape."""
 else:
     ClassWeights = Annotated[Any, _Weights(one_dimensional=True)]
     ElementWeights = Annotated[Any, _Weights(one_dimensional=False)]
@@ -204,11 +207,16 @@ def to_tensor(weights: ClassWeights | None) -> torch.Tensor | None:
 
 def with_tensors(config: ConfigT) -> ConfigT:
     """A config whose lists of class weights are tensors, so that a buffer can be told by it."""
-    lists = [name for name, value in vars(config).items() if isinstance(value, tuple)]
+    lists = {name: each for name, each in vars(config).items() if isinstance(each, tuple)}
     if not lists:
         return config
     weights = _weight_fields(type(config))
-    tensors = {name: to_tensor(getattr(config, name)) for name in lists if name in weights}
+    tensors = {
+        name: to_tensor(each)
+        for name, each in lists.items()
+        # A field may also take, or hold within, what is no list of numbers.
+        if name in weights and each and all(type(number) is float for number in each)
+    }
     return config.model_copy(update=tensors) if tensors else config
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import described
+from lossreg.plugin.fields import with_tensors
 from lossreg.plugin.inputs import ANY_SHAPE
 from lossreg.registry import Registry
 from lossreg.sources import GROUP
@@ -66,7 +67,7 @@ class Subject:
             self._explaining("it cannot be built", "Mend the definition's build"),
         ):
             torch.manual_seed(seed)
-            return self._definition.build(config)
+            return self._definition.build(with_tensors(config))
 
     @cached_property
     def _definition(self) -> LossDefinition:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from collections.abc import Callable
 from importlib.metadata import version
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from lossreg.plugin import (
     LossConfig,
     LossDefinition,
     LossInput,
+    Reduction,
     hookimpl,
     to_tensor,
 )
@@ -237,6 +239,43 @@ def test_constants_add_nothing_to_the_state() -> None:
     assert list(lossreg.create("cross_entropy", weight=[1.0, 3.0]).state_dict()) == ["weight"]
 
 
+def registry_of(name: str, config: type[Any], build: Callable[[Any], nn.Module]) -> Registry:
+    """A registry with one made-up classification loss."""
+    definition = LossDefinition(
+        name=name,
+        config=config,
+        build=build,
+        inputs=(
+            LossInput(name="x", meaning="logits", shape="N C", gradient=True),
+            LossInput(name="y", meaning="class indices", dtype="int", shape="N", counted=True),
+        ),
+        unreduced="N",
+        summary="made up",
+    )
+    module = ModuleType(f"acme_{name}")
+    vars(module)["lossreg_losses"] = hookimpl(lambda: [definition], specname="lossreg_losses")
+    return Registry([]).with_plugins(module)
+
+
+def test_a_builder_is_given_class_weights_as_a_tensor() -> None:
+    class Config(LossConfig):
+        reduction: Reduction = "mean"
+        weight: ClassWeights | None = Field(None, description="A number a class.")
+
+    def build(config: Config) -> nn.Module:
+        assert isinstance(config.weight, Tensor)
+        return nn.CrossEntropyLoss(weight=config.weight, reduction=config.reduction)
+
+    registry = registry_of("plain", Config, build)
+    params = {"weight": [1.0, 3.0]}
+    values = {"x": torch.zeros(2, 2), "y": torch.tensor([0, 0])}
+    assert list(lossreg.create("plain", registry=registry, **params).state_dict()) == ["weight"]
+    loss = lossreg.build({"terms": {"fit": {"type": "plain", "params": params}}}, registry=registry)
+    # For denominators the loss is built once more, without its reduction.
+    found = loss(values, denominators=loss.denominators([values])).total
+    assert_bit_identical(found, loss(values).total)
+
+
 @pytest.mark.parametrize("weight", [[1.0, 3.0], torch.tensor([1.0, 3.0])], ids=["list", "tensor"])
 def test_class_weights_that_a_builder_hands_to_a_child_are_no_state(weight: object) -> None:
     class Config(LossConfig):
@@ -254,13 +293,7 @@ def test_class_weights_that_a_builder_hands_to_a_child_are_no_state(weight: obje
             value: Tensor = self.inner(logits, labels)
             return value
 
-    inputs = (LossInput(name="x", meaning="logits", gradient=True), LossInput(name="y", meaning=""))
-    definition = LossDefinition(
-        name="wrapped", config=Config, build=build, inputs=inputs, summary="made up"
-    )
-    module = ModuleType("acme_wrapped")
-    vars(module)["lossreg_losses"] = hookimpl(lambda: [definition], specname="lossreg_losses")
-    registry = Registry([]).with_plugins(module)
+    registry = registry_of("wrapped", Config, build)
     term = {"type": "wrapped", "params": {"weight": weight}}
     loss = lossreg.build({"terms": {"fit": term}}, registry=registry)
     assert loss.state_dict() == {}

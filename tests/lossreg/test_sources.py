@@ -3,9 +3,12 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, distribution, entry_points
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
+
+import pytest
 
 from fake_distributions import LOSSES, plugin
 from lossreg import Registry
@@ -14,8 +17,6 @@ from lossreg.sources import Origin, Owner, installed_plugins
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import pytest
 
     from fake_distributions import Site
 
@@ -110,14 +111,74 @@ def test_a_finder_may_bring_a_plugin(site: Site, monkeypatch: pytest.MonkeyPatch
     assert registry.origin("odd").release == "acme 2.1"
 
 
-def test_what_is_no_folder_of_the_import_path_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("hidden", [True, False], ids=["replaced", "without finding"])
+def test_a_finder_that_python_is_not_to_ask_is_not_asked(
+    hidden: bool, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = list(Registry.installed())
-    (tmp_path / "file.py").write_text("")
-    odd = [str(tmp_path / "missing"), str(tmp_path / "file.py"), tmp_path, b"bytes", None]
-    monkeypatch.setattr(sys, "path", [*odd, *sys.path])
-    assert list(Registry.installed()) == before
+    site.add("acme", {"odd": "acme_odd"}, {})
+    (site.metadata("acme") / "entry_points.txt").write_bytes(b"\x80 lossreg.losses")
+
+    class Finder:
+        find_distributions = None
+
+    class Replacement:
+        """As the backport of importlib.metadata puts it beside Python's own."""
+
+        find_distributions = PathFinder.find_distributions
+
+    if hidden:
+        monkeypatch.setattr(PathFinder, "find_distributions", None)
+    finder = Replacement if hidden else Finder
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, finder])
+    claims, unreadable = installed_plugins()
+    assert {each.name for each, _ in claims} >= {"l1", "mse"}
+    assert [str(origin) for origin, _ in unreadable] == ["acme 1.0, entry_points.txt"]
+
+
+def test_what_is_no_folder_of_the_import_path_is_passed_over(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add("acme", {"odd": "acme_odd"}, {})
+    (site.path / "file.py").write_text("")
+    path = [each for each in sys.path if each != str(site.path)]
+    odd = [str(site.path / "missing"), str(site.path / "file.py"), site.path, bytes(site.path), 7]
+    monkeypatch.setattr(sys, "path", [*odd, None, *path])
+    monkeypatch.chdir(site.path)
+    assert "odd" not in Registry.installed()
+    monkeypatch.setattr(sys, "path", ["", *path])
+    assert "odd" in Registry.installed()
+
+
+@pytest.mark.parametrize(
+    ("folder", "found"),
+    [
+        ("acme-2.1.dist-info", True),
+        ("acme.egg-info", True),
+        ("acme.egg/EGG-INFO", True),
+        ("acme/EGG-INFO", False),
+        ("acme.info", False),
+    ],
+)
+def test_metadata_is_where_python_looks_for_it(
+    folder: str, *, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = tmp_path / folder
+    metadata.mkdir(parents=True)
+    for name in ("METADATA", "PKG-INFO"):
+        (metadata / name).write_text("Name: acme\nVersion: 2.1\n")
+    (metadata / "entry_points.txt").write_text(f"[{LOSSES}]\nodd = acme_odd\n")
+    monkeypatch.syspath_prepend(tmp_path if metadata.parent == tmp_path else metadata.parent)
+    assert ("odd" in Registry.installed()) is found
+    assert bool(entry_points(group=LOSSES, name="odd")) is found
+
+
+@pytest.mark.parametrize("size", [2**16 - 1, 2**16, 2**16 + 1, 2**17, 240_000])
+def test_a_file_of_entry_points_may_be_long(site: Site, size: int) -> None:
+    site.add("acme", {}, {})
+    last = f"\n[{LOSSES}]\nodd = acme_odd\n"
+    text = "#" * (size - len(last)) + last
+    (site.metadata("acme") / "entry_points.txt").write_text(text)
+    assert "odd" in Registry.installed()
 
 
 def test_the_first_distribution_of_a_name_counts(

@@ -16,6 +16,7 @@ from lossreg.plugin import (
     Reduction,
     to_tensor,
 )
+from lossreg.plugin.fields import with_tensors
 
 
 class SampleConfig(LossConfig):
@@ -153,3 +154,20 @@ def test_class_weights_become_a_tensor_of_the_default_dtype() -> None:
     found = to_tensor((1.0, 0.1))
     assert found is not None
     assert torch.equal(found, torch.tensor([1.0, 0.1]))
+
+
+def test_only_a_list_of_class_weights_becomes_a_tensor() -> None:
+    class Config(LossConfig):
+        weight: ClassWeights | tuple[str, ...] = Field(("a",), description="Numbers, or names.")
+        heads: tuple[ClassWeights, ...] = Field((), description="Class weights a head.")
+        pair: tuple[float, float] = Field((0.0, 1.0), description="A range.")
+        factors: ElementWeights | None = Field(None, description="Factors.")
+
+    for weights in ({}, {"heads": [[1.0, 3.0], [1.0]]}, {"heads": [torch.ones(2)]}):
+        config = Config(**weights)
+        assert with_tensors(config) is config
+    tensor = torch.ones(2)
+    found = with_tensors(Config(weight=[1, 3], factors=tensor))
+    assert torch.equal(found.weight, torch.tensor([1.0, 3.0]))
+    assert found.factors is tensor
+    assert found.pair == (0.0, 1.0)

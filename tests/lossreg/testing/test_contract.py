@@ -247,6 +247,16 @@ def test_class_weights_belong_in_the_denominator() -> None:
     assert failing(unsaid, LABELS) == set()
 
 
+def test_the_builder_is_given_class_weights_as_a_tensor() -> None:
+    def build(config: Any) -> nn.Module:
+        parameters = dict(config)
+        assert isinstance(parameters["weight"], Tensor | None)
+        return nn.CrossEntropyLoss(**parameters)
+
+    definition = dataclasses.replace(Registry.installed()["cross_entropy"], build=build)
+    assert failing(definition, LABELS, weight=[1.0, 3.0]) == set()
+
+
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
 def test_batchmean_is_looked_at_as_well() -> None:
     definition = Registry.installed()["kl_div"]
