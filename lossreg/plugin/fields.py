@@ -207,16 +207,12 @@ def to_tensor(weights: ClassWeights | None) -> torch.Tensor | None:
 
 def with_tensors(config: ConfigT) -> ConfigT:
     """A config whose lists of class weights are tensors, so that a buffer can be told by it."""
-    lists = {name: each for name, each in vars(config).items() if isinstance(each, tuple)}
-    if not lists:
-        return config
-    weights = _weight_fields(type(config))
-    tensors = {
-        name: to_tensor(each)
-        for name, each in lists.items()
-        # A field may also take, or hold within, what is no list of numbers.
-        if name in weights and each and all(type(number) is float for number in each)
-    }
+    tensors = {}
+    for name in _weight_fields(type(config)):
+        each = vars(config).get(name)
+        # The field may also take, or hold within, what is no list of numbers.
+        if isinstance(each, tuple) and each and all(type(number) is float for number in each):
+            tensors[name] = to_tensor(each)
     return config.model_copy(update=tensors) if tensors else config
 
 
