@@ -9,7 +9,7 @@ from lossreg.config.nodes import MOST_FAULTS, SourceError, too_many_faults
 from lossreg.errors import ConfigError, Diagnostic
 
 if TYPE_CHECKING:
-    from lossreg.config.nodes import Document, Node
+    from lossreg.config.nodes import Document, Node, Span
 
 __all__ = ["ConfigPath", "Faults", "clipped", "describe", "path_text"]
 
@@ -82,22 +82,24 @@ class Faults:
         code: str,
         path: ConfigPath,
         message: str,
-        node: Node | None = None,
+        at: Node | Span | None = None,
         *,
         severity: Literal["error", "warning"] = "error",
     ) -> None:
-        """Note a fault at a node.
+        """Note a fault at a value or a key.
 
         Raises:
             SourceError: There are too many of them.
         """
         diagnostic = Diagnostic(code=code, message=message, path=path_text(path), severity=severity)
-        if node is not None and node.document is not None:
-            diagnostic = _located(diagnostic, node.document, node.start, node.end)
+        span = at if isinstance(at, tuple) else (None, 0, 0) if at is None else at.span
+        document, start, end = span
+        if document is not None:
+            diagnostic = _located(diagnostic, document, start, end)
         self._note(diagnostic)
         if len(self._found) > MOST_FAULTS:
             self._found.popitem()
-            raise too_many_faults(node)
+            raise too_many_faults(span)
 
     def _note(self, diagnostic: Diagnostic) -> None:
         place: tuple[object, ...] = (diagnostic.path,)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lossreg.config.diagnostics import ConfigPath, Faults
-    from lossreg.config.nodes import Node
+    from lossreg.config.nodes import Node, Span
     from lossreg.config.schema import TermConfig
     from lossreg.registry import Registry
 
@@ -136,7 +136,7 @@ class _GroupReader:
             found.append(adopted)
         return found
 
-    def _check_name(self, name: str, path: ConfigPath, key: Node, group: _Group) -> None:
+    def _check_name(self, name: str, path: ConfigPath, key: Span, group: _Group) -> None:
         if name == "total" and not group.prefix:
             message = "'total' is taken by the sum; choose another name"
             self._faults.add("LR107", path, message, key)
@@ -148,7 +148,7 @@ class _GroupReader:
             self._faults.add("LR107", path, message, key)
 
     def _group(
-        self, name: str, node: Node, path: ConfigPath, key: Node, outer: _Group
+        self, name: str, node: Node, path: ConfigPath, key: Span, outer: _Group
     ) -> list[TermConfig | None]:
         faults, values = self._faults, node.value
         guessed = check_keys(node, path, GROUP_KEYS, _FOREIGN_KEYS, faults, elsewhere=_ELSEWHERE)

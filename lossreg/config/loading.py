@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from lossreg.config.diagnostics import ConfigPath, Faults, clipped, describe, path_text
-from lossreg.config.nodes import Node, SourceError
+from lossreg.config.nodes import Node, SourceError, Span
 from lossreg.config.objectives import EXPERIMENT_KEYS, read_composite, read_experiment
 from lossreg.config.overrides import ORIGIN, apply_override
 from lossreg.config.schema import CompositeConfig, ExperimentConfig
@@ -103,7 +103,7 @@ def _root(source: object, name: str, faults: Faults) -> Node:
 
 def _find_loss(
     root: Node, key: str | None, faults: Faults
-) -> tuple[ConfigPath, Node, Node | None] | None:
+) -> tuple[ConfigPath, Node, Span | None] | None:
     """The loss's path, its mapping, and the key it stands under."""
     if not isinstance(root.value, dict):
         message = f"expected a mapping with 'loss:' or 'terms:', found {describe(root.value)}"
@@ -143,14 +143,15 @@ def _refuse_stray_overrides(root: Node, loss: str, faults: Faults) -> None:
     if "task" in root.value:
         read += EXPERIMENT_KEYS
     for name, key in root.keys.items():
-        if name not in read and key.document is not None and key.document.name == ORIGIN:
+        document, _, _ = key
+        if name not in read and document is not None and document.name == ORIGIN:
             meant = closest(name, read)
             hint = f"; did you mean '{meant}'?" if meant else ""
             message = f"the document has no '{clipped(name)}', and nothing would read it{hint}"
             faults.add("LR402", ("", name), message, key)
 
 
-def _follow(root: Node, key: str, faults: Faults) -> tuple[ConfigPath, Node, Node | None] | None:
+def _follow(root: Node, key: str, faults: Faults) -> tuple[ConfigPath, Node, Span | None] | None:
     try:
         steps = ValuePath.parse(str(key)).steps
     except PathError:

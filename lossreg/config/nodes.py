@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["MOST_FAULTS", "Document", "Node", "Place", "SourceError", "too_many_faults"]
+__all__ = ["MOST_FAULTS", "Document", "Node", "Place", "SourceError", "Span", "too_many_faults"]
 
 MOST_FAULTS = 1_000
 """How many faults are told: a document with more of them is mended step by step."""
@@ -58,6 +58,10 @@ class Document:
         return end - (2 if self.text[end - 2 : end] == "\r\n" else 1)
 
 
+Span: TypeAlias = tuple[Document | None, int, int]
+"""A stretch of a document, from its first character to after its last one."""
+
+
 class SourceError(Exception):
     """A document cannot be read; `config/diagnostics.py` makes a diagnostic of it."""
 
@@ -77,12 +81,10 @@ class SourceError(Exception):
         self.end = end
 
 
-def too_many_faults(at: Node | SourceError | None) -> SourceError:
+def too_many_faults(at: Span = (None, 0, 0)) -> SourceError:
     """What ends the reading of a document with more faults than anyone reads."""
     message = f"there are more than {MOST_FAULTS:,} faults; the rest is not read"
-    if at is None:
-        return SourceError("LR004", message)
-    return SourceError("LR004", message, at.document, at.start, at.end)
+    return SourceError("LR004", message, *at)
 
 
 class Node:
@@ -93,7 +95,7 @@ class Node:
         document: Where it comes from; None for what came from Python.
         start: The offset of its first character.
         end: The offset after its last one.
-        keys: For a mapping, the node of each key.
+        keys: For a mapping, where each key is written.
         rewrite: For a scalar that YAML 1.1 reads as a number or a bool: what to write for one.
     """
 
@@ -112,7 +114,12 @@ class Node:
         self.start = start
         self.end = end
         self.rewrite = rewrite
-        self.keys: dict[str, Node] = {} if type(value) is dict else _NO_KEYS
+        self.keys: dict[str, Span] = {} if type(value) is dict else _NO_KEYS
+
+    @property
+    def span(self) -> Span:
+        """Where it is written."""
+        return self.document, self.start, self.end
 
     def copy(self) -> Node:
         """A node of its own with the same children."""
@@ -123,4 +130,4 @@ class Node:
         return twin
 
 
-_NO_KEYS: dict[str, Node] = {}  # never written to: only a mapping has keys
+_NO_KEYS: dict[str, Span] = {}  # never written to: only a mapping has keys

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 from lossreg.config.diagnostics import describe
 from lossreg.config.fields import check_keys, is_mapping, read_choice, read_whole_number
 from lossreg.config.groups import read_terms
-from lossreg.config.nodes import Node
+from lossreg.config.nodes import Node, Span
 from lossreg.config.parameters import validated
 from lossreg.config.schema import (
     TASKS,
@@ -32,14 +32,14 @@ _LARGEST_SEED = 2**32 - 1  # numpy's
 
 
 def read_composite(
-    node: Node, path: ConfigPath, key: Node | None, registry: Registry, faults: Faults
+    node: Node, path: ConfigPath, key: Span | None, registry: Registry, faults: Faults
 ) -> CompositeConfig | None:
     """The composite that a mapping with `terms:` declares.
 
     Args:
         node: The mapping.
         path: Its place.
-        key: The node of its key, if it has one.
+        key: Where its key is written, if it has one.
         registry: Where losses are looked up.
         faults: Takes what is wrong; if an error does, the result is None.
     """

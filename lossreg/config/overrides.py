@@ -102,7 +102,7 @@ def _child(node: Node, step: str | int) -> Node | None:
 
 
 def _put(node: Node, name: str, value: Node, target: Node) -> None:
-    node.keys.setdefault(name, target)
+    node.keys.setdefault(name, target.span)
     node.value[name] = value
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from lossreg.config.diagnostics import ConfigPath, Faults
-    from lossreg.config.nodes import Node
+    from lossreg.config.nodes import Node, Span
 
 __all__ = ["plain", "validated"]
 
@@ -90,7 +90,7 @@ def validated(
     owner: str,
     path: ConfigPath,
     faults: Faults,
-    key: Node | None = None,
+    key: Span | None = None,
     elsewhere: Callable[[str], str | None] = lambda _: None,
 ) -> ConfigT | None:
     """The model made from a mapping of parameters, or None after noting what is wrong with it.
@@ -101,7 +101,7 @@ def validated(
         owner: Whose parameters they are, for messages: `cross_entropy`.
         path: The mapping's place in the document.
         faults: Takes what is wrong.
-        key: The node of the mapping's key, where one that is missing is noted.
+        key: Where the mapping's key is written: there one that is missing is noted.
         elsewhere: Says of a name that belongs elsewhere what to do with it.
     """
     values = plain(node)
@@ -148,7 +148,7 @@ def _note(
     owner: str,
     path: ConfigPath,
     faults: Faults,
-    key: Node | None,
+    key: Span | None,
 ) -> None:
     at = node
     # A rule for a whole list may know which of its elements breaks it.

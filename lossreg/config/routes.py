@@ -12,7 +12,7 @@ from lossreg.suggest import closest
 
 if TYPE_CHECKING:
     from lossreg.config.diagnostics import ConfigPath, Faults
-    from lossreg.config.nodes import Node
+    from lossreg.config.nodes import Node, Span
     from lossreg.inputs import Argument
 
 __all__ = ["read_path", "read_route"]
@@ -54,7 +54,7 @@ def read_path(node: Node, path: ConfigPath, faults: Faults) -> Path | None:
 
 
 def read_route(
-    node: Node, path: ConfigPath, faults: Faults, key: Node | None = None
+    node: Node, path: ConfigPath, faults: Faults, key: Span | None = None
 ) -> Route | None:
     """A path, or a mapping with `from` and `apply`.
 
@@ -62,7 +62,7 @@ def read_route(
         node: The path or the mapping.
         path: Its place.
         faults: Takes what is wrong.
-        key: The node of its key, if it has one.
+        key: Where its key is written, if it has one.
     """
     if isinstance(node.value, str) and node.value.isidentifier():  # as most are
         return Route(Path((node.value,)))
@@ -103,7 +103,7 @@ def _transforms(node: Node, path: ConfigPath, faults: Faults) -> tuple[Transform
 def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None:
     value: Node | None = None
     if isinstance(node.value, str):
-        name, at = node.value, node
+        name, at = node.value, node.span
     elif isinstance(node.value, dict) and len(node.value) == 1:
         ((name, value),) = node.value.items()
         at = node.keys[name]
@@ -125,7 +125,7 @@ def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None
 
 
 def _with_arguments(
-    name: str, value: Node | None, path: ConfigPath, at: Node, faults: Faults
+    name: str, value: Node | None, path: ConfigPath, at: Span, faults: Faults
 ) -> Transform | None:
     declared = TRANSFORMS[name]
     names = tuple(each.name for each in declared)

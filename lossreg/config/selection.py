@@ -12,7 +12,7 @@ from lossreg.plugin.inputs import ANY_SHAPE
 
 if TYPE_CHECKING:
     from lossreg.config.diagnostics import ConfigPath, Faults
-    from lossreg.config.nodes import Node
+    from lossreg.config.nodes import Node, Span
     from lossreg.plugin import LossDefinition
 
 __all__ = ["check_divisible", "read_extras"]
@@ -40,7 +40,7 @@ def read_extras(
     return found
 
 
-def check_divisible(definition: LossDefinition, path: ConfigPath, at: Node, faults: Faults) -> bool:
+def check_divisible(definition: LossDefinition, path: ConfigPath, at: Span, faults: Faults) -> bool:
     """Whether a loss has a sum for a denominator, its own or its group's; notes it if not."""
     if "sum" in definition.reductions:
         return True

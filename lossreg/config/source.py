@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import yaml
 
 from lossreg.config.diagnostics import clipped, describe
-from lossreg.config.nodes import MOST_FAULTS, Document, Node, SourceError, too_many_faults
+from lossreg.config.nodes import MOST_FAULTS, Document, Node, SourceError, Span, too_many_faults
 from lossreg.config.scalars import resolve
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ _ODD_BREAK = "[\x85\u2028\u2029]"
 _TABBED = r"(?:(?<![^\r\n]))[ ?:-]*(\t)[ \t?:-]*"
 _STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
-# What becomes of a key's value: it is merged into the mapping, or left out of it.
-_MERGE, _DROPPED = "merge", "dropped"
+# What becomes of a value whose key is none of the mapping's.
+_MERGED, _DROPPED = object(), object()
 
 
 def read_file(path: Path) -> tuple[Document, Node]:
@@ -108,7 +108,7 @@ class _Reader:
         self.anchors: dict[str, tuple[Node, int] | None] = {}
         # The collections that are not yet closed, from the outermost: the one around each, the
         # key there whose value it is, and how many values stand before it.
-        self.open: list[tuple[Node, Node | None, int]] = []
+        self.open: list[tuple[Node, object, int]] = []
         # By level, of those of them that have any: the anchor, and what is merged into them.
         self.names: dict[int, str] = {}
         self.merges: dict[int, list[Node]] = {}
@@ -139,16 +139,17 @@ class _Reader:
             raise SourceError("LR011", "the document is empty", self.document)
         return roots[0]
 
-    def _read(self, next_event: Callable[[], Any]) -> list[Node]:  # noqa: C901, PLR0912 - calls for each value cost a quarter more
+    def _read(self, next_event: Callable[[], Any]) -> list[Node]:  # noqa: C901, PLR0912, PLR0915 - calls for each value cost a quarter more
         """What stands outside every collection: one node, or none."""
-        document, tabbed, scalar = self.document, bool(self.tabbed), yaml.ScalarEvent
-        # The innermost collection: its values; if it is a mapping, its keys, and the one of them
-        # whose value comes next.
+        document, whole, tabbed = self.document, self.document.text, bool(self.tabbed)
+        scalar, mapping = yaml.ScalarEvent, yaml.MappingStartEvent
+        # The innermost collection: its values; if it is a mapping, the places of its keys, and
+        # the key whose value comes next, or what becomes of that value instead.
         around = Node([], document)
         roots: list[Node] = around.value
         values: Any = roots
-        keys: dict[str, Node] | None = None
-        key: Node | None = None
+        keys: dict[str, Span] | None = None
+        key: object = None
         while (event := next_event()) is not None:
             kind = type(event)
             if kind is scalar:
@@ -166,17 +167,36 @@ class _Reader:
                 else:
                     value, rewrite = resolve(text)
                     start, end = event.start_mark.index, event.end_mark.index
+                    if keys is not None and key is None:
+                        if type(value) is not str or value == "<<" or value in keys:
+                            key = self._key(value, start, end, keys)
+                        else:
+                            key = value
+                            keys[value] = document, start, end
+                        continue
                     node = Node(value, document, start, end, rewrite)
             elif kind in _STARTS:
                 self.open.append((around, key, self.count))
-                around = self._started(event, is_key=keys is not None and key is None)
-                values, key = around.value, None
-                keys = around.keys if kind is yaml.MappingStartEvent else None
+                self.count += 1
+                if (
+                    event.tag
+                    or event.anchor is not None
+                    or (key is None and keys is not None)
+                    or self.count > MAX_NODES
+                    or len(self.open) > MAX_LEVELS
+                ):
+                    self._check_start(event, is_key=key is None and keys is not None)
+                is_mapping = kind is mapping
+                values, key = {} if is_mapping else [], None
+                around = Node(values, document, event.start_mark.index)
+                keys = around.keys if is_mapping else None
                 continue
             elif kind in _ENDS:
                 node = around
                 around, key, before = self.open.pop()
-                self._close(node, event, before)
+                node.end = end = event.end_mark.index
+                if whole[end - 1].isspace() or self.merges or self.names:
+                    self._close(node, before)
                 values = around.value
                 keys = around.keys if type(values) is dict else None
             elif kind is yaml.AliasEvent:
@@ -187,15 +207,11 @@ class _Reader:
             if keys is None:
                 values.append(node)
             elif key is None:
-                key, name = node, node.value
-                # The node is the key's own: an alias as a key has got one of its own as well.
-                odd = type(name) is not str or name == "<<" or name in keys
-                node.rewrite = self._key_mark(node, keys) if odd else ""
+                key = self._key(node.value, node.start, node.end, keys)
             else:
-                if not key.rewrite:
-                    values[key.value] = node
-                    keys[key.value] = key
-                elif key.rewrite == _MERGE:
+                if type(key) is str:
+                    values[key] = node
+                elif key is _MERGED:
                     self.merges.setdefault(len(self.open), []).extend(self._merged(node))
                 key = None
         return roots
@@ -205,10 +221,9 @@ class _Reader:
         raise SourceError(code, message, self.document, start, end)
 
     def _note(self, code: str, message: str, start: int, end: int) -> None:
-        fault = SourceError(code, message, self.document, start, end)
         if len(self.document.faults) >= MOST_FAULTS:
-            raise too_many_faults(fault)
-        self.document.faults.append(fault)
+            raise too_many_faults((self.document, start, end))
+        self.document.faults.append(SourceError(code, message, self.document, start, end))
 
     def _refuse_tab_indentation(self, event: Any) -> None:
         start = event.start_mark.index
@@ -285,9 +300,8 @@ class _Reader:
                 self._refuse("LR005", message, event)
             self.seen_document = True
 
-    def _started(self, event: Any, *, is_key: bool) -> Node:
-        """A collection's node, which is filled by what comes before its end."""
-        self.count += 1
+    def _check_start(self, event: Any, *, is_key: bool) -> None:
+        """A collection that is tagged, anchored, a key, one too many or nested too deep."""
         self._refuse_too_many(event)
         level = len(self.open)
         is_mapping = type(event) is yaml.MappingStartEvent
@@ -300,21 +314,18 @@ class _Reader:
         if event.anchor is not None:
             self.anchors[event.anchor] = None
             self.names[level] = event.anchor
-        return Node({} if is_mapping else [], self.document, event.start_mark.index)
 
-    def _close(self, node: Node, event: Any, before: int) -> None:
-        # A block collection's end mark stands before the next token: cut the white space.
-        text, end = self.document.text, event.end_mark.index
-        node.end = end
-        if text[end - 1].isspace():
-            node.end = node.start + len(text[node.start : end].rstrip())
+    def _close(self, node: Node, before: int) -> None:
+        """A collection in blocks, with what is merged into it, or among anchored ones."""
+        # A block's end mark stands before the next token: cut the white space.
+        node.end = node.start + len(self.document.text[node.start : node.end].rstrip())
         level = len(self.open) + 1
-        for merged in self.merges.pop(level, ()) if self.merges else ():
+        for merged in self.merges.pop(level, ()):
             for key, value in merged.value.items():
                 if key not in node.value:
                     node.value[key] = value
                     node.keys[key] = merged.keys[key]
-        anchor = self.names.pop(level, None) if self.names else None
+        anchor = self.names.pop(level, None)
         if anchor is not None:
             self.anchors[anchor] = (node, self.count - before)
 
@@ -335,22 +346,22 @@ class _Reader:
             node = Node(node.value, self.document, event.start_mark.index, event.end_mark.index)
         return node
 
-    def _key_mark(self, node: Node, keys: dict[str, Node]) -> str:
-        """What becomes of a key's value."""
-        name, start, end = node.value, node.start, node.end
+    def _key(self, name: object, start: int, end: int, keys: dict[str, Span]) -> object:
+        """A key that is added to a mapping's, or what becomes of its value instead."""
         if not isinstance(name, str):
             shown = clipped(self.document.text[start:end])
             self._note("LR007", f"a key must be a string; write '{shown}' in quotes", start, end)
             return _DROPPED
         if name == "<<" and self.document.text.startswith(name, start):  # without quotes
-            return _MERGE
+            return _MERGED
         if name in keys:
-            first = keys[name]
-            line = self.document.place(first.start, first.end).line
+            _, *first = keys[name]
+            line = self.document.place(*first).line
             message = f"the key '{clipped(name)}' stands here a second time (first in line {line})"
             self._note("LR008", message, start, end)
             return _DROPPED
-        return ""
+        keys[name] = self.document, start, end
+        return name
 
     def _merged(self, node: Node) -> list[Node]:
         each = node.value if isinstance(node.value, list) else [node]
@@ -386,7 +397,7 @@ def from_python(value: object, name: str = "config") -> Node:
                 if not isinstance(key, str):
                     raise SourceError("LR007", f"a key must be a string, not {describe(key)}")
                 node.value[key] = convert(each, level + 1)
-                node.keys[key] = Node(key)
+                node.keys[key] = None, 0, 0
             return node
         if isinstance(value, list | tuple):
             return Node([convert(each, level + 1) for each in value])

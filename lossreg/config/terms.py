@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lossreg.config.diagnostics import clipped, describe
 from lossreg.config.fields import check_keys, is_mapping, meant_key, read_bool
-from lossreg.config.nodes import Node
+from lossreg.config.nodes import Node, Span
 from lossreg.config.parameters import validated
 from lossreg.config.routes import read_route
 from lossreg.config.schema import TermConfig, Weight
@@ -96,14 +96,14 @@ class TermReader:
         self._faults = faults
         self._found: dict[str, _Loss] = {}
 
-    def term(self, name: str, node: Node, path: ConfigPath, key: Node) -> TermConfig | None:
+    def term(self, name: str, node: Node, path: ConfigPath, key: Span) -> TermConfig | None:
         """The term that a mapping declares.
 
         Args:
             name: The term's name.
             node: The mapping.
             path: Its place.
-            key: The node of its name.
+            key: Where its name is written.
         """
         if not isinstance(node.value, dict):
             named = isinstance(node.value, str) and node.value in self._registry
@@ -258,7 +258,7 @@ class TermReader:
         where: ConfigPath,
         arguments: list[str],
         definition: LossDefinition,
-        key: Node,
+        key: Span,
     ) -> list[_Bound]:
         guessed = set()
         missing = [name for name in arguments if name not in inputs.value]
@@ -284,7 +284,7 @@ class TermReader:
         ]
 
     def _params(
-        self, node: Node, path: ConfigPath, key: Node, definition: LossDefinition
+        self, node: Node, path: ConfigPath, key: Span, definition: LossDefinition
     ) -> LossConfig | None:
         params = node.value.get("params")
         where = (path, "params")
@@ -310,7 +310,7 @@ class TermReader:
             self._warn(config, params, where, key)
         return config
 
-    def _warn(self, config: LossConfig, params: Node, where: ConfigPath, key: Node) -> None:
+    def _warn(self, config: LossConfig, params: Node, where: ConfigPath, key: Span) -> None:
         """Note what a config suspects of its own values."""
         try:
             suspicions = list(config.suspicions())

@@ -12,20 +12,20 @@ from lossreg.suggest import closest
 
 if TYPE_CHECKING:
     from lossreg.config.diagnostics import ConfigPath, Faults
-    from lossreg.config.nodes import Node
+    from lossreg.config.nodes import Node, Span
     from lossreg.schedules import Schedule
 
 __all__ = ["read_weight"]
 
 
-def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Node) -> Weight | None:
+def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weight | None:
     """A number, or a mapping with `schedule`.
 
     Args:
         node: The number or the mapping.
         path: Its place.
         faults: Takes what is wrong.
-        key: The node of its key.
+        key: Where its key is written.
     """
     if isinstance(node.value, dict):
         schedule = _schedule(node, path, faults, key)
@@ -57,7 +57,7 @@ def _is_schedule(name: str) -> bool:
     return name in SCHEDULES
 
 
-def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Node) -> Schedule | None:
+def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedule | None:
     from lossreg.schedules import SCHEDULES  # six models that most configs do without
 
     names = ", ".join(SCHEDULES)

@@ -229,7 +229,7 @@ def test_names_that_belong_elsewhere() -> None:
 @pytest.mark.parametrize("name", ["self", "model", "data", "__init__", "", "a b", "model_config"])
 def test_any_name_may_be_an_unknown_one(name: str) -> None:
     node, faults = Node({name: Node(1)}), Faults()
-    node.keys[name] = Node(name)
+    node.keys[name] = None, 0, 0
     assert validated(Config, node, owner="huber", path="params", faults=faults) is None
     assert [each.code for each in faults.sorted()] == ["LR103"]
 

@@ -37,8 +37,8 @@ def spans(node: Node, path: str = "") -> dict[str, str]:
     found = {path: text[node.start : node.end]}
     if isinstance(node.value, dict):
         for name, each in node.value.items():
-            key = node.keys[name]
-            found[f"{path}/{name}:"] = text[key.start : key.end]
+            _, start, end = node.keys[name]
+            found[f"{path}/{name}:"] = text[start:end]
             found |= spans(each, f"{path}/{name}")
     if isinstance(node.value, list):
         for index, each in enumerate(node.value):
@@ -401,12 +401,13 @@ def test_a_merged_values_place_is_where_it_is_written() -> None:
     document, root = read_bytes(b"one: &one {a: 1}\ntwo:\n  <<: *one\n", "a.yaml")
     two = root.value["two"]
     assert document.place(two.value["a"].start, 0)[:2] == (1, 15)
-    assert document.place(two.keys["a"].start, 0)[:2] == (1, 12)
+    assert two.keys["a"][0] is document
+    assert document.place(*two.keys["a"][1:])[:2] == (1, 12)
 
 
 def test_a_key_that_is_an_alias_stands_where_it_is_used() -> None:
     document, root = read_bytes(b"x: &n name\n*n : 1\n", "a.yaml")
-    assert document.place(root.keys["name"].start, root.keys["name"].end) == (2, 1, 3)
+    assert document.place(*root.keys["name"][1:]) == (2, 1, 3)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
