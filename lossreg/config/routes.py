@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lossreg.config.diagnostics import clipped, describe
@@ -65,7 +66,7 @@ def read_route(
         key: Where its key is written, if it has one.
     """
     if isinstance(node.value, str) and node.value.isidentifier():  # as most are
-        return Route(Path((node.value,)))
+        return _named(node.value)
     if not isinstance(node.value, dict):
         found = read_path(node, path, faults)
         return None if found is None else Route(found)
@@ -85,6 +86,11 @@ def read_route(
     if source is None or transforms is None:
         return None
     return Route(source, transforms)
+
+
+@lru_cache(maxsize=1024)  # a few names come again and again
+def _named(name: str) -> Route:
+    return Route(Path((name,)))
 
 
 def _transforms(node: Node, path: ConfigPath, faults: Faults) -> tuple[Transform, ...] | None:

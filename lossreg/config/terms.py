@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from lossreg.registry import Registry
     from lossreg.sources import Origin
 
-    # An argument's name, the node of its path, and where that is.
-    _Bound: TypeAlias = tuple[str, Node, ConfigPath]
+    # An argument's name, the node of its path, and where among the inputs that is.
+    _Bound: TypeAlias = tuple[str, Node, str | int]
 
 __all__ = ["TermReader"]
 
@@ -219,24 +219,26 @@ class TermReader:
             self._faults.add("LR101", where, message, inputs)
             return None
         found: dict[str, Route] = {}
-        for name, each, at in bound:
-            route = read_route(each, at, self._faults, inputs.keys.get(name))
+        for name, each, step in bound:
+            route = read_route(each, (where, step), self._faults, inputs.keys.get(name))
             if route is not None:
                 found[name] = route
         if len(found) < len(arguments):
             return None
         if len(set(found.values())) < len(found):
-            self._warn_of_twins(found, bound)
+            self._warn_of_twins(found, bound, where)
         return found
 
-    def _warn_of_twins(self, found: dict[str, Route], bound: list[_Bound]) -> None:
+    def _warn_of_twins(
+        self, found: dict[str, Route], bound: list[_Bound], where: ConfigPath
+    ) -> None:
         readers: dict[Route, str] = {}
-        for name, each, at in bound:
+        for name, each, step in bound:
             route = found[name]
             first = readers.setdefault(route, name)
             if first != name:
                 message = f"'{first}' and '{name}' read the same tensor, '{clipped(str(route))}'"
-                self._faults.add("LR902", at, message, each, severity="warning")
+                self._faults.add("LR902", (where, step), message, each, severity="warning")
 
     def _positional(
         self, inputs: Node, where: ConfigPath, arguments: list[str], definition: LossDefinition
@@ -247,10 +249,7 @@ class TermReader:
                 f"'{definition.name}', found {len(inputs.value)}"
             )
             self._faults.add("LR106", where, message, inputs)
-        return [
-            (name, each, (where, index))
-            for index, (name, each) in enumerate(zip(arguments, inputs.value, strict=False))
-        ]
+        return list(zip(arguments, inputs.value, range(len(arguments)), strict=False))
 
     def _by_name(
         self,
@@ -279,9 +278,7 @@ class TermReader:
             if name not in guessed:
                 message = f"the input '{name}' of '{definition.name}' is missing"
                 self._faults.add("LR102", where, message, key)
-        return [
-            (name, inputs.value[name], (where, name)) for name in arguments if name in inputs.value
-        ]
+        return [(name, inputs.value[name], name) for name in arguments if name in inputs.value]
 
     def _params(
         self, node: Node, path: ConfigPath, key: Span, definition: LossDefinition
