@@ -101,13 +101,19 @@ class CompositeLoss(nn.Module):
         It never changes, so a backward pass after a step has the weights of its forward pass.
         """
         self._fixed = self._weight.to(dtype, copy=True)
-        self._each = dict(zip(self._in_graph, self._fixed.unbind(), strict=True))
+        self._each: dict[str, Tensor] = {}
         if len(self._in_graph) == len(self._names):
             self._shown: Mapping[str, Tensor] = Named(self._places, self._fixed)
         else:
-            zero = self._fixed.new_zeros(())
-            every = torch.stack([self._each.get(name, zero) for name in self._names])
+            each, zero = self._one_by_one(), self._fixed.new_zeros(())
+            every = torch.stack([each.get(name, zero) for name in self._names])
             self._shown = Named({name: i for i, name in enumerate(self._names)}, every)
+
+    def _one_by_one(self) -> dict[str, Tensor]:
+        """The weights in the graph by name, made when a step first wants them so."""
+        with torch.inference_mode(mode=False):
+            self._each = dict(zip(self._in_graph, self._fixed.unbind(), strict=True))
+        return self._each
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._weight = self._weight.float()  # not every device has float64
@@ -298,7 +304,10 @@ class CompositeLoss(nn.Module):
         if len(values) > 1:
             first = next((each for each in values if each.dtype == torch.float64), first)
         weight = self._weight_for(first, compiling=compiling)
-        each = dict(zip(self._in_graph, weight.unbind(), strict=True)) if compiling else self._each
+        if compiling:
+            each = dict(zip(self._in_graph, weight.unbind(), strict=True))
+        else:
+            each = self._each or self._one_by_one()
         total = values[0] * each[names[0]]
         for name, value in zip(names[1:], values[1:], strict=True):
             total = total + value * each[name]

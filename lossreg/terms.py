@@ -50,16 +50,17 @@ class Terms(nn.Module):
 
     def __init__(self, terms: Iterable[tuple[TermConfig, nn.Module]], *, checks: str) -> None:
         super().__init__()
-        self._router = Router()
-        self._plans: list[Plan] = []
+        router, plans = Router(), []
+        modules: dict[str, Any] = self._modules
         for term, module in terms:
             # Not add_module: it refuses names that nn.Module has as an attribute, and a term may
             # well be called `forward`, `type` or `half`.
-            self._modules[term.name] = module
-            self._plans.append(Plan(term, self._router))
-        self._all_plain = all(plan.plain for plan in self._plans)
+            modules[term.name] = module
+            plans.append(Plan(term, router))
+        self._router, self._plans = router, plans
+        self._all_plain = all(plan.plain for plan in plans)
         self._always = checks == "always"
-        self._unchecked = set() if checks == "off" else {plan.name for plan in self._plans}
+        self._unchecked = set() if checks == "off" else {plan.name for plan in plans}
         # The results of these. A set of its own, for without gradients there is less to see.
         self._unjudged = set(self._unchecked)
 
