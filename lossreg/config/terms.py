@@ -95,6 +95,8 @@ class TermReader:
         self._registry = registry
         self._faults = faults
         self._found: dict[str, _Loss] = {}
+        # Parameters of terms that give none: frozen, so that one will do for all of a loss.
+        self._defaults: dict[type[LossConfig], LossConfig] = {}
 
     def term(self, name: str, node: Node, path: ConfigPath, key: Span) -> TermConfig | None:
         """The term that a mapping declares.
@@ -283,28 +285,32 @@ class TermReader:
     def _params(
         self, node: Node, path: ConfigPath, key: Span, definition: LossDefinition
     ) -> LossConfig | None:
-        params = node.value.get("params")
+        given = node.value.get("params")
         where = (path, "params")
-        if params is None:
-            params = Node({}, node.document, node.start, node.end)
+        config = self._defaults.get(definition.config) if given is None else None
+        params = Node({}, *node.span) if given is None else given
         if not is_mapping(params, where, self._faults, wanted="parameters, each 'name: value'"):
             return None
-        config = validated(
-            definition.config,
-            params,
-            owner=definition.name,
-            path=where,
-            faults=self._faults,
-            key=node.keys.get("params", key),
-            elsewhere=partial(_one_level_up, definition),
-        )
-        if config is not None and getattr(config, "reduction", None) == "none":
+        if config is None:
+            config = validated(
+                definition.config,
+                params,
+                owner=definition.name,
+                path=where,
+                faults=self._faults,
+                key=node.keys.get("params", key),
+                elsewhere=partial(_one_level_up, definition),
+            )
+        if config is None:
+            return None
+        if given is None:
+            self._defaults[definition.config] = config
+        if getattr(config, "reduction", None) == "none":
             at = params.value.get("reduction", node)
             message = "a term must be one number: 'none' works with lossreg.create alone"
             self._faults.add("LR207", (where, "reduction"), message, at)
             return None
-        if config is not None:
-            self._warn(config, params, where, key)
+        self._warn(config, params, where, key)
         return config
 
     def _warn(self, config: LossConfig, params: Node, where: ConfigPath, key: Span) -> None:
