@@ -111,8 +111,7 @@ class CompositeLoss(nn.Module):
 
     def _one_by_one(self) -> dict[str, Tensor]:
         """The weights in the graph by name, made when a step first wants them so."""
-        with torch.inference_mode(mode=False):
-            self._each = dict(zip(self._in_graph, self._fixed.unbind(), strict=True))
+        self._each = dict(zip(self._in_graph, self._fixed.unbind(), strict=True))
         return self._each
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:

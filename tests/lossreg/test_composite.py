@@ -551,6 +551,19 @@ def test_none_is_a_missing_tensor() -> None:
         loss(step(p=None))
 
 
+@pytest.mark.parametrize("terms", [1, 2, 3, 4])
+def test_a_validation_step_without_an_optional_tensor_does_not_spoil_training(terms: int) -> None:
+    each = {f"t{index}": fit_term(weight=0.5) for index in range(terms)}
+    loss = build(**each, other=fit_term(inputs=["q", "y"], optional=True))
+    with torch.inference_mode():
+        loss(step())
+    for values in (step(), step(q=torch.ones(2))):
+        out = loss(values)
+        out.total.backward()
+        assert out.total == terms
+        assert values["p"].grad.tolist() == [0.0, terms]
+
+
 def test_a_nan_in_a_weight_or_a_denominator_is_shown() -> None:
     loss = build(fit=fit_term(sample_weight="w", denominator="n"))
     with pytest.raises(lossreg.NonFiniteError, match=r"'sample_weight' at 'w': .* 1 nan") as caught:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,11 @@ import lossreg
 from lossreg.config import CompositeConfig, examine, load_config, load_experiment
 from lossreg.config.schema import Weight
 from lossreg.errors import ConfigError, ConfigWarning
+from lossreg.plugin import LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+from lossreg.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TERMS = {"terms": {"fit": {"type": "mse"}}}
 TEXT = "terms:\n  fit: {type: mse}\n"
@@ -200,3 +205,46 @@ def test_an_objective_is_no_experiment(tmp_path: Path) -> None:
 def test_the_public_loader_is_this_one() -> None:
     assert lossreg.load_config is load_config
     assert isinstance(load_config(TERMS), CompositeConfig)
+
+
+class Needy(LossConfig):
+    gamma: float
+
+
+class Unreduced(LossConfig):
+    reduction: Reduction = "none"
+
+
+class Doubtful(LossConfig):
+    gamma: float = 9.0
+
+    def suspicions(self) -> Iterator[tuple[str, str]]:
+        yield "gamma", f"{self.gamma:g} is much"
+
+
+@pytest.mark.parametrize(
+    ("config", "code"), [(Needy, "LR102"), (Unreduced, "LR207"), (Doubtful, "LR901")]
+)
+def test_defaults_that_are_wrong_are_told_of_each_term(config: type[LossConfig], code: str) -> None:
+    definition = LossDefinition(
+        name="focal",
+        config=config,
+        build=print,
+        inputs=(LossInput(name="input", meaning="logits"),),
+        summary="made up",
+    )
+    module = ModuleType("acme_focal")
+    vars(module)["lossreg_losses"] = hookimpl(lambda: [definition], specname="lossreg_losses")
+    registry = Registry([]).with_plugins(module)
+    text = b"terms:\n  a: {type: focal}\n  b: {type: focal}\n  c: {type: focal, params: {}}\n"
+    found = examine(text, registry=registry).diagnostics
+    assert [(each.code, each.line) for each in found] == [(code, line) for line in (2, 3, 4)]
+    assert [each.path.split(".")[1] for each in found] == ["a", "b", "c"]
+
+
+def test_terms_without_parameters_have_the_defaults_and_modules_of_their_own() -> None:
+    text = b"terms: {a: {type: mse}, b: {type: mse}, c: {type: mse, params: {reduction: sum}}}"
+    loss = load_config(text)
+    assert [term.params.model_dump()["reduction"] for term in loss.terms] == ["mean", "mean", "sum"]
+    terms = lossreg.build(loss).terms
+    assert len({id(each) for each in terms.children()}) == len(list(terms.children())) == 3
