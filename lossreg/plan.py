@@ -69,10 +69,12 @@ class Plan:
         self.entries = "none" in term.definition.reductions
         self.in_graph = term.weight.in_graph
         self.twin: nn.Module | None = None
-        self.inputs = tuple(
-            [(each, router.add(route, name, each, optional)) for each, route in term.inputs.items()]
-        )
-        self.needs = [place for _, place in self.inputs]
+        inputs, needs = [], []
+        for each, route in term.inputs.items():
+            place = router.add(route, name, each, optional)
+            inputs.append((each, place))
+            needs.append(place)
+        self.inputs, self.needs = tuple(inputs), needs
         self.mask = self.sample_weight = None
         if term.mask is not None:
             self.mask = router.add(term.mask, name, "mask", optional)

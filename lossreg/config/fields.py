@@ -139,7 +139,7 @@ def note_wrong_type(
         )
         faults.add("LR204", path, message, node)
         return
-    meant = resolve(value).value if isinstance(value, str) else None
+    meant = resolve(value)[0] if isinstance(value, str) else None
     fits = isinstance(meant, int | float if wanted is float else wanted)
     quoted = fits and isinstance(meant, bool) == (wanted is bool)
     hint = "; leave out the quotes" if quoted else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TypeAlias
 
 __all__ = ["Resolved", "resolve"]
 
@@ -34,56 +34,51 @@ _DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?"
 _LONGEST_NUMBER = 1_000
 
 
-class Resolved(NamedTuple):
-    """A scalar's value; and, where YAML 1.1 reads it otherwise, what to write instead."""
-
-    value: str | int | float | bool | None
-    rewrite: str = ""
+Resolved: TypeAlias = tuple[str | int | float | bool | None, str]
+"""A scalar's value; and, where YAML 1.1 reads it otherwise, what to write instead."""
 
 
 @lru_cache(maxsize=1024)  # keys and common values come again and again
 def resolve(text: str) -> Resolved:
-    """The value of a plain scalar.
+    """The value of a plain scalar, and what to write instead.
 
-    >>> resolve("1e-3").value, resolve("0x1F").value, resolve("~").value
-    (0.001, 31, None)
-    >>> resolve("yes")
-    Resolved(value='yes', rewrite='true')
-    >>> resolve("1_000")
-    Resolved(value='1_000', rewrite='1000')
+    >>> resolve("1e-3"), resolve("0x1F"), resolve("~")
+    ((0.001, ''), (31, ''), (None, ''))
+    >>> resolve("yes"), resolve("1_000")
+    (('yes', 'true'), ('1_000', '1000'))
     """
     if text in _NULL:
-        return Resolved(None)
+        return None, ""
     if text[0].isalpha():
         if text in _BOOL:
-            return Resolved(_BOOL[text])
+            return _BOOL[text], ""
         if text in _YES or text in _NO:
-            return Resolved(text, "true" if text in _YES else "false")
-        return Resolved(text)
+            return text, "true" if text in _YES else "false"
+        return text, ""
     if text in _SPECIAL:
-        return Resolved(_SPECIAL[text])
+        return _SPECIAL[text], ""
     if len(text) > _LONGEST_NUMBER:
-        return Resolved(text)
+        return text, ""
     return _number(text)
 
 
 def _number(text: str) -> Resolved:
     if _INT.fullmatch(text):
-        return Resolved(int(text))
+        return int(text), ""
     if text.lstrip("-+")[1:2].isalnum():
         if zeros := re.fullmatch(_LEADING_ZERO, text):
-            return Resolved(text, f"{zeros[1]}{zeros[2]}")
+            return text, f"{zeros[1]}{zeros[2]}"
         if re.fullmatch(_OCTAL, text) or re.fullmatch(_HEX, text):
-            return Resolved(int(text, 0))
+            return int(text, 0), ""
     if _FLOAT.fullmatch(text):
-        return Resolved(float(text))
+        return float(text), ""
     if re.fullmatch(_UNDERSCORED, text):
-        return Resolved(text, text.replace("_", ""))
+        return text, text.replace("_", "")
     if binary := re.fullmatch(_BINARY, text):
         digits = binary[2].replace("_", "")
-        return Resolved(text, f"{binary[1]}{int(digits, 2)}" if digits else "")
+        return text, f"{binary[1]}{int(digits, 2)}" if digits else ""
     if re.fullmatch(_SIGNED_HEX, text):
-        return Resolved(text, str(int(text, 0)))
+        return text, str(int(text, 0))
     if re.fullmatch(_BASE_60, text) or re.fullmatch(_DATE, text):
-        return Resolved(text, "a plain number")
-    return Resolved(text)
+        return text, "a plain number"
+    return text, ""

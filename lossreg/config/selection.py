@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["check_divisible", "read_extras"]
 
 _ENTRY_KEYS = ("mask", "sample_weight", "ignore")
+_KEYS = frozenset((*_ENTRY_KEYS, "denominator"))
 
 
 def read_extras(
@@ -26,6 +27,8 @@ def read_extras(
     """The fields of a `TermConfig` that say what counts; None after noting what is wrong."""
     values = node.value
     found: dict[str, Any] = {}
+    if _KEYS.isdisjoint(values):  # as nearly always
+        return found
     for name in ("mask", "sample_weight"):
         if name in values:
             where = (path, name)

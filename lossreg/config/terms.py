@@ -18,6 +18,7 @@ from lossreg.inputs import Path, Route
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import TypeAlias
 
     from lossreg.config.diagnostics import ConfigPath, Faults
@@ -74,6 +75,7 @@ FOREIGN_TERM_KEYS = {
     "where": "mask",
 }
 _SWITCHES = ("optional", "enabled")
+_ONE = Weight()
 _ELSEWHERE = {
     "apply": "transforms stand with their tensor: {from: path, apply: [...]} under 'inputs'",
     "from": "it belongs to a group of 'terms', or to one of the 'inputs'",
@@ -121,11 +123,10 @@ class TermReader:
             message = "the key 'type', the loss's name, is missing"
             self._faults.add("LR102", path, message, key)
         weight = self._weight(node, path, definition)
-        switches: dict[str, Any] = {
-            switch: read_bool(node.value[switch], (path, switch), self._faults)
-            for switch in _SWITCHES
-            if switch in node.value
-        }
+        switches: dict[str, Any] = {}
+        for switch in _SWITCHES:
+            if switch in node.value:
+                switches[switch] = read_bool(node.value[switch], (path, switch), self._faults)
         if loss is None:
             return None
         inputs = self._inputs(node, path, loss)
@@ -136,12 +137,12 @@ class TermReader:
         if None in switches.values() or "type" not in node.value:
             return None
         return TermConfig(
-            name=name,
-            type=node.value["type"].value,
-            definition=loss.definition,
-            params=params,
-            weight=weight,
-            inputs=inputs,
+            name,
+            node.value["type"].value,
+            loss.definition,
+            params,
+            weight,
+            inputs,
             origin=loss.origin,
             **switches,
             **extras,
@@ -151,7 +152,7 @@ class TermReader:
         self, node: Node, path: ConfigPath, definition: LossDefinition | None
     ) -> Weight | None:
         if "weight" not in node.value:
-            return Weight()
+            return _ONE
         where = (path, "weight")
         is_list = isinstance(node.value["weight"].value, list)
         if is_list and definition is not None and "weight" in definition.config.model_fields:
@@ -251,7 +252,7 @@ class TermReader:
                 f"'{definition.name}', found {len(inputs.value)}"
             )
             self._faults.add("LR106", where, message, inputs)
-        return list(zip(arguments, inputs.value, range(len(arguments)), strict=False))
+        return list(zip(arguments, inputs.value, range(len(arguments))))  # noqa: B905 - with strict=False it takes twice as long
 
     def _by_name(
         self,
@@ -286,34 +287,42 @@ class TermReader:
         self, node: Node, path: ConfigPath, key: Span, definition: LossDefinition
     ) -> LossConfig | None:
         given = node.value.get("params")
-        where = (path, "params")
         config = self._defaults.get(definition.config) if given is None else None
-        params = Node({}, *node.span) if given is None else given
+        where = (path, "params")
+        if config is None:
+            params = Node({}, *node.span) if given is None else given
+            config = self._validated(params, where, node.keys.get("params", key), definition)
+            if config is None:
+                return None
+            if given is None:
+                self._defaults[definition.config] = config
+        self._warn(config, {} if given is None else given.value, where, key)
+        return config
+
+    def _validated(
+        self, params: Node, where: ConfigPath, key: Span, definition: LossDefinition
+    ) -> LossConfig | None:
         if not is_mapping(params, where, self._faults, wanted="parameters, each 'name: value'"):
             return None
-        if config is None:
-            config = validated(
-                definition.config,
-                params,
-                owner=definition.name,
-                path=where,
-                faults=self._faults,
-                key=node.keys.get("params", key),
-                elsewhere=partial(_one_level_up, definition),
-            )
-        if config is None:
-            return None
-        if given is None:
-            self._defaults[definition.config] = config
-        if getattr(config, "reduction", None) == "none":
-            at = params.value.get("reduction", node)
+        config = validated(
+            definition.config,
+            params,
+            owner=definition.name,
+            path=where,
+            faults=self._faults,
+            key=key,
+            elsewhere=partial(_one_level_up, definition),
+        )
+        if config is not None and getattr(config, "reduction", None) == "none":
+            at = params.value.get("reduction", params)
             message = "a term must be one number: 'none' works with lossreg.create alone"
             self._faults.add("LR207", (where, "reduction"), message, at)
             return None
-        self._warn(config, params, where, key)
         return config
 
-    def _warn(self, config: LossConfig, params: Node, where: ConfigPath, key: Span) -> None:
+    def _warn(
+        self, config: LossConfig, given: Mapping[str, Node], where: ConfigPath, key: Span
+    ) -> None:
         """Note what a config suspects of its own values."""
         try:
             suspicions = list(config.suspicions())
@@ -322,7 +331,7 @@ class TermReader:
             self._faults.add("LR301", where, message, key)
             return
         for name, message in suspicions:
-            at = params.value.get(name, key)
+            at = given.get(name, key)
             self._faults.add("LR901", (where, name), message, at, severity="warning")
 
 
