@@ -58,6 +58,8 @@ class CompositeLoss(nn.Module):
         self._weights = {term.name: term.weight for term in terms}
         self._in_graph = tuple(term.name for term in terms if term.weight.in_graph)
         self._places = {name: index for index, name in enumerate(self._in_graph)}
+        # Whether a step may want the weights so, and not as one vector.
+        self._one_by_one = len(self._in_graph) <= _FEW_TERMS or any(t.optional for t in terms)
         # A plain attribute as well: looking a submodule up costs as much as a small loss does.
         self._terms: Terms
         self.__dict__["_terms"] = self.terms
@@ -101,18 +103,16 @@ class CompositeLoss(nn.Module):
         It never changes, so a backward pass after a step has the weights of its forward pass.
         """
         self._fixed = self._weight.to(dtype, copy=True)
-        self._each: dict[str, Tensor] = {}
+        if self._one_by_one:
+            # Now: in a step, those of a function transform might be kept.
+            self._each = dict(zip(self._in_graph, self._fixed.unbind(), strict=True))
         if len(self._in_graph) == len(self._names):
             self._shown: Mapping[str, Tensor] = Named(self._places, self._fixed)
         else:
-            each, zero = self._one_by_one(), self._fixed.new_zeros(())
+            each = dict(zip(self._in_graph, self._fixed.unbind(), strict=True))
+            zero = self._fixed.new_zeros(())
             every = torch.stack([each.get(name, zero) for name in self._names])
             self._shown = Named({name: i for i, name in enumerate(self._names)}, every)
-
-    def _one_by_one(self) -> dict[str, Tensor]:
-        """The weights in the graph by name, made when a step first wants them so."""
-        self._each = dict(zip(self._in_graph, self._fixed.unbind(), strict=True))
-        return self._each
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._weight = self._weight.float()  # not every device has float64
@@ -303,10 +303,7 @@ class CompositeLoss(nn.Module):
         if len(values) > 1:
             first = next((each for each in values if each.dtype == torch.float64), first)
         weight = self._weight_for(first, compiling=compiling)
-        if compiling:
-            each = dict(zip(self._in_graph, weight.unbind(), strict=True))
-        else:
-            each = self._each or self._one_by_one()
+        each = dict(zip(self._in_graph, weight.unbind(), strict=True)) if compiling else self._each
         total = values[0] * each[names[0]]
         for name, value in zip(names[1:], values[1:], strict=True):
             total = total + value * each[name]

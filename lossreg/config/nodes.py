@@ -81,7 +81,7 @@ class SourceError(Exception):
         self.end = end
 
 
-def too_many_faults(at: Span = (None, 0, 0)) -> SourceError:
+def too_many_faults(at: Span) -> SourceError:
     """What ends the reading of a document with more faults than anyone reads."""
     message = f"there are more than {MOST_FAULTS:,} faults; the rest is not read"
     return SourceError("LR004", message, *at)

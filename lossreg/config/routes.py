@@ -65,7 +65,7 @@ def read_route(
         faults: Takes what is wrong.
         key: Where its key is written, if it has one.
     """
-    if isinstance(node.value, str) and node.value.isidentifier():  # as most are
+    if type(node.value) is str and node.value.isidentifier():  # as most are
         return _named(node.value)
     if not isinstance(node.value, dict):
         found = read_path(node, path, faults)

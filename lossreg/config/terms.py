@@ -97,8 +97,6 @@ class TermReader:
         self._registry = registry
         self._faults = faults
         self._found: dict[str, _Loss] = {}
-        # Parameters of terms that give none: frozen, so that one will do for all of a loss.
-        self._defaults: dict[type[LossConfig], LossConfig] = {}
 
     def term(self, name: str, node: Node, path: ConfigPath, key: Span) -> TermConfig | None:
         """The term that a mapping declares.
@@ -287,15 +285,13 @@ class TermReader:
         self, node: Node, path: ConfigPath, key: Span, definition: LossDefinition
     ) -> LossConfig | None:
         given = node.value.get("params")
-        config = self._defaults.get(definition.config) if given is None else None
+        config = _defaults(definition.config) if given is None else None
         where = (path, "params")
         if config is None:
             params = Node({}, *node.span) if given is None else given
             config = self._validated(params, where, node.keys.get("params", key), definition)
             if config is None:
                 return None
-            if given is None:
-                self._defaults[definition.config] = config
         self._warn(config, {} if given is None else given.value, where, key)
         return config
 
@@ -333,6 +329,15 @@ class TermReader:
         for name, message in suspicions:
             at = given.get(name, key)
             self._faults.add("LR901", (where, name), message, at, severity="warning")
+
+
+def _defaults(model: type[LossConfig]) -> LossConfig | None:
+    """The parameters of a term that gives none; None where that is a fault yet to be told."""
+    try:
+        config = model()
+    except Exception:  # noqa: BLE001 - a third party's validator may raise anything
+        return None
+    return None if getattr(config, "reduction", None) == "none" else config
 
 
 def _one_level_up(definition: LossDefinition, name: str) -> str | None:

@@ -564,6 +564,23 @@ def test_a_validation_step_without_an_optional_tensor_does_not_spoil_training(te
         assert values["p"].grad.tolist() == [0.0, terms]
 
 
+@pytest.mark.parametrize("terms", [1, 2, 3])
+def test_a_first_step_in_a_function_transform_leaves_nothing_behind(terms: int) -> None:
+    each = {f"t{index}": fit_term(weight=0.5) for index in range(terms)}
+    loss = build(**each, other=fit_term(inputs=["q", "y"], optional=True))
+    given = step()
+
+    def total(p: Tensor) -> Tensor:
+        return loss({**given, "p": p}).total
+
+    p = given["p"].detach()
+    for _ in range(2):
+        hessian = torch.func.hessian(total)(p)
+        assert hessian.tolist() == [[0.5 * terms, 0.0], [0.0, 0.5 * terms]]
+    for twin in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+        assert twin(given).total == terms
+
+
 def test_a_nan_in_a_weight_or_a_denominator_is_shown() -> None:
     loss = build(fit=fit_term(sample_weight="w", denominator="n"))
     with pytest.raises(lossreg.NonFiniteError, match=r"'sample_weight' at 'w': .* 1 nan") as caught:

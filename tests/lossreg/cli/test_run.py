@@ -167,7 +167,12 @@ def test_two_processes_share_one_folder_and_print_one_table() -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_is_exit_code_130_and_keeps_the_metrics() -> None:
-    process = launch("small.yaml", "--set", "trainer.max_epochs=1000000")
+    # A shell's background job ignores the signal, and so would all that it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = launch("small.yaml", "--set", "trainer.max_epochs=1000000")
+    finally:
+        signal.signal(signal.SIGINT, before)
     metrics = Path("runs/small/metrics.csv")
     try:
         deadline = time.monotonic() + 60
@@ -179,6 +184,7 @@ def test_ctrl_c_is_exit_code_130_and_keeps_the_metrics() -> None:
         out, err = process.communicate(timeout=30)
     finally:
         process.kill()
+        process.communicate()
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
     assert metrics.read_text().count("\n") > 5
     assert Path("runs/small/curves.png").exists()

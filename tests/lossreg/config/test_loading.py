@@ -12,7 +12,7 @@ import lossreg
 from lossreg.config import CompositeConfig, examine, load_config, load_experiment
 from lossreg.config.schema import Weight
 from lossreg.errors import ConfigError, ConfigWarning
-from lossreg.plugin import LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
 from lossreg.registry import Registry
 
 if TYPE_CHECKING:
@@ -222,10 +222,12 @@ class Doubtful(LossConfig):
         yield "gamma", f"{self.gamma:g} is much"
 
 
-@pytest.mark.parametrize(
-    ("config", "code"), [(Needy, "LR102"), (Unreduced, "LR207"), (Doubtful, "LR901")]
-)
-def test_defaults_that_are_wrong_are_told_of_each_term(config: type[LossConfig], code: str) -> None:
+class Mutable(LossConfig):
+    scales: dict[str, float] = Field(default_factory=dict)
+
+
+def made_up(config: type[LossConfig]) -> Registry:
+    """A registry with one made-up loss."""
     definition = LossDefinition(
         name="focal",
         config=config,
@@ -235,11 +237,35 @@ def test_defaults_that_are_wrong_are_told_of_each_term(config: type[LossConfig],
     )
     module = ModuleType("acme_focal")
     vars(module)["lossreg_losses"] = hookimpl(lambda: [definition], specname="lossreg_losses")
-    registry = Registry([]).with_plugins(module)
-    text = b"terms:\n  a: {type: focal}\n  b: {type: focal}\n  c: {type: focal, params: {}}\n"
+    return Registry([]).with_plugins(module)
+
+
+@pytest.mark.parametrize(
+    ("config", "code", "places"),
+    [
+        (Needy, "LR102", [(2, 3), (3, 3), (5, 4)]),
+        (Unreduced, "LR207", [(2, 6), (3, 6), (5, 12)]),
+        (Doubtful, "LR901", [(2, 3), (3, 3), (4, 3)]),
+    ],
+)
+def test_defaults_that_are_wrong_are_told_of_each_term(
+    config: type[LossConfig], code: str, places: list[tuple[int, int]]
+) -> None:
+    registry = made_up(config)
+    text = b"terms:\n  a: {type: focal}\n  b: {type: focal}\n  c: {type: focal,\n   params: {}}\n"
     found = examine(text, registry=registry).diagnostics
-    assert [(each.code, each.line) for each in found] == [(code, line) for line in (2, 3, 4)]
+    assert [(each.code, each.line, each.column) for each in found] == [
+        (code, *place) for place in places
+    ]
     assert [each.path.split(".")[1] for each in found] == ["a", "b", "c"]
+
+
+def test_each_term_has_defaults_of_its_own() -> None:
+    found = examine(b"terms: {a: {type: focal}, b: {type: focal}}", registry=made_up(Mutable))
+    assert found.loss is not None
+    first, second = (vars(term.params) for term in found.loss.terms)
+    assert first == second
+    assert first["scales"] is not second["scales"]
 
 
 def test_terms_without_parameters_have_the_defaults_and_modules_of_their_own() -> None:
