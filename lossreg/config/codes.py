@@ -186,7 +186,7 @@ _ALL = (
         title="no loss in the document",
         explanation="A document has its objective under `loss:`, or is one itself, with `terms:` "
         "at its root; or --key (in Python, key=) says where it is.",
-        bad="losses:\n  fit: {type: mse}\n",
+        bad="losses:\n  terms:\n    fit: {type: mse}\n",
         good="loss:\n  terms:\n    fit: {type: mse}\n",
     ),
     Code(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lossreg.config.nodes import MOST_FAULTS, SourceError, too_many_faults
 from lossreg.errors import ConfigError, Diagnostic
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lossreg.config.nodes import Document, Node, Span
 
 __all__ = ["ConfigPath", "Faults", "clipped", "describe", "path_text"]
@@ -21,15 +24,24 @@ _LONGEST_LINE = 4_000
 _MOST_USERS = 3
 
 
-def path_text(path: ConfigPath) -> str:
+def path_text(
+    path: ConfigPath, written: Mapping[tuple[str, str | int], str] = MappingProxyType({})
+) -> str:
     """A place as it is shown; making it is left to the moment when there is a fault.
+
+    Args:
+        path: The place.
+        written: How the keys are spelt that are read as others, by mapping and key.
 
     >>> path_text((("loss.terms", "seg"), 0))
     'loss.terms.seg[0]'
+    >>> path_text((("seg", "params"), "beta"), {("seg", "params"): "kwargs"})
+    'seg.kwargs.beta'
     """
     if isinstance(path, str):
         return path
-    text, step = path_text(path[0]), path[1]
+    text, step = path_text(path[0], written), path[1]
+    step = written.get((text, step), step)
     if isinstance(step, int):
         return f"{text}[{step}]"
     shown = step if step.isidentifier() and len(step) <= _LONGEST_VALUE else clipped(step)
@@ -76,6 +88,11 @@ class Faults:
         self._found: dict[tuple[object, ...], Diagnostic] = {}
         # A fault in an anchored value is found once for each of its users: their paths, in order.
         self._users: dict[tuple[object, ...], dict[str, None]] = {}
+        self._written: dict[tuple[str, str | int], str] = {}
+
+    def read_as(self, path: ConfigPath, written: str, meant: str) -> None:
+        """Show the key of a mapping as it is written, although it is read as another one."""
+        self._written[path_text(path, self._written), meant] = written
 
     def add(
         self,
@@ -91,7 +108,8 @@ class Faults:
         Raises:
             SourceError: There are too many of them.
         """
-        diagnostic = Diagnostic(code=code, message=message, path=path_text(path), severity=severity)
+        place = path_text(path, self._written)
+        diagnostic = Diagnostic(code=code, message=message, path=place, severity=severity)
         span = at if isinstance(at, tuple) else (None, 0, 0) if at is None else at.span
         document, start, end = span
         if document is not None:

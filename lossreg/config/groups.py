@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from lossreg.config.diagnostics import clipped
 from lossreg.config.fields import check_keys, is_mapping, read_bool
+from lossreg.config.nodes import MOST_FAULTS
 from lossreg.config.routes import read_path
 from lossreg.config.schema import Weight
 from lossreg.config.selection import check_divisible
 from lossreg.config.terms import FOREIGN_TERM_KEYS, TERM_KEYS, TermReader
 from lossreg.config.weights import read_weight
 from lossreg.inputs import Path, Route
+from lossreg.suggest import closest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,9 +106,12 @@ def read_terms(
 
 def _is_group(values: Mapping[str, Node]) -> bool:
     """Whether a mapping declares terms rather than one; what only a group has tells as well."""
-    return "terms" in values or (
-        "type" not in values
-        and any(_FOREIGN_KEYS.get(key, key) in ("from", "terms") for key in values)
+    if "terms" in values or "type" in values:
+        return "terms" in values
+    return any(
+        _FOREIGN_KEYS.get(key, key) in ("from", "terms")
+        or (isinstance(each.value, dict) and closest(key, ("terms",)))
+        for key, each in islice(values.items(), MOST_FAULTS)
     )
 
 
@@ -150,8 +156,9 @@ class _GroupReader:
     def _group(
         self, name: str, node: Node, path: ConfigPath, key: Span, outer: _Group
     ) -> list[TermConfig | None]:
-        faults, values = self._faults, node.value
-        guessed = check_keys(node, path, GROUP_KEYS, _FOREIGN_KEYS, faults, elsewhere=_ELSEWHERE)
+        faults = self._faults
+        node = check_keys(node, path, GROUP_KEYS, _FOREIGN_KEYS, faults, elsewhere=_ELSEWHERE)
+        values = node.value
         origin: Path | None = _HERE
         if "from" in values:
             origin = read_path(values["from"], (path, "from"), faults)
@@ -178,9 +185,8 @@ class _GroupReader:
         )
         where = (path, "terms")
         if "terms" not in values:
-            if "terms" not in guessed:
-                message = "the key 'terms', what the group is made of, is missing"
-                faults.add("LR102", path, message, key)
+            message = "the key 'terms', what the group is made of, is missing"
+            faults.add("LR102", path, message, key)
             return [None]
         inner = values["terms"]
         if not is_mapping(inner, where, faults, wanted="terms by name"):

@@ -10,8 +10,15 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from lossreg.config.diagnostics import ConfigPath, Faults, clipped, describe, path_text
+from lossreg.config.fields import as_meant
 from lossreg.config.nodes import Node, SourceError, Span
-from lossreg.config.objectives import EXPERIMENT_KEYS, read_composite, read_experiment
+from lossreg.config.objectives import (
+    EXPERIMENT_KEYS,
+    holds_terms,
+    is_loss,
+    read_composite,
+    read_experiment,
+)
 from lossreg.config.overrides import ORIGIN, apply_override
 from lossreg.config.schema import CompositeConfig, ExperimentConfig
 from lossreg.config.source import from_python, read_bytes, read_file
@@ -119,17 +126,20 @@ def _find_loss(
         message = "an experiment has its loss under 'loss:'; put 'terms' there, one level deeper"
         faults.add("LR109", "terms", message, root.keys["terms"])
         return None
+    candidates = ("loss",) if "task" in root.value else _LOSS_KEYS
     for name, at in islice(root.keys.items(), _GUESSED_KEYS):
         node = root.value[name]
         meant = "loss" if name in _FOREIGN_LOSS_KEYS else None
         if meant is None and isinstance(node.value, dict):
-            meant = closest(name, _LOSS_KEYS)
+            meant = closest(name, candidates)
         if meant:
             where = ("", name)
             faults.add("LR109", where, f"there is no loss here; did you mean '{meant}'?", at)
             # One run finds what else is wrong.
-            is_loss = isinstance(node.value, dict) and "terms" in node.value
-            return (where, node, at) if is_loss else None
+            if meant == "terms":
+                whole = as_meant(root, "", {"terms": name}, faults)
+                return ("", whole, None) if holds_terms(node) else None
+            return (where, node, at) if is_loss(node) else None
     message = "expected 'loss:' or 'terms:'; for a loss elsewhere, say at which key it is"
     faults.add("LR109", "", message, root)
     return None

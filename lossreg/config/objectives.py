@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from lossreg.config.diagnostics import describe
-from lossreg.config.fields import check_keys, is_mapping, read_choice, read_whole_number
+from lossreg.config.diagnostics import clipped, describe
+from lossreg.config.fields import (
+    as_meant,
+    check_keys,
+    is_mapping,
+    misspelt,
+    read_choice,
+    read_whole_number,
+)
 from lossreg.config.groups import read_terms
 from lossreg.config.nodes import Node, Span
 from lossreg.config.parameters import validated
@@ -16,19 +23,29 @@ from lossreg.config.schema import (
     ExperimentConfig,
     OnNonFinite,
 )
+from lossreg.config.terms import TERM_KEYS
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
     from lossreg.config.diagnostics import ConfigPath, Faults
     from lossreg.registry import Registry
 
-__all__ = ["COMPOSITE_KEYS", "EXPERIMENT_KEYS", "read_composite", "read_experiment"]
+__all__ = [
+    "COMPOSITE_KEYS",
+    "EXPERIMENT_KEYS",
+    "holds_terms",
+    "is_loss",
+    "read_composite",
+    "read_experiment",
+]
 
 COMPOSITE_KEYS = ("checks", "on_nonfinite", "terms")
 _FOREIGN_COMPOSITE_KEYS = {"losses": "terms", "components": "terms", "objectives": "terms"}
 _EXAMPLE = "'fit: {type: mse}'"
+_ELSEWHERE = dict.fromkeys(TERM_KEYS, "it belongs to a term: move it under one of 'terms'")
 EXPERIMENT_KEYS = ("task", "seed", "trainer", "loss")
 _LARGEST_SEED = 2**32 - 1  # numpy's
+_MOST_STRAYS = 3
 
 
 def read_composite(
@@ -45,13 +62,20 @@ def read_composite(
     """
     if not is_mapping(node, path, faults, wanted="a mapping with 'terms:'"):
         return None
-    guessed = check_keys(node, path, COMPOSITE_KEYS, _FOREIGN_COMPOSITE_KEYS, faults)
+    where: ConfigPath = (path, "terms")
+    strays = _stray_terms(node)
+    if strays:
+        message = f"the key 'terms' is missing; put {_listed(strays)} under it"
+        faults.add("LR102", path, message, key or node)
+        node, where = _gathered(node, strays), path
+    node = check_keys(
+        node, path, COMPOSITE_KEYS, _FOREIGN_COMPOSITE_KEYS, faults, elsewhere=_ELSEWHERE
+    )
     if "terms" not in node.value:
-        if "terms" not in guessed:
-            message = f"the key 'terms' is missing; under it each term has a name, as in {_EXAMPLE}"
-            faults.add("LR102", path, message, key or node)
+        message = f"the key 'terms' is missing; under it each term has a name, as in {_EXAMPLE}"
+        faults.add("LR102", path, message, key or node)
         return None
-    terms, where = node.value["terms"], (path, "terms")
+    terms = node.value["terms"]
     if not is_mapping(terms, where, faults, wanted=f"terms by name, such as {_EXAMPLE}"):
         return None
     read = read_terms(terms, where, registry, faults)
@@ -73,18 +97,69 @@ def read_composite(
     return CompositeConfig(terms=known, **options)
 
 
+def is_loss(node: Node) -> bool:
+    """Whether what stands in the wrong place is a loss: it has terms, if only after a fashion."""
+    return isinstance(node.value, dict) and (_has_terms(node) or bool(_stray_terms(node)))
+
+
+def holds_terms(node: Node) -> bool:
+    """Whether a mapping has terms by name."""
+    return isinstance(node.value, dict) and any(map(_is_term, node.value.values()))
+
+
+def _is_term(node: Node) -> bool:
+    return isinstance(node.value, dict) and ("type" in node.value or "terms" in node.value)
+
+
+def _has_terms(node: Node) -> bool:
+    return (
+        "terms" in node.value
+        or misspelt(node, "terms", COMPOSITE_KEYS, _FOREIGN_COMPOSITE_KEYS) is not None
+    )
+
+
+def _stray_terms(node: Node) -> list[str]:
+    """The names of terms that stand where the key 'terms' should."""
+    if _has_terms(node):
+        return []
+    found = [
+        name
+        for name, each in node.value.items()
+        if isinstance(each.value, dict) and name not in COMPOSITE_KEYS and name not in TERM_KEYS
+    ]
+    return found if any(_is_term(node.value[name]) for name in found) else []
+
+
+def _listed(names: list[str]) -> str:
+    shown = [f"'{clipped(name)}'" for name in names[:_MOST_STRAYS]]
+    return ", ".join(shown) + (", …" if len(names) > _MOST_STRAYS else "")
+
+
+def _gathered(node: Node, strays: list[str]) -> Node:
+    """A mapping with its stray terms under the key that they lack."""
+    whole, terms = node.copy(), Node({}, *node.span)
+    for name in strays:
+        terms.value[name] = whole.value.pop(name)
+        terms.keys[name] = whole.keys.pop(name)
+    whole.value["terms"], whole.keys["terms"] = terms, node.span
+    return whole
+
+
 def read_experiment(
     root: Node, loss: CompositeConfig | None, faults: Faults
 ) -> ExperimentConfig | None:
     """The experiment around a loss that has been read already."""
     from lossreg.config.trainer import TrainerConfig
 
+    guessed: dict[str, str] = {}
     for name, key in root.keys.items():
         # Other keys of a document are its owner's; a near miss is more likely a typo.
         meant = closest(name, [each for each in EXPERIMENT_KEYS if each not in root.value])
         # That there is no loss, and what was probably meant, has been noted.
         if name not in EXPERIMENT_KEYS and meant and meant != "loss":
-            faults.add("LR104", name, f"unknown key; did you mean '{meant}'?", key)
+            guessed.setdefault(meant, name)
+            faults.add("LR104", ("", name), f"unknown key; did you mean '{meant}'?", key)
+    root = as_meant(root, "", guessed, faults)
     task = root.value["task"]
     if not isinstance(task.value, str) or task.value not in TASKS:
         meant = closest(task.value, TASKS)
@@ -92,12 +167,13 @@ def read_experiment(
         message = f"expected a task ({', '.join(TASKS)}), found {describe(task.value)}{hint}"
         faults.add("LR501", "task", message, task)
     seed = read_whole_number(
-        root.value.get("seed", Node(0)), "seed", faults, least=0, most=_LARGEST_SEED
+        root.value.get("seed", Node(0)), ("", "seed"), faults, least=0, most=_LARGEST_SEED
     )
     options = root.value.get("trainer", Node({}))
     trainer = None
-    if is_mapping(options, "trainer", faults, wanted="options, each 'name: value'"):
-        trainer = validated(TrainerConfig, options, owner="trainer", path="trainer", faults=faults)
+    if is_mapping(options, ("", "trainer"), faults, wanted="options, each 'name: value'"):
+        where = ("", "trainer")
+        trainer = validated(TrainerConfig, options, owner="trainer", path=where, faults=faults)
     if loss is None or trainer is None or seed is None or faults.has_errors:
         return None
     return ExperimentConfig(task=task.value, seed=seed, trainer=trainer, loss=loss)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from lossreg.config.diagnostics import describe
-from lossreg.config.fields import note_wrong_type
+from lossreg.config.fields import as_meant, did_you_mean, meant_key, note_wrong_type
 from lossreg.config.nodes import MOST_FAULTS
 from lossreg.suggest import closest
 
@@ -108,18 +108,47 @@ def validated(
     try:
         return model(**values)
     except ValidationError as error:
-        for each in _errors(error, model, values):
-            unknown = str(each["loc"][-1]) if each["type"] == "extra_forbidden" else None
-            other = None if unknown is None else elsewhere(unknown)
-            if other and unknown in node.keys:
-                message = f"unknown parameter of '{owner}'; {other}"
-                faults.add("LR103", (path, unknown), message, node.keys[unknown])
-            else:
-                _note(each, model, node, owner=owner, path=path, faults=faults, key=key)
+        found = _errors(error, model, values)
+        unknown = [
+            str(each["loc"][0])
+            for each in found
+            if each["type"] == "extra_forbidden" and len(each["loc"]) == 1
+        ]
+        if unknown:
+            # What they were probably meant to be is judged as well: one run finds it all.
+            meant = _known(unknown, model, node, owner, path, faults, elsewhere)
+            validated(model, meant, owner=owner, path=path, faults=faults, key=key)
+            return None
+        for each in found:
+            _note(each, node, owner=owner, path=path, faults=faults, key=key)
     except Exception as error:  # noqa: BLE001 - a third party's validator may raise anything
         message = f"the config of '{owner}' raised {type(error).__name__} instead of judging"
         faults.add("LR301", path, message, node)
     return None
+
+
+def _known(
+    unknown: list[str],
+    model: type[BaseModel],
+    node: Node,
+    owner: str,
+    path: ConfigPath,
+    faults: Faults,
+    elsewhere: Callable[[str], str | None],
+) -> Node:
+    """The parameters as they were probably meant, after noting the unknown ones."""
+    guessed: dict[str, str] = {}
+    for name in unknown:
+        hint, meant = _meant(name, model)
+        other = elsewhere(name)
+        if meant and not other and meant not in node.value:
+            guessed.setdefault(meant, name)
+        message = f"unknown parameter of '{owner}'; {other or hint}"
+        faults.add("LR103", (path, name), message, node.keys[name])
+    known = as_meant(node, path, guessed, faults)
+    for name in known.keys.keys() & set(unknown):
+        del known.value[name], known.keys[name]
+    return known
 
 
 def _errors(
@@ -142,7 +171,6 @@ def _beginning(value: Any) -> Any:
 
 def _note(
     error: ErrorDetails,
-    model: type[BaseModel],
     node: Node,
     *,
     owner: str,
@@ -164,8 +192,9 @@ def _note(
         path = (path, step)
     kind = error["type"]
     if kind == "extra_forbidden":
-        name = str(error["loc"][-1])
-        faults.add("LR103", path, _unknown(name, model, owner), key)
+        # Inside another parameter, whose own model is not known here.
+        message = f"unknown parameter of '{owner}'; see `lossreg show {owner}`"
+        faults.add("LR103", path, message, key)
     elif kind == "missing" and isinstance(error["loc"][-1], int):
         # An element of a tuple that has a fixed number of them.
         message = f"expected a longer list, found one of {len(at.value)}"
@@ -184,16 +213,15 @@ def _note(
         faults.add(code, path, message, at)
 
 
-def _unknown(name: str, model: type[BaseModel], owner: str) -> str:
+def _meant(name: str, model: type[BaseModel]) -> tuple[str, str | None]:
+    """What to write instead of an unknown parameter, and which one was probably meant."""
     known = list(model.model_fields)
-    foreign = _FOREIGN.get(name)
-    meant = foreign if foreign in known else closest(name, known)
-    message = f"unknown parameter of '{owner}'"
+    meant = meant_key(name, known, _FOREIGN)
     if name in ("reduce", "size_average"):
-        return f"{message}; torch has retired it, write 'reduction: mean', 'sum' or 'none'"
+        return "torch has retired it, write 'reduction: mean', 'sum' or 'none'", None
     if meant:
-        return f"{message}; did you mean '{meant}'?"
-    return f"{message}; it has {', '.join(known)}" if known else f"{message}; it has none"
+        return did_you_mean(name, meant), meant
+    return f"it has {', '.join(known) or 'none'}", None
 
 
 def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:

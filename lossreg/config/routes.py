@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lossreg.config.diagnostics import clipped, describe
-from lossreg.config.fields import check_keys, meant_key
+from lossreg.config.fields import check_keys, misspelt
 from lossreg.inputs import DTYPES, REQUIRED, TRANSFORMS, Path, PathError, Route, Transform
 from lossreg.suggest import closest
 
@@ -70,15 +70,15 @@ def read_route(
     if not isinstance(node.value, dict):
         found = read_path(node, path, faults)
         return None if found is None else Route(found)
-    if not any(each in _KEYS or meant_key(each, _KEYS, _FOREIGN_KEYS) for each in node.value):
+    if not any(misspelt(node, key, _KEYS, _FOREIGN_KEYS) for key in _KEYS):
         message = f"expected a path, or a mapping with 'from', found {describe(node.value)}"
         faults.add("LR206", path, message, node)
         return None
-    guessed = check_keys(node, path, _KEYS, _FOREIGN_KEYS, faults)
+    node = check_keys(node, path, _KEYS, _FOREIGN_KEYS, faults)
     source = None
     if "from" in node.value:
         source = read_path(node.value["from"], (path, "from"), faults)
-    elif "from" not in guessed:
+    else:
         faults.add("LR102", path, "the key 'from', a path, is missing", key or node)
     transforms: tuple[Transform, ...] | None = ()
     if "apply" in node.value:
@@ -136,14 +136,13 @@ def _with_arguments(
     declared = TRANSFORMS[name]
     names = tuple(each.name for each in declared)
     given: dict[str, Node] = {}
-    guessed: set[str] = set()
     where = (path, name)
     if value is not None and value.value not in (None, {}) and not declared:
         message = f"'{name}' takes no argument, found {describe(value.value)}"
         faults.add("LR211", where, message, value)
         return None
     if value is not None and isinstance(value.value, dict):
-        guessed = check_keys(value, where, names, {}, faults)
+        value = check_keys(value, where, names, {}, faults)
         given = {each: value.value[each] for each in names if each in value.value}
     elif value is not None and value.value is not None:
         given = {names[0]: value}
@@ -157,8 +156,7 @@ def _with_arguments(
             bound.append((argument.name, found))
         elif argument.default is REQUIRED:
             message = f"'{name}' needs '{argument.name}' ({_WANTED[argument.kind]})"
-            if argument.name not in guessed:
-                faults.add("LR211", where, message, at)
+            faults.add("LR211", where, message, at)
             right = False
         else:
             bound.append((argument.name, argument.default))

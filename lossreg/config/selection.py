@@ -22,9 +22,16 @@ _KEYS = frozenset((*_ENTRY_KEYS, "denominator"))
 
 
 def read_extras(
-    node: Node, path: ConfigPath, definition: LossDefinition, faults: Faults
+    node: Node, path: ConfigPath, definition: LossDefinition | None, faults: Faults
 ) -> dict[str, Any] | None:
-    """The fields of a `TermConfig` that say what counts; None after noting what is wrong."""
+    """The fields of a `TermConfig` that say what counts; None after noting what is wrong.
+
+    Args:
+        node: The term's mapping.
+        path: Its place.
+        definition: The loss, which must have what they speak of; None if it is not known.
+        faults: Takes what is wrong.
+    """
     values = node.value
     found: dict[str, Any] = {}
     if _KEYS.isdisjoint(values):  # as nearly always
@@ -38,7 +45,8 @@ def read_extras(
     if "denominator" in values:
         where = (path, "denominator")
         found["denominator"] = read_path(values["denominator"], where, faults)
-    if not _fits(node, path, definition, faults) or None in found.values():
+    fits = definition is not None and _fits(node, path, definition, faults)
+    if not fits or None in found.values():
         return None
     return found
 

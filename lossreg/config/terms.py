@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lossreg.config.diagnostics import clipped, describe
-from lossreg.config.fields import check_keys, is_mapping, meant_key, read_bool
+from lossreg.config.fields import (
+    as_meant,
+    check_keys,
+    did_you_mean,
+    is_mapping,
+    meant_key,
+    misspelt,
+    read_bool,
+)
 from lossreg.config.nodes import Node, Span
 from lossreg.config.parameters import validated
 from lossreg.config.routes import read_route
@@ -15,10 +24,10 @@ from lossreg.config.selection import read_extras
 from lossreg.config.weights import read_weight
 from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError, described
 from lossreg.inputs import Path, Route
-from lossreg.suggest import closest
+from lossreg.suggest import closest_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import TypeAlias
 
     from lossreg.config.diagnostics import ConfigPath, Faults
@@ -26,8 +35,8 @@ if TYPE_CHECKING:
     from lossreg.registry import Registry
     from lossreg.sources import Origin
 
-    # An argument's name, the node of its path, and where among the inputs that is.
-    _Bound: TypeAlias = tuple[str, Node, str | int]
+    # An argument's name, the node of its path, where among the inputs that is, and its key.
+    _Bound: TypeAlias = tuple[str, Node, str | int, Span | None]
 
 __all__ = ["TermReader"]
 
@@ -108,16 +117,16 @@ class TermReader:
             key: Where its name is written.
         """
         if not isinstance(node.value, dict):
-            named = isinstance(node.value, str) and node.value in self._registry
-            wanted = f"a mapping such as {{type: {node.value if named else 'mse'}}}"
+            named = closest_loss(node.value, self._registry) or "mse"
+            wanted = f"a mapping such as {{type: {named}}}"
             is_mapping(node, path, self._faults, wanted=wanted)
             return None
         loss = self._loss(node, path)
         definition = None if loss is None else loss.definition
-        guessed = check_keys(
+        node = check_keys(
             node, path, TERM_KEYS, FOREIGN_TERM_KEYS, self._faults, definition, _ELSEWHERE
         )
-        if "type" not in node.value and "type" not in guessed:
+        if "type" not in node.value:
             message = "the key 'type', the loss's name, is missing"
             self._faults.add("LR102", path, message, key)
         weight = self._weight(node, path, definition)
@@ -126,13 +135,14 @@ class TermReader:
             if switch in node.value:
                 switches[switch] = read_bool(node.value[switch], (path, switch), self._faults)
         if loss is None:
+            self._check_routes(node, path)
             return None
         inputs = self._inputs(node, path, loss)
         params = self._params(node, path, key, loss.definition)
         extras = read_extras(node, path, loss.definition, self._faults)
         if weight is None or inputs is None or params is None or extras is None:
             return None
-        if None in switches.values() or "type" not in node.value:
+        if None in switches.values():
             return None
         return TermConfig(
             name,
@@ -162,16 +172,13 @@ class TermReader:
     def _loss(self, node: Node, path: ConfigPath) -> _Loss | None:
         # A misspelt `type` has been noted; its loss is looked up all the same, so that one run
         # finds what else is wrong.
-        key = "type"
-        if key not in node.value:
-            guessed = (
-                each for each in node.keys if meant_key(each, TERM_KEYS, FOREIGN_TERM_KEYS) == key
-            )
-            key = next(guessed, "")
-            if not key:
+        if "type" not in node.value:
+            written = misspelt(node, "type", TERM_KEYS, FOREIGN_TERM_KEYS)
+            if written is None:
                 return None
-        name = node.value[key]
-        where = (path, key)
+            node = as_meant(node, path, {"type": written}, self._faults)
+        name = node.value["type"]
+        where = (path, "type")
         if not isinstance(name.value, str):
             message = f"expected the name of a loss, found {describe(name.value)}"
             self._faults.add("LR201", where, message, name)
@@ -202,6 +209,20 @@ class TermReader:
             self._faults.add("LR301", where, str(error), name)
         return None
 
+    def _check_routes(self, node: Node, path: ConfigPath) -> None:
+        """Note what is wrong with a term's routes whatever its loss."""
+        read_extras(node, path, None, self._faults)
+        inputs = node.value.get("inputs", Node({}))
+        routes: Iterable[tuple[str | int, Node]] = ()
+        if isinstance(inputs.value, dict):
+            routes = inputs.value.items()
+        elif isinstance(inputs.value, list):
+            routes = enumerate(inputs.value)
+        for step, each in routes:
+            key = inputs.keys.get(str(step))
+            if each.value is not None:  # as under a key that lacks its space
+                read_route(each, ((path, "inputs"), step), self._faults, key)
+
     def _inputs(self, node: Node, path: ConfigPath, loss: _Loss) -> dict[str, Route] | None:
         definition, arguments = loss.definition, loss.arguments
         inputs: Node | None = node.value.get("inputs")
@@ -220,8 +241,8 @@ class TermReader:
             self._faults.add("LR101", where, message, inputs)
             return None
         found: dict[str, Route] = {}
-        for name, each, step in bound:
-            route = read_route(each, (where, step), self._faults, inputs.keys.get(name))
+        for name, each, step, key in bound:
+            route = read_route(each, (where, step), self._faults, key)
             if route is not None:
                 found[name] = route
         if len(found) < len(arguments):
@@ -234,7 +255,7 @@ class TermReader:
         self, found: dict[str, Route], bound: list[_Bound], where: ConfigPath
     ) -> None:
         readers: dict[Route, str] = {}
-        for name, each, step in bound:
+        for name, each, step, _ in bound:
             route = found[name]
             first = readers.setdefault(route, name)
             if first != name:
@@ -250,7 +271,7 @@ class TermReader:
                 f"'{definition.name}', found {len(inputs.value)}"
             )
             self._faults.add("LR106", where, message, inputs)
-        return list(zip(arguments, inputs.value, range(len(arguments))))  # noqa: B905 - with strict=False it takes twice as long
+        return list(zip(arguments, inputs.value, range(len(arguments)), repeat(None)))
 
     def _by_name(
         self,
@@ -260,26 +281,31 @@ class TermReader:
         definition: LossDefinition,
         key: Span,
     ) -> list[_Bound]:
-        guessed = set()
+        guessed: dict[str, str] = {}
         missing = [name for name in arguments if name not in inputs.value]
         unknown = [name for name in inputs.value if name not in arguments]
         for name, each in inputs.keys.items():
             if name not in arguments:
                 only = missing[0] if len(missing) == len(unknown) == 1 else None
-                meant = closest(name, missing) or only
-                hint = f"did you mean '{meant}'?" if meant else f"it has {', '.join(arguments)}"
+                near = meant_key(name, missing, {})
+                meant = near or only
+                hint = did_you_mean(name, meant) if meant else f"it has {', '.join(arguments)}"
                 if name in definition.config.model_fields:
                     hint, meant = "it is a parameter: move it under 'params'", None
-                elif name in TERM_KEYS:
+                elif name in TERM_KEYS and not near:
                     hint, meant = "it is a key of the term: move it one level up", None
-                guessed.add(meant)
+                if meant:
+                    guessed.setdefault(meant, name)
                 message = f"unknown input of '{definition.name}'; {hint}"
                 self._faults.add("LR106", (where, name), message, each)
         for name in missing:
             if name not in guessed:
                 message = f"the input '{name}' of '{definition.name}' is missing"
                 self._faults.add("LR102", where, message, key)
-        return [(name, inputs.value[name], name) for name in arguments if name in inputs.value]
+        if guessed:
+            inputs = as_meant(inputs, where, guessed, self._faults)
+        values, keys = inputs.value, inputs.keys
+        return [(name, values[name], name, keys[name]) for name in arguments if name in values]
 
     def _params(
         self, node: Node, path: ConfigPath, key: Span, definition: LossDefinition

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lossreg.config.diagnostics import clipped, describe
-from lossreg.config.fields import read_number
+from lossreg.config.fields import as_meant, did_you_mean, misspelt, read_number
 from lossreg.config.parameters import validated
 from lossreg.config.schema import Weight
 from lossreg.suggest import closest
@@ -61,6 +61,12 @@ def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedu
     from lossreg.schedules import SCHEDULES  # six models that most configs do without
 
     names = ", ".join(SCHEDULES)
+    if "schedule" not in node.value:
+        written = misspelt(node, "schedule", ("schedule",), {})
+        if written is not None:
+            message = f"unknown key; {did_you_mean(written, 'schedule')}"
+            faults.add("LR104", (path, written), message, node.keys[written])
+            node = as_meant(node, path, {"schedule": written}, faults)
     if "schedule" not in node.value:
         message = f"expected a number, or a mapping with 'schedule' ({names})"
         for wrong, each in node.value.items():

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lossreg.config.diagnostics import Faults
 from lossreg.config.nodes import Document, Node
@@ -67,6 +67,20 @@ class Broken(LossConfig):
     @classmethod
     def _fails(cls, value: float) -> float:
         return value / 0
+
+
+class Inner(BaseModel):
+    """What a parameter may be made of."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: int = 1
+
+
+class Nested(LossConfig):
+    """A parameter with parameters of its own."""
+
+    inner: Inner = Field(Inner(), description="the inner ones")
 
 
 class NoParameters(LossConfig):
@@ -224,6 +238,37 @@ def test_names_that_belong_elsewhere() -> None:
         ("LR103", "unknown parameter of 'huber'; move it"),
         ("LR202", "expected a number of at least 1, found 0"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "expected"),
+    [
+        ("{coun: 0}", Config, [("LR103", "coun", 2), ("LR202", "coun", 8)]),
+        ("{gama: x}", Needy, [("LR103", "gama", 2), ("LR201", "gama", 8)]),
+        ("{lo: 2, high: 1}", Whole, [("LR209", "", 1), ("LR103", "lo", 2)]),
+        ("{coun: 0, count: 1}", Config, [("LR103", "coun", 2)]),
+        (
+            "{coun: 0, conut: 0}",
+            Config,
+            [("LR103", "coun", 2), ("LR202", "coun", 8), ("LR103", "conut", 11)],
+        ),
+        ("{reduce: 3, flag: 3}", Config, [("LR103", "reduce", 2), ("LR201", "flag", 19)]),
+        ("{count:0}", Config, [("LR103", "count:0", 2), ("LR202", "count:0", 2)]),
+    ],
+)
+def test_a_misspelt_name_hides_no_other_fault(
+    text: str, model: type[LossConfig], expected: list[tuple[str, str, int]]
+) -> None:
+    _, found = read(text, model)
+    assert [(each.code, each.path, each.column) for each in found] == [
+        (code, f"params.{name}" if name else "params", column) for code, name, column in expected
+    ]
+
+
+def test_an_unknown_name_inside_a_parameter() -> None:
+    _, (found,) = read("{inner: {sizes: 1}}", Nested)
+    assert (found.code, found.path, found.column) == ("LR103", "params.inner.sizes", 10)
+    assert found.message == "unknown parameter of 'huber'; see `lossreg show huber`"
 
 
 @pytest.mark.parametrize("name", ["self", "model", "data", "__init__", "", "a b", "model_config"])
