@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lossreg.config.diagnostics import clipped, describe
-from lossreg.config.nodes import MOST_FAULTS, Node
+from lossreg.config.guesses import Guesses, missing_space
+from lossreg.config.nodes import MOST_FAULTS
 from lossreg.config.scalars import resolve
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from lossreg.config.diagnostics import ConfigPath, Faults
+    from lossreg.config.nodes import Node
     from lossreg.plugin import LossDefinition
 
 __all__ = [
-    "as_meant",
     "check_keys",
-    "did_you_mean",
     "is_mapping",
-    "meant_key",
-    "misspelt",
     "note_wrong_type",
     "read_bool",
     "read_choice",
@@ -45,22 +42,6 @@ def is_mapping(node: Node, path: ConfigPath, faults: Faults, *, wanted: str = "a
         hint = "; indent what belongs under the key, or take the key out"
     faults.add("LR101", path, f"expected {wanted}, found {describe(node.value)}{hint}", node)
     return False
-
-
-def meant_key(name: str, known: Collection[str], foreign: Mapping[str, str]) -> str | None:
-    """The key that was probably meant by an unknown one."""
-    for each in (foreign.get(name), name.partition(":")[0]):
-        if each in known:
-            return each
-    return closest(name, known)
-
-
-def misspelt(
-    node: Node, key: str, known: Collection[str], foreign: Mapping[str, str]
-) -> str | None:
-    """How a key that is missing was probably written: the first of a mapping that may mean it."""
-    among = islice(node.keys, MOST_FAULTS)
-    return next((name for name in among if meant_key(name, known, foreign) == key), None)
 
 
 def check_keys(
@@ -84,57 +65,33 @@ def check_keys(
         elsewhere: Keys that belong elsewhere: what to do with each.
 
     Returns:
-        The mapping as it was probably meant: with what stands under a misspelt key under the
-        right one, so that one run finds what else is wrong.
+        The mapping as it was probably meant, so that one run finds what else is wrong.
     """
-    guessed: dict[str, str] = {}
-    for name, key in node.keys.items():
-        if name in known:
-            continue
-        meant = meant_key(name, known, foreign)
-        message = f"unknown key; expected one of {', '.join(known)}"
-        if name in elsewhere:
-            message, meant = f"unknown key; {elsewhere[name]}", None
-        elif definition is not None and name in definition.config.model_fields:
-            message = "unknown key; it is a parameter of the loss: move it under 'params'"
-        elif definition is not None and name in {each.name for each in definition.inputs}:
-            message = "unknown key; it is an input of the loss: move it under 'inputs'"
-        elif meant in node.value:
-            message = f"unknown key; '{meant}' is there already, so take this one out"
-        elif meant:
-            message = f"unknown key; {did_you_mean(name, meant)}"
-            guessed.setdefault(meant, name)
-        faults.add("LR104", (path, name), message, key)
-    return as_meant(node, path, guessed, faults) if guessed else node
+    unknown = [name for name in node.keys if name not in known][: MOST_FAULTS + 1]
+    if not unknown:
+        return node
+    astray = {
+        name: hint
+        for name in unknown
+        if (hint := _belonging(missing_space(name)[0], definition, elsewhere))
+    }
+    guesses = Guesses(node, known, foreign, astray)
+    for name in unknown:
+        hint = guesses.hint(name) or f"expected one of {', '.join(known)}"
+        faults.add("LR104", (path, name), f"unknown key; {hint}", node.keys[name])
+    return guesses.applied(path, faults)
 
 
-def did_you_mean(written: str, meant: str) -> str:
-    """The question after a misspelt key; `beta:0.5` is one that lacks a space."""
-    stem, _, rest = written.partition(":")
-    if stem == meant:
-        return f"did you mean '{meant}: {clipped(rest)}', with a space?"
-    return f"did you mean '{meant}'?"
-
-
-def as_meant(node: Node, path: ConfigPath, guessed: Mapping[str, str], faults: Faults) -> Node:
-    """A copy of a mapping with the right keys for misspelt ones.
-
-    Args:
-        node: The mapping.
-        path: Its place.
-        guessed: How each of the right keys is written.
-        faults: Is told how they are written.
-    """
-    meant = node.copy()
-    for right, written in guessed.items():
-        value = meant.value.pop(written)
-        meant.keys[right] = span = meant.keys.pop(written)
-        rest = written.partition(":")[2]
-        if rest and value.value is None:
-            value = Node(resolve(rest)[0], *span)
-        meant.value[right] = value
-        faults.read_as(path, written, right)
-    return meant
+def _belonging(
+    name: str, definition: LossDefinition | None, elsewhere: Mapping[str, str]
+) -> str | None:
+    """What to do with a key that belongs elsewhere."""
+    if definition is not None and name not in elsewhere:
+        if name in definition.config.model_fields:
+            return "it is a parameter of the loss: move it under 'params'"
+        if name in {each.name for each in definition.inputs}:
+            return "it is an input of the loss: move it under 'inputs'"
+    return elsewhere.get(name)
 
 
 def read_number(node: Node, path: ConfigPath, faults: Faults) -> float | None:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from lossreg.config.diagnostics import clipped
 from lossreg.config.fields import check_keys, is_mapping, read_bool
-from lossreg.config.nodes import MOST_FAULTS
+from lossreg.config.guesses import Guesses
 from lossreg.config.routes import read_path
 from lossreg.config.schema import Weight
 from lossreg.config.selection import check_divisible
 from lossreg.config.terms import FOREIGN_TERM_KEYS, TERM_KEYS, TermReader
 from lossreg.config.weights import read_weight
 from lossreg.inputs import Path, Route
-from lossreg.suggest import closest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lossreg.config.diagnostics import ConfigPath, Faults
     from lossreg.config.nodes import Node, Span
     from lossreg.config.schema import TermConfig
@@ -104,15 +100,18 @@ def read_terms(
     return _GroupReader(registry, faults).terms(terms, path, _WHOLE)
 
 
-def _is_group(values: Mapping[str, Node]) -> bool:
+def _is_group(node: Node) -> bool:
     """Whether a mapping declares terms rather than one; what only a group has tells as well."""
-    if "terms" in values or "type" in values:
-        return "terms" in values
-    return any(
-        _FOREIGN_KEYS.get(key, key) in ("from", "terms")
-        or (isinstance(each.value, dict) and closest(key, ("terms",)))
-        for key, each in islice(values.items(), MOST_FAULTS)
-    )
+    if "terms" in node.value:
+        return True
+    if "type" in node.value or "from" in node.value:
+        return "type" not in node.value
+    if any(_FOREIGN_KEYS.get(key) in ("from", "terms") for key in node.value):
+        return True
+    written = Guesses(node, GROUP_KEYS).written.get("terms")
+    if written is None or not isinstance(node.value[written].value, dict):
+        return False
+    return "type" not in Guesses(node, TERM_KEYS, FOREIGN_TERM_KEYS).written
 
 
 class _GroupReader:
@@ -125,7 +124,7 @@ class _GroupReader:
         for name, node in terms.value.items():
             where, key = (path, name), terms.keys[name]
             self._check_name(name, where, key, group)
-            if isinstance(node.value, dict) and _is_group(node.value):
+            if isinstance(node.value, dict) and _is_group(node):
                 found.extend(self._group(name, node, where, key, group))
                 continue
             term = self._terms.term(name, node, where, key)
@@ -137,7 +136,8 @@ class _GroupReader:
                     "expected a weight, times those of its groups, of at most "
                     f"{_LARGEST:.2g}, found {adopted.weight.largest:.2g}"
                 )
-                at = node.value.get("weight", key)
+                guessed = Guesses(node, TERM_KEYS, FOREIGN_TERM_KEYS).written
+                at = node.value.get(guessed.get("weight", "weight"), key)
                 self._faults.add("LR202", (where, "weight"), message, at)
             found.append(adopted)
         return found

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from lossreg.config.diagnostics import ConfigPath, Faults, clipped, describe, path_text
-from lossreg.config.fields import as_meant
+from lossreg.config.guesses import Guesses
 from lossreg.config.nodes import Node, SourceError, Span
 from lossreg.config.objectives import (
+    COMPOSITE_KEYS,
     EXPERIMENT_KEYS,
     holds_terms,
     is_loss,
@@ -123,26 +124,42 @@ def _find_loss(
     if "terms" in root.value:
         if "task" not in root.value:
             return "", root, None
-        message = "an experiment has its loss under 'loss:'; put 'terms' there, one level deeper"
-        faults.add("LR109", "terms", message, root.keys["terms"])
-        return None
-    candidates = ("loss",) if "task" in root.value else _LOSS_KEYS
+        return _misplaced(root, "terms", faults)
+    return _guess_loss(root, faults)
+
+
+def _guess_loss(root: Node, faults: Faults) -> tuple[ConfigPath, Node, Span | None] | None:
+    """What was probably meant to be the loss of a document that has none, after noting that."""
     for name, at in islice(root.keys.items(), _GUESSED_KEYS):
         node = root.value[name]
         meant = "loss" if name in _FOREIGN_LOSS_KEYS else None
         if meant is None and isinstance(node.value, dict):
-            meant = closest(name, candidates)
+            meant = closest(name, _LOSS_KEYS)
+        if meant == "terms" and "task" in root.value:
+            return _misplaced(root, name, faults)
         if meant:
             where = ("", name)
             faults.add("LR109", where, f"there is no loss here; did you mean '{meant}'?", at)
             # One run finds what else is wrong.
             if meant == "terms":
-                whole = as_meant(root, "", {"terms": name}, faults)
-                return ("", whole, None) if holds_terms(node) else None
+                guesses = Guesses(root, COMPOSITE_KEYS)
+                guesses.written = {"terms": name}
+                return ("", guesses.applied("", faults), None) if holds_terms(node) else None
             return (where, node, at) if is_loss(node) else None
     message = "expected 'loss:' or 'terms:'; for a loss elsewhere, say at which key it is"
     faults.add("LR109", "", message, root)
     return None
+
+
+def _misplaced(root: Node, name: str, faults: Faults) -> tuple[ConfigPath, Node, Span | None]:
+    """The terms at the root of an experiment, as the loss that they belong to."""
+    at = root.keys[name]
+    message = "an experiment has its loss under 'loss:'; put 'terms' there, one level deeper"
+    faults.add("LR109", ("", name), message, at)
+    faults.read_as("", name, "terms")
+    loss = Node({"terms": root.value[name]}, *root.span)
+    loss.keys["terms"] = at
+    return "", loss, None
 
 
 def _refuse_stray_overrides(root: Node, loss: str, faults: Faults) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, get_args
 
 from lossreg.config.diagnostics import clipped, describe
 from lossreg.config.fields import (
-    as_meant,
     check_keys,
     is_mapping,
-    misspelt,
     read_choice,
     read_whole_number,
 )
 from lossreg.config.groups import read_terms
-from lossreg.config.nodes import Node, Span
+from lossreg.config.guesses import Guesses
+from lossreg.config.nodes import MOST_FAULTS, Node, Span
+from lossreg.config.overrides import ORIGIN
 from lossreg.config.parameters import validated
 from lossreg.config.schema import (
     TASKS,
@@ -23,7 +24,7 @@ from lossreg.config.schema import (
     ExperimentConfig,
     OnNonFinite,
 )
-from lossreg.config.terms import TERM_KEYS
+from lossreg.config.terms import FOREIGN_TERM_KEYS, TERM_KEYS
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
@@ -104,18 +105,23 @@ def is_loss(node: Node) -> bool:
 
 def holds_terms(node: Node) -> bool:
     """Whether a mapping has terms by name."""
-    return isinstance(node.value, dict) and any(map(_is_term, node.value.values()))
+    return any(map(_is_term, islice(node.value.values(), MOST_FAULTS)))
 
 
 def _is_term(node: Node) -> bool:
-    return isinstance(node.value, dict) and ("type" in node.value or "terms" in node.value)
+    if not isinstance(node.value, dict):
+        return False
+    if "type" in node.value or "terms" in node.value:
+        return True
+    return "type" in Guesses(node, TERM_KEYS, FOREIGN_TERM_KEYS).written
 
 
 def _has_terms(node: Node) -> bool:
-    return (
-        "terms" in node.value
-        or misspelt(node, "terms", COMPOSITE_KEYS, _FOREIGN_COMPOSITE_KEYS) is not None
-    )
+    if "terms" in node.value:
+        return True
+    written = Guesses(node, COMPOSITE_KEYS, _FOREIGN_COMPOSITE_KEYS).written.get("terms")
+    # A term may bear a name that looks like a typo.
+    return written is not None and not _is_term(node.value[written])
 
 
 def _stray_terms(node: Node) -> list[str]:
@@ -127,7 +133,7 @@ def _stray_terms(node: Node) -> list[str]:
         for name, each in node.value.items()
         if isinstance(each.value, dict) and name not in COMPOSITE_KEYS and name not in TERM_KEYS
     ]
-    return found if any(_is_term(node.value[name]) for name in found) else []
+    return found if any(_is_term(node.value[name]) for name in found[:MOST_FAULTS]) else []
 
 
 def _listed(names: list[str]) -> str:
@@ -151,15 +157,15 @@ def read_experiment(
     """The experiment around a loss that has been read already."""
     from lossreg.config.trainer import TrainerConfig
 
-    guessed: dict[str, str] = {}
-    for name, key in root.keys.items():
-        # Other keys of a document are its owner's; a near miss is more likely a typo.
-        meant = closest(name, [each for each in EXPERIMENT_KEYS if each not in root.value])
-        # That there is no loss, and what was probably meant, has been noted.
-        if name not in EXPERIMENT_KEYS and meant and meant != "loss":
-            guessed.setdefault(meant, name)
-            faults.add("LR104", ("", name), f"unknown key; did you mean '{meant}'?", key)
-    root = as_meant(root, "", guessed, faults)
+    # Other keys of a document are its owner's; a near miss is more likely a typo. That there is no
+    # loss, and what was probably meant, has been noted.
+    guesses = Guesses(root, EXPERIMENT_KEYS)
+    guesses.written.pop("loss", None)
+    for name in guesses.written.values():
+        key, message = root.keys[name], f"unknown key; {guesses.hint(name)}"
+        if key[0] is None or key[0].name != ORIGIN:  # an override's has been noted
+            faults.add("LR104", ("", name), message, key)
+    root = guesses.applied("", faults)
     task = root.value["task"]
     if not isinstance(task.value, str) or task.value not in TASKS:
         meant = closest(task.value, TASKS)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from lossreg.config.diagnostics import describe
-from lossreg.config.fields import as_meant, did_you_mean, meant_key, note_wrong_type
-from lossreg.config.nodes import MOST_FAULTS
+from lossreg.config.fields import note_wrong_type
+from lossreg.config.guesses import Guesses, missing_space
+from lossreg.config.nodes import MOST_FAULTS, SourceError
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
@@ -58,13 +59,15 @@ _FOREIGN = {
     "final": "end",
     "initial": "start",
     "num_steps": "steps",
-    "reduce": "reduction",
-    "size_average": "reduction",
     "smoothing": "label_smoothing",
     "total_steps": "steps",
     "value": "weight",
     "weights": "weight",
 }
+_RETIRED = dict.fromkeys(
+    ("reduce", "size_average"),
+    "torch has retired it, write 'reduction: mean', 'sum' or 'none'",
+)
 # What reductions are called elsewhere.
 _FOREIGN_CHOICES = {
     "average": "mean",
@@ -104,27 +107,45 @@ def validated(
         key: Where the mapping's key is written: there one that is missing is noted.
         elsewhere: Says of a name that belongs elsewhere what to do with it.
     """
-    values = plain(node)
     try:
-        return model(**values)
-    except ValidationError as error:
-        found = _errors(error, model, values)
-        unknown = [
-            str(each["loc"][0])
-            for each in found
-            if each["type"] == "extra_forbidden" and len(each["loc"]) == 1
-        ]
+        config, found = _judged_by(model, node)
+        unknown = _unknown(found, model, node)
         if unknown:
             # What they were probably meant to be is judged as well: one run finds it all.
-            meant = _known(unknown, model, node, owner, path, faults, elsewhere)
-            validated(model, meant, owner=owner, path=path, faults=faults, key=key)
-            return None
-        for each in found:
-            _note(each, node, owner=owner, path=path, faults=faults, key=key)
+            node, dropped = _known(unknown, model, node, owner, path, faults, elsewhere)
+            _, found = _judged_by(model, node)
+            # A rule for the whole says nothing of what is only half of it.
+            found = [each for each in found if each["loc"] or not dropped]
+    except SourceError:
+        raise
     except Exception as error:  # noqa: BLE001 - a third party's validator may raise anything
         message = f"the config of '{owner}' raised {type(error).__name__} instead of judging"
         faults.add("LR301", path, message, node)
-    return None
+        return None
+    for each in found:
+        _note(each, node, owner=owner, path=path, faults=faults, key=key)
+    return config
+
+
+def _judged_by(model: type[ConfigT], node: Node) -> tuple[ConfigT | None, list[ErrorDetails]]:
+    """The model made from a mapping of parameters, or what pydantic finds wrong with them."""
+    values = plain(node)
+    try:
+        return model(**values), []
+    except ValidationError as error:
+        return None, _errors(error, model, values)
+
+
+def _unknown(found: list[ErrorDetails], model: type[BaseModel], node: Node) -> list[str]:
+    """The parameters given that a model does not have."""
+    known = _names(model)
+    names = [str(each["loc"][0]) for each in found if each["type"] == "extra_forbidden"]
+    # A validator of the plugin's may have renamed them before they were judged.
+    return [name for name in names if name in node.keys and name not in known]
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _known(
@@ -135,20 +156,28 @@ def _known(
     path: ConfigPath,
     faults: Faults,
     elsewhere: Callable[[str], str | None],
-) -> Node:
-    """The parameters as they were probably meant, after noting the unknown ones."""
-    guessed: dict[str, str] = {}
+) -> tuple[Node, bool]:
+    """The parameters as they were probably meant, after noting the unknown ones.
+
+    Returns:
+        The parameters that the model has, and whether others had to be left out.
+    """
+    known = _names(model)
+    astray = {
+        name: hint
+        for name in unknown
+        if (hint := elsewhere(missing_space(name)[0]) or _RETIRED.get(name))
+    }
+    guesses = Guesses(node, known, _FOREIGN, astray)
     for name in unknown:
-        hint, meant = _meant(name, model)
-        other = elsewhere(name)
-        if meant and not other and meant not in node.value:
-            guessed.setdefault(meant, name)
-        message = f"unknown parameter of '{owner}'; {other or hint}"
+        hint = guesses.hint(name) or f"it has {', '.join(known) or 'none'}"
+        message = f"unknown parameter of '{owner}'; {hint}"
         faults.add("LR103", (path, name), message, node.keys[name])
-    known = as_meant(node, path, guessed, faults)
-    for name in known.keys.keys() & set(unknown):
-        del known.value[name], known.keys[name]
-    return known
+    meant = guesses.applied(path, faults).copy()
+    dropped = meant.keys.keys() & set(unknown)
+    for name in dropped:
+        del meant.value[name], meant.keys[name]
+    return meant, bool(dropped)
 
 
 def _errors(
@@ -192,9 +221,9 @@ def _note(
         path = (path, step)
     kind = error["type"]
     if kind == "extra_forbidden":
-        # Inside another parameter, whose own model is not known here.
+        # Of a parameter's own model, or of the plugin's own making.
         message = f"unknown parameter of '{owner}'; see `lossreg show {owner}`"
-        faults.add("LR103", path, message, key)
+        faults.add("LR103", path, message, key or at)
     elif kind == "missing" and isinstance(error["loc"][-1], int):
         # An element of a tuple that has a fixed number of them.
         message = f"expected a longer list, found one of {len(at.value)}"
@@ -211,17 +240,6 @@ def _note(
     else:
         code, message = _judged(error, at, owner)
         faults.add(code, path, message, at)
-
-
-def _meant(name: str, model: type[BaseModel]) -> tuple[str, str | None]:
-    """What to write instead of an unknown parameter, and which one was probably meant."""
-    known = list(model.model_fields)
-    meant = meant_key(name, known, _FOREIGN)
-    if name in ("reduce", "size_average"):
-        return "torch has retired it, write 'reduction: mean', 'sum' or 'none'", None
-    if meant:
-        return did_you_mean(name, meant), meant
-    return f"it has {', '.join(known) or 'none'}", None
 
 
 def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lossreg.config.diagnostics import clipped, describe
-from lossreg.config.fields import check_keys, misspelt
+from lossreg.config.fields import check_keys
+from lossreg.config.guesses import Guesses
 from lossreg.inputs import DTYPES, REQUIRED, TRANSFORMS, Path, PathError, Route, Transform
 from lossreg.suggest import closest
 
@@ -70,7 +71,8 @@ def read_route(
     if not isinstance(node.value, dict):
         found = read_path(node, path, faults)
         return None if found is None else Route(found)
-    if not any(misspelt(node, key, _KEYS, _FOREIGN_KEYS) for key in _KEYS):
+    there = any(each in node.value for each in _KEYS)
+    if not there and not Guesses(node, _KEYS, _FOREIGN_KEYS).written:
         message = f"expected a path, or a mapping with 'from', found {describe(node.value)}"
         faults.add("LR206", path, message, node)
         return None

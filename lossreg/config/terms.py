@@ -7,16 +7,9 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lossreg.config.diagnostics import clipped, describe
-from lossreg.config.fields import (
-    as_meant,
-    check_keys,
-    did_you_mean,
-    is_mapping,
-    meant_key,
-    misspelt,
-    read_bool,
-)
-from lossreg.config.nodes import Node, Span
+from lossreg.config.fields import check_keys, is_mapping, read_bool
+from lossreg.config.guesses import Guesses, missing_space
+from lossreg.config.nodes import MOST_FAULTS, Node, Span
 from lossreg.config.parameters import validated
 from lossreg.config.routes import read_route
 from lossreg.config.schema import TermConfig, Weight
@@ -24,10 +17,10 @@ from lossreg.config.selection import read_extras
 from lossreg.config.weights import read_weight
 from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError, described
 from lossreg.inputs import Path, Route
-from lossreg.suggest import closest_loss
+from lossreg.suggest import closest, closest_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import TypeAlias
 
     from lossreg.config.diagnostics import ConfigPath, Faults
@@ -83,6 +76,7 @@ FOREIGN_TERM_KEYS = {
     "valid": "mask",
     "where": "mask",
 }
+_PARAMS = "parameters, each 'name: value'"
 _SWITCHES = ("optional", "enabled")
 _ONE = Weight()
 _ELSEWHERE = {
@@ -135,7 +129,7 @@ class TermReader:
             if switch in node.value:
                 switches[switch] = read_bool(node.value[switch], (path, switch), self._faults)
         if loss is None:
-            self._check_routes(node, path)
+            self._check_rest(node, path)
             return None
         inputs = self._inputs(node, path, loss)
         params = self._params(node, path, key, loss.definition)
@@ -170,15 +164,14 @@ class TermReader:
         return read_weight(node.value["weight"], where, self._faults, node.keys["weight"])
 
     def _loss(self, node: Node, path: ConfigPath) -> _Loss | None:
-        # A misspelt `type` has been noted; its loss is looked up all the same, so that one run
-        # finds what else is wrong.
-        if "type" not in node.value:
-            written = misspelt(node, "type", TERM_KEYS, FOREIGN_TERM_KEYS)
+        name, where = node.value.get("type"), (path, "type")
+        if name is None:
+            # A misspelt `type` is noted elsewhere; one run finds what else is wrong.
+            guesses = Guesses(node, TERM_KEYS, FOREIGN_TERM_KEYS)
+            written = guesses.written.get("type")
             if written is None:
                 return None
-            node = as_meant(node, path, {"type": written}, self._faults)
-        name = node.value["type"]
-        where = (path, "type")
+            name, where = guesses.value(written), (path, written)
         if not isinstance(name.value, str):
             message = f"expected the name of a loss, found {describe(name.value)}"
             self._faults.add("LR201", where, message, name)
@@ -209,19 +202,19 @@ class TermReader:
             self._faults.add("LR301", where, str(error), name)
         return None
 
-    def _check_routes(self, node: Node, path: ConfigPath) -> None:
-        """Note what is wrong with a term's routes whatever its loss."""
+    def _check_rest(self, node: Node, path: ConfigPath) -> None:
+        """Note what is wrong with the rest of a term, whatever its loss."""
         read_extras(node, path, None, self._faults)
-        inputs = node.value.get("inputs", Node({}))
-        routes: Iterable[tuple[str | int, Node]] = ()
-        if isinstance(inputs.value, dict):
-            routes = inputs.value.items()
-        elif isinstance(inputs.value, list):
-            routes = enumerate(inputs.value)
-        for step, each in routes:
-            key = inputs.keys.get(str(step))
-            if each.value is not None:  # as under a key that lacks its space
-                read_route(each, ((path, "inputs"), step), self._faults, key)
+        if "params" in node.value:
+            is_mapping(node.value["params"], (path, "params"), self._faults, wanted=_PARAMS)
+        inputs, where = node.value.get("inputs", Node({})), (path, "inputs")
+        if isinstance(inputs.value, list):
+            for index, each in enumerate(inputs.value):
+                read_route(each, (where, index), self._faults)
+        elif is_mapping(inputs, where, self._faults, wanted="a list or a mapping of paths"):
+            for name, each in inputs.value.items():
+                if each.value is not None or ":" not in name:  # a key that lacks its space
+                    read_route(each, (where, name), self._faults, inputs.keys[name])
 
     def _inputs(self, node: Node, path: ConfigPath, loss: _Loss) -> dict[str, Route] | None:
         definition, arguments = loss.definition, loss.arguments
@@ -281,31 +274,43 @@ class TermReader:
         definition: LossDefinition,
         key: Span,
     ) -> list[_Bound]:
-        guessed: dict[str, str] = {}
+        unknown = [name for name in inputs.value if name not in arguments][: MOST_FAULTS + 1]
         missing = [name for name in arguments if name not in inputs.value]
-        unknown = [name for name in inputs.value if name not in arguments]
-        for name, each in inputs.keys.items():
-            if name not in arguments:
-                only = missing[0] if len(missing) == len(unknown) == 1 else None
-                near = meant_key(name, missing, {})
-                meant = near or only
-                hint = did_you_mean(name, meant) if meant else f"it has {', '.join(arguments)}"
-                if name in definition.config.model_fields:
-                    hint, meant = "it is a parameter: move it under 'params'", None
-                elif name in TERM_KEYS and not near:
-                    hint, meant = "it is a key of the term: move it one level up", None
-                if meant:
-                    guessed.setdefault(meant, name)
-                message = f"unknown input of '{definition.name}'; {hint}"
-                self._faults.add("LR106", (where, name), message, each)
+        if unknown:
+            inputs, missing = self._meant_inputs(inputs, where, arguments, definition, unknown)
         for name in missing:
-            if name not in guessed:
-                message = f"the input '{name}' of '{definition.name}' is missing"
-                self._faults.add("LR102", where, message, key)
-        if guessed:
-            inputs = as_meant(inputs, where, guessed, self._faults)
+            message = f"the input '{name}' of '{definition.name}' is missing"
+            self._faults.add("LR102", where, message, key)
         values, keys = inputs.value, inputs.keys
         return [(name, values[name], name, keys[name]) for name in arguments if name in values]
+
+    def _meant_inputs(
+        self,
+        inputs: Node,
+        where: ConfigPath,
+        arguments: list[str],
+        definition: LossDefinition,
+        unknown: list[str],
+    ) -> tuple[Node, list[str]]:
+        """The inputs as they were probably meant, after noting unknown ones; what is missing."""
+        astray = {}
+        for name in unknown:
+            stem, _ = missing_space(name)
+            if stem in definition.config.model_fields:
+                astray[name] = "it is a parameter: move it under 'params'"
+            elif stem in TERM_KEYS and closest(stem, arguments) is None:
+                astray[name] = "it is a key of the term: move it one level up"
+        guesses = Guesses(inputs, arguments, astray=astray)
+        guessed = guesses.written
+        missing = [name for name in arguments if name not in inputs.value and name not in guessed]
+        strange = [name for name in unknown if name not in astray and name not in guessed.values()]
+        if len(missing) == len(strange) == 1:
+            guessed[missing.pop()] = strange[0]
+        for name in unknown:
+            hint = guesses.hint(name) or f"it has {', '.join(arguments)}"
+            message = f"unknown input of '{definition.name}'; {hint}"
+            self._faults.add("LR106", (where, name), message, inputs.keys[name])
+        return guesses.applied(where, self._faults), missing
 
     def _params(
         self, node: Node, path: ConfigPath, key: Span, definition: LossDefinition
@@ -324,7 +329,7 @@ class TermReader:
     def _validated(
         self, params: Node, where: ConfigPath, key: Span, definition: LossDefinition
     ) -> LossConfig | None:
-        if not is_mapping(params, where, self._faults, wanted="parameters, each 'name: value'"):
+        if not is_mapping(params, where, self._faults, wanted=_PARAMS):
             return None
         config = validated(
             definition.config,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lossreg.config.diagnostics import clipped, describe
-from lossreg.config.fields import as_meant, did_you_mean, misspelt, read_number
+from lossreg.config.fields import read_number
+from lossreg.config.guesses import Guesses
 from lossreg.config.parameters import validated
 from lossreg.config.schema import Weight
 from lossreg.suggest import closest
@@ -62,11 +63,11 @@ def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedu
 
     names = ", ".join(SCHEDULES)
     if "schedule" not in node.value:
-        written = misspelt(node, "schedule", ("schedule",), {})
-        if written is not None:
-            message = f"unknown key; {did_you_mean(written, 'schedule')}"
+        guesses = Guesses(node, ("schedule",))
+        for written in guesses.written.values():
+            message = f"unknown key; {guesses.hint(written)}"
             faults.add("LR104", (path, written), message, node.keys[written])
-            node = as_meant(node, path, {"schedule": written}, faults)
+        node = guesses.applied(path, faults)
     if "schedule" not in node.value:
         message = f"expected a number, or a mapping with 'schedule' ({names})"
         for wrong, each in node.value.items():

@@ -361,3 +361,34 @@ def test_the_changed_line_is_the_reported_line(cases: int) -> None:
     assert {"delete valid", "delete wrong", "rename wrong", "retype wrong", "repeat wrong"} <= set(
         seen
     )
+
+
+@pytest.mark.parametrize("cases", [200, pytest.param(20_000, marks=pytest.mark.nightly)])
+def test_misspelt_keys_hide_no_other_fault(cases: int) -> None:
+    hidden = 0
+    for seed in range(cases):
+        rng = random.Random(seed)
+        document = Document(rng)
+        entries = [node for _, node in document.walk() if isinstance(node, Entry)]
+        keys = [each for each in entries if each.role != "term" and len(each.key) > 1]
+        changed = rng.sample(keys, min(len(keys), rng.randrange(2, 6)))
+        for entry in changed:
+            _renamed(rng, entry)
+        bounded = [
+            each for each in entries if each.loss and each.role in ("float", "int", "choice")
+        ]
+        if bounded:
+            entry = rng.choice(bounded)
+            entry.value = rng.choice(_WRONG[entry.role])
+            changed.append(entry)
+            hidden += any(entry in _below(each) for each in changed[:-1])
+        text = document.text()
+        expected = sorted({entry.line for entry in changed}, key=str)
+        assert _error_lines(text) == expected, f"{seed}:\n{text}"
+    assert hidden > cases / 20
+
+
+def _below(entry: Entry) -> list[Entry]:
+    if isinstance(entry.value, str):
+        return []
+    return [found for each in entry.value for found in (each, *_below(each))]

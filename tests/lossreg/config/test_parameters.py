@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from lossreg.config.diagnostics import Faults
 from lossreg.config.nodes import Document, Node
 from lossreg.config.parameters import plain, validated
-from lossreg.config.source import read_document
+from lossreg.config.source import from_python, read_document
 from lossreg.errors import Diagnostic
 from lossreg.plugin import ClassWeights, LossConfig, Reduction
 
@@ -67,6 +67,17 @@ class Broken(LossConfig):
     @classmethod
     def _fails(cls, value: float) -> float:
         return value / 0
+
+
+class Renaming(LossConfig):
+    """A validator that changes the names before they are judged."""
+
+    low: float = Field(0.0, description="the lower end")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lower(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {name.lower(): value for name, value in values.items()}
 
 
 class Inner(BaseModel):
@@ -246,6 +257,8 @@ def test_names_that_belong_elsewhere() -> None:
         ("{coun: 0}", Config, [("LR103", "coun", 2), ("LR202", "coun", 8)]),
         ("{gama: x}", Needy, [("LR103", "gama", 2), ("LR201", "gama", 8)]),
         ("{lo: 2, high: 1}", Whole, [("LR209", "", 1), ("LR103", "lo", 2)]),
+        ("{low: 2, upper_end: 5}", Whole, [("LR103", "upper_end", 10)]),
+        ("{Low: 2, Colour: red}", Renaming, [("LR103", "", 1)]),
         ("{coun: 0, count: 1}", Config, [("LR103", "coun", 2)]),
         (
             "{coun: 0, conut: 0}",
@@ -253,7 +266,7 @@ def test_names_that_belong_elsewhere() -> None:
             [("LR103", "coun", 2), ("LR202", "coun", 8), ("LR103", "conut", 11)],
         ),
         ("{reduce: 3, flag: 3}", Config, [("LR103", "reduce", 2), ("LR201", "flag", 19)]),
-        ("{count:0}", Config, [("LR103", "count:0", 2), ("LR202", "count:0", 2)]),
+        ("{count:0}", Config, [("LR103", "count:0", 2), ("LR202", "count:0", 8)]),
     ],
 )
 def test_a_misspelt_name_hides_no_other_fault(
@@ -282,6 +295,15 @@ def test_any_name_may_be_an_unknown_one(name: str) -> None:
 def test_of_very_many_faults_the_first_are_found() -> None:
     with pytest.raises(Exception, match="more than 1,000 faults"):
         read(f"{{weight: [{'x, ' * 3_000}]}}")
+    with pytest.raises(Exception, match="more than 1,000 faults"):
+        read(f"{{{', '.join(f'x{index}: 0' for index in range(3_000))}}}")
+
+
+def test_very_many_unknown_names_from_python() -> None:
+    names = {"x" * 60 + str(index): None for index in range(5_000)}
+    faults = Faults()
+    assert validated(Config, from_python(names), owner="huber", path="", faults=faults) is None
+    assert {each.code for each in faults.sorted()} == {"LR103"}
 
 
 def test_plain_values() -> None:
