@@ -109,6 +109,8 @@ def validated(
     """
     try:
         config, found = _judged_by(model, node)
+        if config is not None:
+            return config
         unknown = _unknown(found, model, node)
         if unknown:
             # What they were probably meant to be is judged as well: one run finds it all.
@@ -124,7 +126,7 @@ def validated(
         return None
     for each in found:
         _note(each, node, owner=owner, path=path, faults=faults, key=key)
-    return config
+    return None
 
 
 def _judged_by(model: type[ConfigT], node: Node) -> tuple[ConfigT | None, list[ErrorDetails]]:
