@@ -58,8 +58,12 @@ class CompositeLoss(nn.Module):
         self._weights = {term.name: term.weight for term in terms}
         self._in_graph = tuple(term.name for term in terms if term.weight.in_graph)
         self._places = {name: index for index, name in enumerate(self._in_graph)}
-        # Whether a step may want the weights so, and not as one vector.
-        self._one_by_one = len(self._in_graph) <= _FEW_TERMS or any(t.optional for t in terms)
+        # Whether the weights are wanted so as well, by a step or to be shown.
+        self._one_by_one = (
+            len(self._in_graph) <= _FEW_TERMS
+            or len(self._in_graph) < len(terms)
+            or any(term.optional for term in terms)
+        )
         # A plain attribute as well: looking a submodule up costs as much as a small loss does.
         self._terms: Terms
         self.__dict__["_terms"] = self.terms
@@ -109,9 +113,8 @@ class CompositeLoss(nn.Module):
         if len(self._in_graph) == len(self._names):
             self._shown: Mapping[str, Tensor] = Named(self._places, self._fixed)
         else:
-            each = dict(zip(self._in_graph, self._fixed.unbind(), strict=True))
             zero = self._fixed.new_zeros(())
-            every = torch.stack([each.get(name, zero) for name in self._names])
+            every = torch.stack([self._each.get(name, zero) for name in self._names])
             self._shown = Named({name: i for i, name in enumerate(self._names)}, every)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:

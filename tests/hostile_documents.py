@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice, permutations
 
 LARGEST = 2**20
 
@@ -45,6 +46,9 @@ def merge_bomb() -> str:
 
 TERM = "terms:\n  a:\n    type: {}\n"
 WORD = "x" * (LARGEST - 200)
+MISSPELT = ", ".join(
+    "".join(letters) + ": 0" for letters in islice(permutations("sample_weight"), 7, 307)
+)
 
 # The first group is what has been found to cost most.
 DOCUMENTS: dict[str, Callable[[], str]] = {
@@ -72,6 +76,15 @@ DOCUMENTS: dict[str, Callable[[], str]] = {
     "good terms": lambda: numbered("  k{}: {{type: mse}}\n", 24_000, "terms:\n"),
     "a bad term with many users": lambda: numbered(
         "  k{}: *a\n", 15_000, "terms:\n  a: &a {type: mse, weight: x}\n"
+    ),
+    "a misspelt term with many users": lambda: numbered(
+        "  k{}: *a\n",
+        3_200,
+        "terms:\n  a: &a {typ: cross_entropy, wieght: {schedul: linear, strt: 0}, "
+        "inptus: {inptu: {frm: x}, trget: {aply: [sofmax]}}, parms: {label_smoothin: 3}}\n",
+    ),
+    "misspelt keys with many users": lambda: numbered(
+        "  t{}: *x\n", 150, f"x: &x {{{MISSPELT}, typ: mse}}\nterms:\n"
     ),
     "good class weights": lambda: (
         TERM.format("nll") + f"    params: {{weight: [{'1.0, ' * 99_000}]}}\n"

@@ -108,27 +108,23 @@ class Faults:
         Raises:
             SourceError: There are too many of them.
         """
-        place = path_text(path, self._written)
-        diagnostic = Diagnostic(code=code, message=message, path=place, severity=severity)
+        shown = path_text(path, self._written)
         span = at if isinstance(at, tuple) else (None, 0, 0) if at is None else at.span
         document, start, end = span
-        if document is not None:
-            diagnostic = _located(diagnostic, document, start, end)
-        self._note(diagnostic)
-        if len(self._found) > MOST_FAULTS:
-            self._found.popitem()
-            raise too_many_faults(span)
-
-    def _note(self, diagnostic: Diagnostic) -> None:
-        place: tuple[object, ...] = (diagnostic.path,)
-        if diagnostic.line is not None:
-            # The line's text tells one override from another.
-            place = (diagnostic.line, diagnostic.column, diagnostic.source_line)
-        key = (diagnostic.file, *place, diagnostic.code, diagnostic.message)
-        self._found.setdefault(key, diagnostic)
+        # The text tells one override from another.
+        place = (shown,) if document is None else (document.name, document.text, start)
+        key = (*place, code, message)
+        if key not in self._found:
+            found = Diagnostic(code=code, message=message, path=shown, severity=severity)
+            if document is not None:
+                found = _located(found, document, start, end)
+            self._found[key] = found
+            if len(self._found) > MOST_FAULTS:
+                self._found.popitem()
+                raise too_many_faults(span)
         users = self._users.setdefault(key, {})
         if len(users) < _MOST_USERS + 2:  # with the first, and one that is told as '…'
-            users[diagnostic.path] = None
+            users[shown] = None
 
     def add_source_error(self, error: SourceError) -> None:
         """Note what kept a document from being read."""
@@ -138,7 +134,7 @@ class Faults:
             diagnostic = _located(diagnostic, document, error.start, error.end)
         elif document is not None:
             diagnostic = dataclasses.replace(diagnostic, file=document.name)
-        self._note(diagnostic)
+        self._found.setdefault((diagnostic,), diagnostic)
 
     def sorted(self) -> list[Diagnostic]:
         """The faults in the order of the text; one in an anchored value told once."""
@@ -147,7 +143,7 @@ class Faults:
         for key, each in self._found.items():
             if _place(each) in tagged and each.code != "LR006":
                 continue  # what a value is cannot be said while it bears a tag
-            others = [path for path in self._users[key] if path != each.path]
+            others = [path for path in self._users.get(key, ()) if path != each.path]
             message = each.message
             if others:
                 shown = ", ".join(map(clipped, others[:_MOST_USERS]))

@@ -76,9 +76,7 @@ def check_keys(
         if (hint := _belonging(missing_space(name)[0], definition, elsewhere))
     }
     guesses = Guesses(node, known, foreign, astray)
-    for name in unknown:
-        hint = guesses.hint(name) or f"expected one of {', '.join(known)}"
-        faults.add("LR104", (path, name), f"unknown key; {hint}", node.keys[name])
+    guesses.note(unknown, path, faults, otherwise=f"expected one of {', '.join(known)}")
     return guesses.applied(path, faults)
 
 

@@ -13,7 +13,7 @@ from lossreg.config.scalars import resolve
 from lossreg.suggest import closest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from lossreg.config.diagnostics import ConfigPath, Faults
 
@@ -96,6 +96,30 @@ class Guesses:
         if rest:
             return f"did you mean `{meant}: {clipped(rest)}`, with a space?"
         return f"did you mean '{meant}'?"
+
+    def note(
+        self,
+        names: Iterable[str],
+        path: ConfigPath,
+        faults: Faults,
+        *,
+        code: str = "LR104",
+        what: str = "unknown key",
+        otherwise: str = "",
+    ) -> None:
+        """Note unknown keys, each with what to do about it.
+
+        Args:
+            names: The keys.
+            path: The mapping's place.
+            faults: Takes what is wrong.
+            code: The fault's code.
+            what: What the keys are.
+            otherwise: What to say where there is no guess.
+        """
+        for name in names:
+            message = f"{what}; {self.hint(name) or otherwise}"
+            faults.add(code, (path, name), message, self._node.keys[name])
 
     def applied(self, path: ConfigPath, faults: Faults) -> Node:
         """The mapping as it was probably meant, so that one run finds what else is wrong.

@@ -20,7 +20,7 @@ from lossreg.config.objectives import (
     read_composite,
     read_experiment,
 )
-from lossreg.config.overrides import ORIGIN, apply_override
+from lossreg.config.overrides import apply_override, overridden
 from lossreg.config.schema import CompositeConfig, ExperimentConfig
 from lossreg.config.source import from_python, read_bytes, read_file
 from lossreg.errors import ConfigError, ConfigWarning, Diagnostic
@@ -169,13 +169,12 @@ def _refuse_stray_overrides(root: Node, loss: str, faults: Faults) -> None:
     read: tuple[str, ...] = (loss.partition(".")[0].partition("[")[0],)
     if "task" in root.value:
         read += EXPERIMENT_KEYS
-    for name, key in root.keys.items():
-        document, _, _ = key
-        if name not in read and document is not None and document.name == ORIGIN:
+    for name in overridden(root):
+        if name not in read:
             meant = closest(name, read)
             hint = f"; did you mean '{meant}'?" if meant else ""
             message = f"the document has no '{clipped(name)}', and nothing would read it{hint}"
-            faults.add("LR402", ("", name), message, key)
+            faults.add("LR402", ("", name), message, root.keys[name])
 
 
 def _follow(root: Node, key: str, faults: Faults) -> tuple[ConfigPath, Node, Span | None] | None:

@@ -6,16 +6,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, get_args
 
 from lossreg.config.diagnostics import clipped, describe
-from lossreg.config.fields import (
-    check_keys,
-    is_mapping,
-    read_choice,
-    read_whole_number,
-)
+from lossreg.config.fields import check_keys, is_mapping, read_choice, read_whole_number
 from lossreg.config.groups import read_terms
 from lossreg.config.guesses import Guesses
 from lossreg.config.nodes import MOST_FAULTS, Node, Span
-from lossreg.config.overrides import ORIGIN
+from lossreg.config.overrides import overridden
 from lossreg.config.parameters import validated
 from lossreg.config.schema import (
     TASKS,
@@ -161,10 +156,8 @@ def read_experiment(
     # loss, and what was probably meant, has been noted.
     guesses = Guesses(root, EXPERIMENT_KEYS)
     guesses.written.pop("loss", None)
-    for name in guesses.written.values():
-        key, message = root.keys[name], f"unknown key; {guesses.hint(name)}"
-        if key[0] is None or key[0].name != ORIGIN:  # an override's has been noted
-            faults.add("LR104", ("", name), message, key)
+    noted = overridden(root)
+    guesses.note((each for each in guesses.written.values() if each not in noted), "", faults)
     root = guesses.applied("", faults)
     task = root.value["task"]
     if not isinstance(task.value, str) or task.value not in TASKS:

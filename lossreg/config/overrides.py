@@ -12,9 +12,9 @@ from lossreg.inputs import Path, PathError
 if TYPE_CHECKING:
     from lossreg.config.diagnostics import ConfigPath, Faults
 
-__all__ = ["apply_override"]
+__all__ = ["apply_override", "overridden"]
 
-ORIGIN = "--set"
+_ORIGIN = "--set"
 
 
 def apply_override(root: Node, override: object, faults: Faults) -> None:
@@ -22,7 +22,7 @@ def apply_override(root: Node, override: object, faults: Faults) -> None:
     if not isinstance(override, str):
         faults.add("LR401", "", f"expected PATH=VALUE, found {describe(override)}")
         return
-    document = Document(ORIGIN, override)
+    document = Document(_ORIGIN, override)
     path, equals, _ = override.partition("=")
     target = Node(path, document, 0, len(path))
     if not equals:
@@ -45,6 +45,15 @@ def apply_override(root: Node, override: object, faults: Faults) -> None:
         faults.add_source_error(fault)
     if value is not None:
         _set(root, steps, value, target, faults)
+
+
+def overridden(root: Node) -> list[str]:
+    """The keys at a document's root that overrides have made."""
+    return [
+        name
+        for name, (document, _, _) in root.keys.items()
+        if document is not None and document.name == _ORIGIN
+    ]
 
 
 def _set(
@@ -78,7 +87,7 @@ def _value(override: str, start: int, document: Document) -> Node:
     if not text.strip():
         return Node(None, document, start, len(override))
     # Blanks in front keep the offsets those of the whole argument.
-    padded = Document(ORIGIN, " " * start + text)
+    padded = Document(_ORIGIN, " " * start + text)
     try:
         return read_document(padded)
     finally:

@@ -114,7 +114,7 @@ def validated(
         unknown = _unknown(found, model, node)
         if unknown:
             # What they were probably meant to be is judged as well: one run finds it all.
-            node, dropped = _known(unknown, model, node, owner, path, faults, elsewhere)
+            node, dropped = _as_meant(unknown, model, node, owner, path, faults, elsewhere)
             _, found = _judged_by(model, node)
             # A rule for the whole says nothing of what is only half of it.
             found = [each for each in found if each["loc"] or not dropped]
@@ -141,7 +141,8 @@ def _judged_by(model: type[ConfigT], node: Node) -> tuple[ConfigT | None, list[E
 def _unknown(found: list[ErrorDetails], model: type[BaseModel], node: Node) -> list[str]:
     """The parameters given that a model does not have."""
     known = _names(model)
-    names = [str(each["loc"][0]) for each in found if each["type"] == "extra_forbidden"]
+    extra = [each["loc"] for each in found if each["type"] == "extra_forbidden"]
+    names = [str(step) for step, *_ in filter(None, extra)]
     # A validator of the plugin's may have renamed them before they were judged.
     return [name for name in names if name in node.keys and name not in known]
 
@@ -150,7 +151,7 @@ def _names(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _known(
+def _as_meant(
     unknown: list[str],
     model: type[BaseModel],
     node: Node,
@@ -171,10 +172,8 @@ def _known(
         if (hint := elsewhere(missing_space(name)[0]) or _RETIRED.get(name))
     }
     guesses = Guesses(node, known, _FOREIGN, astray)
-    for name in unknown:
-        hint = guesses.hint(name) or f"it has {', '.join(known) or 'none'}"
-        message = f"unknown parameter of '{owner}'; {hint}"
-        faults.add("LR103", (path, name), message, node.keys[name])
+    what, otherwise = f"unknown parameter of '{owner}'", f"it has {', '.join(known) or 'none'}"
+    guesses.note(unknown, path, faults, code="LR103", what=what, otherwise=otherwise)
     meant = guesses.applied(path, faults).copy()
     dropped = meant.keys.keys() & set(unknown)
     for name in dropped:
@@ -221,18 +220,17 @@ def _note(
         else:
             continue  # the name of a union's arm, or a key that is missing
         path = (path, step)
-    kind = error["type"]
+    kind, last = error["type"], error["loc"][-1] if error["loc"] else None
     if kind == "extra_forbidden":
         # Of a parameter's own model, or of the plugin's own making.
         message = f"unknown parameter of '{owner}'; see `lossreg show {owner}`"
         faults.add("LR103", path, message, key or at)
-    elif kind == "missing" and isinstance(error["loc"][-1], int):
+    elif kind == "missing" and isinstance(last, int):
         # An element of a tuple that has a fixed number of them.
         message = f"expected a longer list, found one of {len(at.value)}"
         faults.add("LR202", path, message, at)
-    elif kind == "missing":
-        name = str(error["loc"][-1])
-        message = f"the parameter '{name}' of '{owner}' is missing"
+    elif kind == "missing" and last is not None:
+        message = f"the parameter '{last}' of '{owner}' is missing"
         faults.add("LR102", path, message, key or at)
     elif kind == "float_type" and isinstance(at.value, int) and not isinstance(at.value, bool):
         # The one integer that is no number for pydantic is one beyond every float.
@@ -240,7 +238,10 @@ def _note(
     elif kind in _SCALARS:
         note_wrong_type(at, path, _SCALARS[kind], faults)
     else:
-        code, message = _judged(error, at, owner)
+        try:
+            code, message = _judged(error, at, owner)
+        except KeyError:  # a plugin's own error, which bears the name of one of pydantic's
+            code, message = "LR209", _not_taken(at, owner)
         faults.add(code, path, message, at)
 
 
@@ -271,8 +272,14 @@ def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:
         hint = f"; did you mean '{meant}'?" if meant else ""
         return "LR203", f"expected {expected}, {found}{hint}"
     if kind == "class_weights":
-        return "LR208", error["msg"]
+        return "LR208", error["msg"][:300]
     if kind in ("value_error", "assertion_error"):
         # The words of a plugin's own validator, after pydantic's "Value error, ".
-        return "LR209", f"{error['msg'].partition(', ')[2][:300]} ({found})"
-    return "LR209", f"not a value that '{owner}' takes here, {found}; see `lossreg show {owner}`"
+        words = error["msg"].partition(", ")[2] or error["msg"]
+        return "LR209", f"{words[:300]} ({found})"
+    return "LR209", _not_taken(node, owner)
+
+
+def _not_taken(node: Node, owner: str) -> str:
+    found = describe(node.value)
+    return f"not a value that '{owner}' takes here, found {found}; see `lossreg show {owner}`"

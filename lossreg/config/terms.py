@@ -306,10 +306,8 @@ class TermReader:
         strange = [name for name in unknown if name not in astray and name not in guessed.values()]
         if len(missing) == len(strange) == 1:
             guessed[missing.pop()] = strange[0]
-        for name in unknown:
-            hint = guesses.hint(name) or f"it has {', '.join(arguments)}"
-            message = f"unknown input of '{definition.name}'; {hint}"
-            self._faults.add("LR106", (where, name), message, inputs.keys[name])
+        what, otherwise = f"unknown input of '{definition.name}'", f"it has {', '.join(arguments)}"
+        guesses.note(unknown, where, self._faults, code="LR106", what=what, otherwise=otherwise)
         return guesses.applied(where, self._faults), missing
 
     def _params(

@@ -64,9 +64,7 @@ def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedu
     names = ", ".join(SCHEDULES)
     if "schedule" not in node.value:
         guesses = Guesses(node, ("schedule",))
-        for written in guesses.written.values():
-            message = f"unknown key; {guesses.hint(written)}"
-            faults.add("LR104", (path, written), message, node.keys[written])
+        guesses.note(guesses.written.values(), path, faults)
         node = guesses.applied(path, faults)
     if "schedule" not in node.value:
         message = f"expected a number, or a mapping with 'schedule' ({names})"

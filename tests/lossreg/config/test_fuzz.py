@@ -360,7 +360,7 @@ def test_a_key_may_be_anything(key: str) -> None:
     assert read(SEEDS[0].encode(), key=key) < HANG
 
 
-COSTLY = list(hostile_documents.DOCUMENTS)[:28]
+COSTLY = list(hostile_documents.DOCUMENTS)[:30]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="measures a process's memory by forking")

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from lossreg.config.diagnostics import Faults
 from lossreg.config.nodes import Document, Node
@@ -78,6 +79,25 @@ class Renaming(LossConfig):
     @classmethod
     def _lower(cls, values: dict[str, Any]) -> dict[str, Any]:
         return {name.lower(): value for name, value in values.items()}
+
+
+class Odd(LossConfig):
+    """Errors of its own that bear the names of pydantic's, and lack what those come with."""
+
+    kind: str = Field("", description="the error's name")
+
+    @field_validator("kind")
+    @classmethod
+    def _of_the_value(cls, kind: str) -> str:
+        if kind.startswith("value:"):
+            raise PydanticCustomError(kind.removeprefix("value:"), "it is odd")  # type: ignore[arg-type]
+        return kind
+
+    @model_validator(mode="after")
+    def _of_the_whole(self) -> Odd:
+        if self.kind:
+            raise PydanticCustomError(self.kind, "it is odd")  # type: ignore[arg-type]
+        return self
 
 
 class Inner(BaseModel):
@@ -276,6 +296,29 @@ def test_a_misspelt_name_hides_no_other_fault(
     assert [(each.code, each.path, each.column) for each in found] == [
         (code, f"params.{name}" if name else "params", column) for code, name, column in expected
     ]
+
+
+@pytest.mark.parametrize("where", ["", "value:"])
+@pytest.mark.parametrize(
+    ("kind", "code", "message"),
+    [
+        ("missing", "LR209", "not a value that 'huber' takes here"),
+        ("literal_error", "LR209", "not a value that 'huber' takes here"),
+        ("greater_than", "LR209", "not a value that 'huber' takes here"),
+        ("too_long", "LR209", "not a value that 'huber' takes here"),
+        ("extra_forbidden", "LR103", "see `lossreg show huber`"),
+        ("value_error", "LR209", "it is odd"),
+        ("never_heard_of", "LR209", "not a value that 'huber' takes here"),
+    ],
+)
+def test_a_plugins_own_error_under_a_name_of_pydantics(
+    where: str, kind: str, code: str, message: str
+) -> None:
+    if where and kind == "missing":
+        code, message = "LR102", "the parameter 'kind' of 'huber' is missing"
+    _, (found,) = read(f"{{kind: '{where}{kind}'}}", Odd)
+    assert (found.code, found.line) == (code, 1)
+    assert message in found.message
 
 
 def test_an_unknown_name_inside_a_parameter() -> None:
