@@ -15,6 +15,7 @@ from lossreg.config.source import from_python
 from lossreg.errors import ConfigError, Diagnostic, described
 from lossreg.plugin.fields import with_tensors
 from lossreg.registry import Registry
+from lossreg.unsaved import ClassWeights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,14 +55,13 @@ def build(
     (tensor(2.), tensor(2.))
     """
     config = load_config(source, key=key, registry=registry, overrides=overrides)
-    modules = []
+    built = []
     for term in config.terms:
         if term.enabled:
             params = with_tensors(_params(term))
             module = _built(term.definition, params, ("terms", term.name), term.origin)
-            _make_class_weights_transient(module, params)
-            modules.append(module)
-    return CompositeLoss(config, modules)
+            built.append((module, ClassWeights(module, term.params, params)))
+    return CompositeLoss(config, built)
 
 
 def _params(term: TermConfig) -> LossConfig:
@@ -127,15 +127,3 @@ def _built(
 
 def _unbuilt(path: ConfigPath, message: str) -> ConfigError:
     return ConfigError([Diagnostic(code="LR303", path=path_text(path), message=message)])
-
-
-def _make_class_weights_transient(module: nn.Module, config: LossConfig) -> None:
-    """Keep class weights out of a composite's state: the config holds them."""
-    # Walking the children, as named_buffers() does, costs as much as making a small loss.
-    for child in module.modules() if module._modules else (module,):  # noqa: SLF001
-        for name, buffer in child._buffers.items():  # noqa: SLF001
-            if buffer is None:
-                continue
-            named = child is module and name in type(config).model_fields
-            if named or any(buffer is each for each in vars(config).values()):
-                child.register_buffer(name, buffer, persistent=False)

@@ -11,19 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from lossreg.denominators import Denominators, added_up
-from lossreg.errors import ConfigWarning, InputError
+from lossreg.errors import ConfigWarning
 from lossreg.nonfinite import DelayedFlags, culprits, report
 from lossreg.output import LossOutput, Named
 from lossreg.progress import Progress
 from lossreg.terms import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from torch import distributed
     from typing_extensions import Self
 
     from lossreg.config import CompositeConfig
+    from lossreg.unsaved import ClassWeights
 
 __all__ = ["CompositeLoss"]
 
@@ -43,17 +44,19 @@ class CompositeLoss(nn.Module):
 
     Args:
         config: The composite's config.
-        modules: The built loss of each enabled term, in order.
+        built: The loss of each enabled term with its class weights, in order.
 
     Raises:
         InputError: On a call: a tensor is missing, or does not fit its loss.
         NonFiniteError: On a call or a step: a term became nan or infinite.
     """
 
-    def __init__(self, config: CompositeConfig, modules: Iterable[nn.Module]) -> None:
+    def __init__(
+        self, config: CompositeConfig, built: Iterable[tuple[nn.Module, ClassWeights]]
+    ) -> None:
         super().__init__()
         terms = [term for term in config.terms if term.enabled]
-        self.terms = Terms(zip(terms, modules, strict=True), checks=config.checks)
+        self.terms = Terms(zip(terms, built, strict=True), self._weighted, checks=config.checks)
         self._names = tuple(term.name for term in terms)
         self._weights = {term.name: term.weight for term in terms}
         self._in_graph = tuple(term.name for term in terms if term.weight.in_graph)
@@ -74,13 +77,11 @@ class CompositeLoss(nn.Module):
         if any(weight.schedules for weight in self._weights.values()):
             self.progress = Progress(self._weights)
             self.register_load_state_dict_post_hook(_refresh)  # type: ignore[no-untyped-call]
-        # Derived, so no part of the state: the weights' truth is the config and the progress.
-        # Buffers, so that a compiled graph takes them as its inputs.
+        # Plain attributes, since they are derived: the weights' truth is the config and the
+        # progress. As buffers they would be averaged with those of other modules.
         self._weight: Tensor
         self._nonfinite: Tensor
-        self.register_buffer("_weight", torch.zeros(0), persistent=False)
-        self.register_buffer("_nonfinite", torch.zeros(0), persistent=False)
-        self._make_buffers(None, torch.float32)
+        self._derive(None, torch.float32)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -88,7 +89,7 @@ class CompositeLoss(nn.Module):
         steps, epochs = (self.progress.steps, self.progress.epochs) if self.progress else (0, 0)
         return {name: weight.value(steps, epochs) for name, weight in self._weights.items()}
 
-    def _make_buffers(self, device: torch.device | None, dtype: torch.dtype) -> None:
+    def _derive(self, device: torch.device | None, dtype: torch.dtype) -> None:
         numbers = self.weights
         # Not as inference tensors, were a validation step the first one: training could not use
         # them.
@@ -99,6 +100,9 @@ class CompositeLoss(nn.Module):
                 [numbers[name] for name in self._in_graph], dtype=widest, device=device
             )
             self._nonfinite = torch.zeros(len(self._in_graph), dtype=torch.bool, device=device)
+            # As torch._dynamo.mark_static_address does, whose import takes a second: CUDA graphs
+            # do without a graph that writes to an input which may move.
+            self._nonfinite._dynamo_static_input_type = "unguarded"  # type: ignore[attr-defined] # noqa: SLF001
             self._copy_weights(dtype)
 
     def _copy_weights(self, dtype: torch.dtype) -> None:
@@ -118,17 +122,15 @@ class CompositeLoss(nn.Module):
             self._shown = Named({name: i for i, name in enumerate(self._names)}, every)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self._weight = self._weight.float()  # not every device has float64
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        # `.to(torch.bfloat16)` must not round a weight of 0.1.
-        self._make_buffers(self._weight.device, torch.float32)
+        self._derive(fn(torch.empty(0, device=self._weight.device)).device, torch.float32)
         return self
 
     def step(self) -> None:
         """Move the schedules by one step: call it after the optimizer's.
 
-        A backward pass that comes later still has the weights of its forward pass; in a compiled
-        graph torch refuses it.
+        A backward pass that comes later still has the weights of its forward pass. Progress is
+        counted in plain numbers, so only one thread may call it.
 
         Raises:
             NonFiniteError: A term was nan or infinite in an earlier step, and its value was not
@@ -148,9 +150,11 @@ class CompositeLoss(nn.Module):
     def _move(self) -> None:
         numbers = self.weights
         with torch.inference_mode(mode=False), torch.no_grad():
+            # A new tensor, for a backward pass may still need the old one; made by fills, for
+            # which nothing waits for the device.
+            self._weight = self._weight.clone()
             for view, name in zip(self._weight.unbind(), self._in_graph, strict=True):
                 if self._weights[name].schedules:
-                    # In place and by a fill: a graph keeps its input, and no copy is waited for.
                     view.fill_(numbers[name])
             self._copy_weights(self._fixed.dtype)
 
@@ -229,7 +233,7 @@ class CompositeLoss(nn.Module):
             self._look(total, terms, values, compiling=False)
             return LossOutput(total, terms, self._shown)
         whole = None if denominators is None else denominators.by_name(self._names)
-        raw = self._terms.forward(values, whole)
+        raw = self._terms.present(values, whole)
         present = self._present(raw)
         if present:
             total, terms = self._sum(present, [raw[name] for name in present], compiling=compiling)
@@ -265,13 +269,7 @@ class CompositeLoss(nn.Module):
             self._warn_if_idle()
 
     def _present(self, raw: Mapping[str, Tensor]) -> tuple[str, ...]:
-        """The terms in the graph whose tensors were there.
-
-        Raises:
-            InputError: No term's were.
-        """
-        if not raw:
-            raise InputError("every term is optional, and no term found its tensors")
+        """The terms in the graph whose tensors were there."""
         if len(raw) == len(self._names):
             return self._in_graph
         return tuple(name for name in self._in_graph if name in raw)
@@ -302,25 +300,40 @@ class CompositeLoss(nn.Module):
         self, names: tuple[str, ...], values: list[Tensor], *, compiling: bool
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """As `_sum`, where stacking the terms is not worth it, or the weights are of more terms."""
-        first = values[0]
-        if len(values) > 1:
-            first = next((each for each in values if each.dtype == torch.float64), first)
-        weight = self._weight_for(first, compiling=compiling)
-        each = dict(zip(self._in_graph, weight.unbind(), strict=True)) if compiling else self._each
+        each = self._one_a_term(values, compiling=compiling)
         total = values[0] * each[names[0]]
         for name, value in zip(names[1:], values[1:], strict=True):
             total = total + value * each[name]
         return total, {name: each.detach() for name, each in zip(names, values, strict=True)}
 
+    def _one_a_term(self, values: Sequence[Tensor], *, compiling: bool) -> Mapping[str, Tensor]:
+        """The weights by name, where the terms are."""
+        first = values[0]
+        if len(values) > 1:
+            first = next((each for each in values if each.dtype == torch.float64), first)
+        weight = self._weight_for(first, compiling=compiling)
+        if compiling or not self._one_by_one:
+            return dict(zip(self._in_graph, weight.unbind(), strict=True))
+        return self._each
+
+    def _weighted(self, raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Raw values multiplied by their weights, without those of constant weight 0."""
+        present = {name: raw[name] for name in self._in_graph if name in raw}
+        if not present:
+            return {}
+        compiling = torch.compiler.is_compiling()
+        each = self._one_a_term(list(present.values()), compiling=compiling)
+        return {name: value * each[name] for name, value in present.items()}
+
     def _weight_for(self, values: Tensor, *, compiling: bool) -> Tensor:
         """The weights where the terms are: in float32, or in float64 for float64 terms."""
         wanted = torch.float64 if values.dtype == torch.float64 else torch.float32
         if compiling:
-            # A graph takes the buffer as its input, and must not see the copy, which is replaced.
+            # In float64, so that one graph serves terms of every dtype.
             return self._weight.to(values.device, wanted)
         if self._fixed.dtype != wanted or self._fixed.device != values.device:
             # Nobody moved the loss to the terms' device, or their dtype is another one now.
-            self._make_buffers(values.device, wanted)
+            self._derive(values.device, wanted)
         return self._fixed
 
     def _flag(self, terms: Mapping[str, Tensor]) -> None:
@@ -377,4 +390,4 @@ class CompositeLoss(nn.Module):
 
 def _refresh(composite: CompositeLoss, _: object) -> None:
     """The weights, after a state was loaded."""
-    composite._make_buffers(composite._weight.device, torch.float32)  # noqa: SLF001
+    composite._derive(composite._weight.device, torch.float32)  # noqa: SLF001

@@ -95,7 +95,7 @@ def diagnose(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> 
     weights = loss.weights
     norms, directions = {}, []
     for name in loss.terms.names:
-        norms[name], direction = _measured(raw.get(name), weights[name], wanted)
+        norms[name], direction = _measured(raw[name], weights[name], wanted)
         directions.append(direction)
     lengths = torch.stack(list(norms.values()))
     sum_of_lengths = lengths.sum()
@@ -108,10 +108,10 @@ def diagnose(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> 
 
 
 def _measured(
-    value: Tensor | None, weight: float, parameters: Sequence[Tensor]
+    value: Tensor, weight: float, parameters: Sequence[Tensor]
 ) -> tuple[Tensor, list[Tensor]]:
     """The norm of a weighted value's gradient, and the gradient over its norm."""
-    if value is None or not value.requires_grad:
+    if weight == 0 or not value.requires_grad:
         found: Sequence[Tensor | None] = [None] * len(parameters)
     else:
         found = torch.autograd.grad(

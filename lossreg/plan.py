@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lossreg.config.schema import TermConfig
     from lossreg.plugin import LossDefinition
     from lossreg.routing import Router
+    from lossreg.unsaved import ClassWeights
 
 __all__ = ["Plan"]
 
@@ -29,6 +30,7 @@ class Plan:
     Args:
         term: The term's config.
         router: What finds its tensors.
+        class_weights: Those of its built loss.
 
     Attributes:
         inputs: Each argument of the loss, in order, and its place in what the router finds.
@@ -38,6 +40,7 @@ class Plan:
     """
 
     __slots__ = (
+        "class_weights",
         "definition",
         "denominator",
         "entries",
@@ -55,8 +58,9 @@ class Plan:
         "unreduced",
     )
 
-    def __init__(self, term: TermConfig, router: Router) -> None:
+    def __init__(self, term: TermConfig, router: Router, class_weights: ClassWeights) -> None:
         name, optional = term.name, term.optional
+        self.class_weights = class_weights
         # Read here, since a graph cannot look at the config's fields.
         self.term = term
         self.name = name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -9,11 +10,11 @@ from torch import nn
 from lossreg.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lossreg.config.schema import Weight
 
 __all__ = ["Progress"]
+
+_END = 2**63  # a count is a 64-bit integer
 
 
 class Progress(nn.Module):
@@ -43,9 +44,15 @@ class Progress(nn.Module):
         """Take over a state.
 
         Raises:
-            StateError: It was made under another config; the message says what differs.
+            StateError: It is damaged, or was made under another config; the message says what
+                differs.
         """
-        saved = state["weights"]
+        if not isinstance(state, Mapping):
+            raise _damaged(f"expected a mapping, found a {type(state).__name__}")
+        saved = state.get("weights")
+        if not isinstance(saved, Mapping):
+            raise _damaged(f"expected the weights by name, found {saved!r:.40}")
+        steps, epochs = (_count(name, state.get(name)) for name in ("steps", "epochs"))
         differences = [
             f"the weight of '{name}' was {saved.get(name, 'not there')}, "
             f"is {self._weights.get(name, 'not there')}"
@@ -54,9 +61,18 @@ class Progress(nn.Module):
         ]
         if differences:
             raise StateError("the state was made under another config: " + "; ".join(differences))
-        self.steps = int(state["steps"])
-        self.epochs = int(state["epochs"])
+        self.steps, self.epochs = steps, epochs
 
     def extra_repr(self) -> str:
         """The counts."""
         return f"steps={self.steps}, epochs={self.epochs}"
+
+
+def _count(name: str, value: object) -> int:
+    if type(value) is not int or not 0 <= value < _END:
+        raise _damaged(f"expected a number of {name}, found {value!r:.40}")
+    return value
+
+
+def _damaged(problem: str) -> StateError:
+    return StateError(f"the state's progress is damaged: {problem}")

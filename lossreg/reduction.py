@@ -367,10 +367,14 @@ _STATE = (
 def share_state(twin: nn.Module, module: nn.Module) -> None:
     """Make all that can change in a module the twin's as well: parameters, buffers, hooks.
 
-    The twin's children keep their own reductions, and share the rest.
+    Also tensors that are plain attributes, as class weights are. The twin's children keep their
+    own reductions, and share the rest.
     """
     for name in _STATE:
         twin.__dict__[name] = module.__dict__[name]
+    for name, value in module.__dict__.items():
+        if isinstance(value, Tensor):
+            twin.__dict__[name] = value
     for name, child in module.named_children():
         own = getattr(twin, name, None)
         if isinstance(own, type(child)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,16 @@ from lossreg.reduction import (
     share_state,
 )
 from lossreg.routing import MissingTensorError, Router, find
+from lossreg.unsaved import UnsavedBuffers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from typing_extensions import Self
 
     from lossreg.config.schema import TermConfig
+    from lossreg.denominators import Denominators
+    from lossreg.unsaved import ClassWeights
 
 __all__ = ["Terms"]
 
@@ -41,23 +45,33 @@ _PAIR = 2  # inputs
 class Terms(nn.Module):
     """The losses of a composite, each under its term's name.
 
-    Calling it with a step's values gives each term's raw value, attached to the graph.
+    Calling it with a step's values gives each term's value, attached to the graph.
 
     Args:
-        terms: Each term's config and its built loss.
+        terms: Each term's config, with its built loss and that one's class weights.
+        weigh: Multiplies raw values by their weights of now; leaves out constant weights of 0.
         checks: When to look at tensors before the losses do: `off`, `first` or `always`.
     """
 
-    def __init__(self, terms: Iterable[tuple[TermConfig, nn.Module]], *, checks: str) -> None:
+    def __init__(
+        self,
+        terms: Iterable[tuple[TermConfig, tuple[nn.Module, ClassWeights]]],
+        weigh: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
+        *,
+        checks: str,
+    ) -> None:
         super().__init__()
         router, plans = Router(), []
         modules: dict[str, Any] = self._modules
-        for term, module in terms:
+        for term, (module, class_weights) in terms:
             # Not add_module: it refuses names that nn.Module has as an attribute, and a term may
             # well be called `forward`, `type` or `half`.
             modules[term.name] = module
-            plans.append(Plan(term, router))
-        self._router, self._plans = router, plans
+            plans.append(Plan(term, router, class_weights))
+        self._router, self._plans, self._weigh = router, plans, weigh
+        self._class_weighted = [plan for plan in plans if plan.class_weights]
+        self._unsaved = UnsavedBuffers(modules)
+        self._has_lost = bool(self._unsaved)
         self._all_plain = all(plan.plain for plan in plans)
         self._always = checks == "always"
         self._unchecked = set() if checks == "off" else {plan.name for plan in plans}
@@ -77,6 +91,28 @@ class Terms(nn.Module):
             module.train(mode)
         return self
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        modules: dict[str, Any] = self._modules
+        self._unsaved.applied(modules, fn, partial(super()._apply, fn, recurse))
+        self._has_lost = bool(self._unsaved)
+        for plan in self._class_weighted if recurse else ():
+            plan.class_weights.apply(fn)
+            self._share_with_twin(plan)
+        return self
+
+    def _share_with_twin(self, plan: Plan) -> None:
+        module = self._modules[plan.name]
+        if plan.twin is not None and module is not None:
+            share_state(plan.twin, module)
+
+    def _follow(self, found: Sequence[Tensor | None]) -> None:
+        """Bring class weights to where the tensors are, were they built elsewhere."""
+        for plan in self._class_weighted:
+            tensor = found[plan.inputs[0][1]]
+            if tensor is not None and tensor.device != plan.class_weights.device:
+                plan.class_weights.move(tensor.device)
+                self._share_with_twin(plan)
+
     @torch.no_grad()
     def local_denominators(self, values: Any, like: Tensor) -> list[Tensor]:
         """What each term's mean divides by in one micro-batch; reads no more than it needs.
@@ -90,7 +126,14 @@ class Terms(nn.Module):
         Raises:
             InputError: A tensor is missing or does not fit, or a term cannot be counted.
         """
+        if self._has_lost:
+            self._refuse_lost()
         return [self._local_denominator(plan, values, like).to(like) for plan in self._plans]
+
+    def _refuse_lost(self) -> None:
+        modules: dict[str, Any] = self._modules
+        self._unsaved.refuse(modules)
+        self._has_lost = False
 
     @property
     def divides(self) -> tuple[bool, ...]:
@@ -136,7 +179,8 @@ class Terms(nn.Module):
         if not plan.unreduced:
             self._unreduced_twin(plan, module)  # before the forward pass, which may be compiled
         # Class weights may be on an accelerator, and targets not yet.
-        own = next(chain(module.parameters(), module.buffers()), None)
+        own = next((each.device for each in chain(module.parameters(), module.buffers())), None)
+        own = plan.class_weights.device if own is None else own
         names = {each.name for each in definition.inputs if each.counted}
         if plan.ignore is not None and definition.target is not None:
             names.add(definition.target)
@@ -145,7 +189,7 @@ class Terms(nn.Module):
             tensor = self._router.get(values, place)
             if tensor is None:
                 raise MissingTensorError("an optional term is left out as a whole")
-            return tensor if own is None else tensor.to(own.device)
+            return tensor if own is None else tensor.to(own)
 
         inputs = {name: read(place) for name, place in plan.inputs if name in names}
         mask = None if plan.mask is None else read(plan.mask)
@@ -172,45 +216,94 @@ class Terms(nn.Module):
         )
 
     def forward(
-        self, values: Any, denominators: Mapping[str, Tensor] | None = None
+        self,
+        values: Any,
+        *,
+        weighted: bool = False,
+        denominators: Denominators | None = None,
     ) -> dict[str, Tensor]:
-        """Each term's raw value, a 0-d tensor; an optional one without its tensors is left out.
+        """Each term's value, a 0-d tensor attached to the graph.
+
+        The names never change: an optional term without its tensors is a 0. Where other terms have
+        a graph it has one too, without any parameter in it.
+
+        Args:
+            values: The step's values, as the composite takes them.
+            weighted: Whether each is multiplied by its weight of now. Then they add up to the
+                composite's total, and a term whose weight is a constant 0 is a 0 as well.
+            denominators: What each term's sum is divided by, from `loss.denominators`, where this
+                is one of several micro-batches or ranks.
+
+        Raises:
+            InputError: A tensor is missing, does not fit, or a loss refused what it was given; or
+                no term found its tensors.
+        """
+        whole = None if denominators is None else denominators.by_name(self.names)
+        raw = self.present(values, whole, attached=not weighted)
+        like = next(iter(raw.values()))
+        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+        if weighted:
+            raw = self._weigh(raw)
+            if denominators is not None and denominators.world_size != 1:
+                raw = {name: value * denominators.world_size for name, value in raw.items()}
+        attached = any(value.requires_grad for value in raw.values())
+
+        def nothing() -> Tensor:
+            zero = like.new_zeros((), dtype=dtype, requires_grad=attached)
+            return zero.clone()  # so that it has a grad_fn, as the others do
+
+        return {name: raw[name] if name in raw else nothing() for name in self.names}
+
+    def present(
+        self, values: Any, whole: Mapping[str, Tensor] | None, *, attached: bool = False
+    ) -> dict[str, Tensor]:
+        """Each raw value whose tensors are there.
 
         A term whose weight is a constant 0 is computed without a graph: were it multiplied, a
         nan in it would become a nan in the total.
 
         Args:
             values: The step's values.
-            denominators: What each term's sum is divided by, instead of the batch's own.
+            whole: What each term's sum is divided by, instead of the batch's own.
+            attached: Whether terms of weight 0 have a graph, too.
 
         Raises:
-            InputError: A tensor is missing, does not fit, or a loss refused what it was given.
+            InputError: A tensor is missing, does not fit, or a loss refused what it was given; or
+                no term found its tensors.
         """
         compiling = torch.compiler.is_compiling()
-        if denominators is None and self.is_plain(compiling=compiling):
+        if whole is None and self.is_plain(compiling=compiling):
             return dict(zip(self.names, self.plainly(values), strict=True))
+        if self._has_lost:
+            self._refuse_lost()
         found = self._router.run(values)
+        if not compiling:
+            self._follow(found)
         raw = {}
         for plan in self._plans:
             if plan.optional and any(found[place] is None for place in plan.needs):
                 continue
-            whole = None if denominators is None else denominators[plan.name]
-            if plan.in_graph:
-                raw[plan.name] = self._value(plan, found, values, whole, compiling=compiling)
+            divisor = None if whole is None else whole[plan.name]
+            if plan.in_graph or attached:
+                raw[plan.name] = self._value(plan, found, values, divisor, compiling=compiling)
             else:
                 with torch.no_grad():
-                    raw[plan.name] = self._value(plan, found, values, whole, compiling=compiling)
+                    raw[plan.name] = self._value(plan, found, values, divisor, compiling=compiling)
+        if not raw:
+            raise InputError("every term is optional, and no term found its tensors")
         return raw
 
     def is_plain(self, *, compiling: bool) -> bool:
         """Whether no term is more than a loss of its inputs, and none is to be looked at."""
-        if not self._all_plain or compiling:
-            return self._all_plain
-        return not (self._unchecked or (self._unjudged and torch.is_grad_enabled()))
+        if not self._all_plain or self._has_lost:
+            return False
+        return compiling or not (self._unchecked or (self._unjudged and torch.is_grad_enabled()))
 
     def plainly(self, values: Any) -> list[Tensor]:
         """Each term's raw value, in order, where all are plain; otherwise as calling it."""
         found = self._router.run(values)
+        if self._class_weighted and not torch.compiler.is_compiling():
+            self._follow(found)
         modules: dict[str, Any] = self._modules
         raw: list[Tensor] = []
         plan = self._plans[0]

@@ -79,7 +79,7 @@ class Draw:
 
     def tensor(self, params: dict[str, Any], name: str) -> Tensor | None:
         # A config's numbers are float32, whatever the module is moved to afterwards.
-        return torch.tensor(params[name]).to(self.dtype) if name in params else None
+        return torch.tensor(params[name], dtype=self.dtype) if name in params else None
 
 
 def _entrywise(

@@ -162,7 +162,9 @@ def test_a_weight_of_0_leaves_the_term_out_of_the_graph(others: int, first: bool
     assert out.terms["smooth"].isnan()
     assert out.weights["smooth"] == 0
     assert values["p_smooth"].grad is None
-    assert not loss.terms(values)["smooth"].requires_grad
+    (gradient,) = torch.autograd.grad(loss.terms(values)["smooth"], values["p_smooth"])
+    assert gradient.shape == values["p_smooth"].shape
+    assert loss.terms(values, weighted=True)["smooth"] == 0
     for name, weight in weights.items():
         # Each of the 12 entries is weighted by its sign over 12.
         assert values[f"p_{name}"].grad.abs().sum().item() == pytest.approx(weight)
@@ -297,7 +299,10 @@ def test_class_weights_that_a_builder_hands_to_a_child_are_no_state(weight: obje
     term = {"type": "wrapped", "params": {"weight": weight}}
     loss = lossreg.build({"terms": {"fit": term}}, registry=registry)
     assert loss.state_dict() == {}
-    assert [name for name, _ in loss.terms.named_buffers()] == ["fit.inner.weight"]
+    inner = loss.terms.fit.inner
+    assert torch.equal(inner.weight, torch.tensor([1.0, 3.0]))
+    assert loss.double().terms.fit.inner.weight.dtype == torch.float64
+    assert list(loss.buffers()) == []
 
 
 def test_class_weights_work_and_move_inside_a_composite() -> None:

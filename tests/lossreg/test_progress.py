@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 import pickle
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -305,12 +306,51 @@ def test_a_step_before_the_backward_pass_does_not_change_its_gradients(terms: in
     assert out.weights["t0"].item() == pytest.approx(0.1)
 
 
-def test_in_a_compiled_graph_a_step_before_the_backward_pass_is_an_error() -> None:
+def test_in_a_compiled_graph_a_step_before_the_backward_pass_changes_no_gradient() -> None:
     loss = build(a=RAMP, b=RAMP, c=RAMP)
-    total = torch.compile(loss, backend="aot_eager", fullgraph=True)(values()).total
     loss.step()
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        total.backward()
+    given = values()
+    total = torch.compile(loss, backend="aot_eager", fullgraph=True)(given).total
+    loss.step()
+    total.backward()
+    # Three terms of weight 0.1, each with a gradient of 0 and of 2.
+    torch.testing.assert_close(given["p"].grad, torch.tensor([0.0, 0.6]))
+
+
+DAMAGED: list[tuple[Any, str]] = [
+    ({"steps": 1, "epochs": 0}, "expected the weights by name, found None"),
+    ({"weights": []}, r"expected the weights by name, found \[\]"),
+    (None, "expected a mapping, found a NoneType"),
+    ([1, 0], "expected a mapping, found a list"),
+    (torch.tensor(1), "expected a mapping, found a Tensor"),
+    ({"steps": "x"}, "expected a number of steps, found 'x'"),
+    ({"steps": math.nan}, "expected a number of steps, found nan"),
+    ({"steps": -5}, "expected a number of steps, found -5"),
+    ({"steps": 2.9}, "expected a number of steps, found 2.9"),
+    ({"steps": None}, "expected a number of steps, found None"),
+    ({"steps": True}, "expected a number of steps, found True"),
+    ({"steps": 2**63}, "expected a number of steps, found 9223372036854775808"),
+    ({"epochs": -1}, "expected a number of epochs, found -1"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), DAMAGED, ids=str)
+def test_damaged_progress_is_a_state_error_and_changes_nothing(change: Any, message: str) -> None:
+    loss = build(a=RAMP)
+    loss.step()
+    state = loss.state_dict()
+    whole = state["progress._extra_state"]
+    is_whole = "weights" in str(message)
+    if isinstance(change, dict) and not is_whole:
+        change = {**whole, **change}
+    for damaged in (change, {name: each for name, each in whole.items() if name != "epochs"}):
+        state["progress._extra_state"] = damaged
+        with pytest.raises(StateError, match=r"^the state's progress is damaged: "):
+            loss.load_state_dict(state)
+        assert loss.weights["a"] == 0.1
+    state["progress._extra_state"] = change
+    with pytest.raises(StateError, match=message):
+        loss.load_state_dict(state)
 
 
 def test_weights_that_were_handed_out_are_nobody_elses() -> None:

@@ -128,9 +128,9 @@ def term(**params: Any) -> dict[str, Any]:
 def test_class_weights_go_where_the_loss_goes_and_are_no_state(registry: Registry) -> None:
     loss = lossreg.build({"terms": {"a": term(weight=[1, 2, 3])}}, registry=registry)
     assert loss.state_dict() == {}
-    buffers = {name for name, _ in loss.terms.named_buffers(remove_duplicate=False)}
-    assert buffers == {"a.weight", "a.cross_entropy.weight"}
-    assert all(each.dtype == torch.float64 for each in loss.double().terms.buffers())
+    module = loss.double().terms.a
+    for weight in (module.weight, module.cross_entropy.weight):
+        assert torch.equal(weight, torch.tensor([1, 2, 3], dtype=torch.float64))
     alone = lossreg.create("focal", registry=registry, weight=[1, 2, 3])
     assert set(alone.state_dict()) == {"cross_entropy.weight"}  # as the class itself has it
     values = {
