@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,15 @@ __all__ = ["MissingTensorError", "Router", "find", "follow"]
 
 _MISSING = object()
 _MOST_KEYS_SHOWN = 20
+# What classes raise for a name that they do not have, or where they take no names at all.
+_NOTHING_THERE = (
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    NotImplementedError,
+    AssertionError,
+)
 
 
 class MissingTensorError(InputError):
@@ -52,32 +62,65 @@ def follow(values: Any, path: Path, *, term: str, argument: str) -> Tensor:
     """
     here = find(values, path, term=term, argument=argument)
     if not isinstance(here, Tensor):
-        raise InputError(
-            f"term '{term}', input '{argument}': expected a tensor at '{path}', "
-            f"found {_shown(here)}",
-            term=term,
-            argument=argument,
-            path=str(path),
-        )
+        raise _not_a_tensor(here, path, term=term, argument=argument)
     return here
 
 
+def _not_a_tensor(here: Any, path: Path, *, term: str, argument: str) -> InputError:
+    return InputError(
+        f"term '{term}', input '{argument}': expected a tensor at '{path}', found {_shown(here)}",
+        term=term,
+        argument=argument,
+        path=str(path),
+    )
+
+
 def _step(here: Any, step: str | int) -> Any:
+    """What is one step further, or `_MISSING`.
+
+    torch.compile guards on what it was asked (`in`, a length, `hasattr`), but not on an error that
+    was caught: a graph would take for missing for ever what one batch lacked.
+    """
     if isinstance(step, int):
-        try:
-            return here[step]
-        except (IndexError, KeyError, TypeError):
-            return _MISSING
+        return _at_index(here, step)
+    if isinstance(here, Mapping):
+        # Asked first, for looking a key up may put it there: a defaultdict's. And `in` it is, not
+        # `get`, which a mapping may have overridden.
+        return here[step] if step in here else _MISSING  # noqa: SIM401
     # A tensor's attributes (`grad`, `T`, `shape`) are no part of a step's values.
     if isinstance(here, Tensor):
         return _MISSING
+    return _at_name(here, step)
+
+
+def _at_index(here: Any, step: int) -> Any:
+    if isinstance(here, Tensor | list | tuple):
+        size = 0 if isinstance(here, Tensor) and not here.dim() else len(here)
+        return here[step] if -size <= step < size else _MISSING
+    makes_up = hasattr(type(here), "__missing__")
+    if (makes_up or isinstance(here, dict)) and step in here:
+        return here[step]
+    # Some mappings (Hugging Face's outputs) have places as well as keys.
+    if makes_up or type(here) is dict:
+        return _MISSING
     try:
         return here[step]
-    except (KeyError, IndexError, TypeError, AttributeError):
-        # From `__class__` a config could reach whatever the process has loaded.
-        if isinstance(here, Mapping) or step.startswith("_"):
-            return _MISSING
-        return getattr(here, step, _MISSING)
+    except _NOTHING_THERE:
+        return _MISSING
+
+
+def _at_name(here: Any, step: str) -> Any:
+    fault: Exception | None = None
+    if hasattr(type(here), "__getitem__") and not isinstance(here, list | tuple):
+        try:
+            return here[step]
+        except Exception as error:  # noqa: BLE001 - what a class raises for a name is its own choice
+            fault = error
+    # From `__class__` a config could reach whatever the process has loaded.
+    found = _MISSING if step.startswith("_") else getattr(here, step, _MISSING)
+    if found is _MISSING and fault is not None and not isinstance(fault, _NOTHING_THERE):
+        raise fault
+    return found
 
 
 def _refuse(here: Any, path: Path, index: int, *, term: str, argument: str) -> None:
@@ -88,9 +131,7 @@ def _refuse(here: Any, path: Path, index: int, *, term: str, argument: str) -> N
     wanted = f"[{step}]" if isinstance(step, int) else f"'{step}'"
     message = f"term '{term}', input '{argument}' (path '{path}'): there is no {wanted} {where}"
     if names:
-        shown = ", ".join(
-            f"{name} {_shown(_step(here, name))}" for name in names[:_MOST_KEYS_SHOWN]
-        )
+        shown = ", ".join(f"{name} {_shown_at(here, name)}" for name in names[:_MOST_KEYS_SHOWN])
         more = ", …" if len(names) > _MOST_KEYS_SHOWN else ""
         message += f"; there is: {shown}{more}"
     else:
@@ -106,13 +147,21 @@ def _names(here: Any) -> list[str]:
         return []
     keys = getattr(here, "keys", None)
     if callable(keys):
-        return [key for key in keys() if isinstance(key, str)]
+        with contextlib.suppress(Exception):  # it may mean something else there
+            return [key for key in keys() if isinstance(key, str)]
     # A NamedTuple, or a dataclass with slots, has no __dict__.
     declared: Iterable[str] = getattr(here, "_fields", ()) or getattr(
         here, "__dataclass_fields__", ()
     )
     names = dict.fromkeys([*declared, *getattr(here, "__dict__", ())])
     return [name for name in names if not name.startswith("_")]
+
+
+def _shown_at(here: Any, name: str) -> str:
+    try:
+        return _shown(_step(here, name))
+    except Exception as error:  # noqa: BLE001 - a message must not end in an object's own fault
+        return f"(reading it raises {type(error).__name__})"
 
 
 def _shown(value: Any) -> str:
@@ -204,38 +253,31 @@ class Router:
             InputError: A tensor is missing, is none, or a transform failed.
         """
         found: list[Tensor | None] = []
+        is_dict = isinstance(values, dict)
         for stop in self._stops:
             if stop.parent is not None:
                 before = found[stop.parent]
                 found.append(None if before is None else _transformed(stop, before))
                 continue
-            here: Any = _MISSING
-            if stop.key is not None:
-                try:
-                    here = values[stop.key]
-                except (KeyError, IndexError, TypeError, AttributeError):
-                    here = _MISSING
-            if not isinstance(here, Tensor):
-                here = _looked_up(values, stop)
-            found.append(here)
+            here, key = None, stop.key
+            if is_dict and key is not None and key in values:
+                here = values[key]
+            found.append(here if isinstance(here, Tensor) else _looked_up(values, stop))
         return found
 
 
 def _looked_up(values: Any, stop: _Stop) -> Tensor | None:
-    if stop.optional and _is_missing(values, stop.path):
-        return None
-    return follow(values, stop.path, term=stop.term, argument=stop.argument)
-
-
-def _is_missing(values: Any, path: Path) -> bool:
-    """Whether there is nothing at a path, without the cost of saying what there is instead."""
+    if not stop.optional:
+        return follow(values, stop.path, term=stop.term, argument=stop.argument)
     here = values
-    for step in path.steps:
+    for step in stop.path.steps:
         here = _step(here, step)
         if here is _MISSING:
-            return True
+            return None
     # What a model did not compute it may leave out, or give as None.
-    return here is None
+    if here is None or isinstance(here, Tensor):
+        return here
+    raise _not_a_tensor(here, stop.path, term=stop.term, argument=stop.argument)
 
 
 def _transformed(stop: _Stop, tensor: Tensor) -> Tensor:

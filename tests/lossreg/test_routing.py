@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections import OrderedDict, UserDict
+import copy
+from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict
 from dataclasses import dataclass
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -60,6 +61,47 @@ class ModelOutput(OrderedDict[str, Any]):
             raise AttributeError(name) from None
 
 
+class Tuplelike(ModelOutput):
+    """As Hugging Face's outputs: a mapping that is read by place as well."""
+
+    def __getitem__(self, key: str | int) -> Any:
+        return list(self.values())[key] if isinstance(key, int) else super().__getitem__(key)
+
+
+class Rows:
+    """As a tensorclass: attributes, and `[]` for rows, with an error of its own for a name."""
+
+    def __init__(self, error: Exception, **tensors: Any) -> None:
+        self._error = error
+        self.__dict__.update(tensors)
+
+    def __getitem__(self, index: int) -> Any:
+        raise self._error
+
+
+class Filling(dict[Any, Any]):
+    """What is looked up is put there."""
+
+    def __missing__(self, key: Any) -> Any:
+        self[key] = Filling()
+        return self[key]
+
+
+class FillingUserDict(UserDict[Any, Any]):
+    def __missing__(self, key: Any) -> Any:
+        self.data[key] = T
+        return T
+
+
+class NamesOnly(OrderedDict[str, Any]):
+    """As a TensorDict: whether it has a number is not to be asked."""
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str):
+            raise RuntimeError("key must be a NestedKey")  # noqa: TRY004 - as tensordict does
+        return super().__contains__(key)
+
+
 def at(values: Any, path: str) -> Tensor:
     return follow(values, Path.parse(path), term="fit", argument="input")
 
@@ -97,6 +139,13 @@ def refusal(values: Any, path: str) -> str:
         ({"keys": T}, "keys"),
         ({"values": {"items": T}}, "values.items"),
         ({"stack": torch.stack([T, T])}, "stack[1]"),
+        ({"out": Tuplelike(loss=T + 1, logits=T)}, "out[1]"),
+        ({"hidden": {0: T}}, "hidden[0]"),
+        ({"hidden": OrderedDict({0: T})}, "hidden[0]"),
+        ({"hidden": UserDict({-1: T})}, "hidden[-1]"),
+        ({"hidden": defaultdict(list, {0: T})}, "hidden[0]"),
+        (ChainMap({}, {"logits": T}), "logits"),
+        (defaultdict(list, logits=T), "logits"),
     ],
     ids=lambda each: each if isinstance(each, str) else type(each).__name__,
 )
@@ -132,6 +181,10 @@ def test_a_missing_name_is_told_with_what_there_was() -> None:
         ({"step": 3}, "step.x", "there is no 'x' under 'step'; it is a int"),
         ({"none": None}, "none.x", "there is no 'x' under 'none'"),
         ({"x": torch.tensor(1.0)}, "x[0]", "there is no [0] under 'x'"),
+        ({"x": torch.ones(2)}, "x[2]", "there is no [2] under 'x'; it is (2,)"),
+        ({"x": torch.ones(2)}, "x[-3]", "there is no [-3] under 'x'"),
+        ({"out": Tuplelike(logits=T)}, "out[1]", "there is no [1] under 'out'; there is: logits"),
+        ({"out": NamesOnly(logits=T)}, "out.x", "there is no 'x' under 'out'; there is: logits"),
         ({}, "logits", "there is no 'logits' among the values; there are none"),
     ],
 )
@@ -198,6 +251,107 @@ def test_an_objects_own_fault_is_not_hidden() -> None:
 
     with pytest.raises(RuntimeError, match="not computed yet"):
         at(Faulty(), "logits")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("Invalid indexing arguments: 'logits'"),
+        RuntimeError("key must be a NestedKey"),
+        NotImplementedError(),
+        AssertionError(),
+        IndexError(),
+        TypeError(),
+        KeyError(),
+        ZeroDivisionError(),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_an_object_that_takes_no_names_is_read_by_its_attributes(error: Exception) -> None:
+    assert at(Rows(error, logits=T), "logits") is T
+    assert at({"out": Rows(error, logits=T)}, "out.logits") is T
+
+
+@pytest.mark.parametrize("error", [ValueError(), NotImplementedError(), AssertionError()])
+def test_an_object_that_takes_no_names_may_lack_one(error: Exception) -> None:
+    assert "there is: logits (2, 3). Did you mean" in refusal(Rows(error, logits=T), "logit")
+    assert "there is no [0] under 'out'" in refusal({"out": Rows(error)}, "out[0]")
+    loss = build(fit={"type": "value", "inputs": ["x"]}, extra=OPTIONAL)
+    assert loss({"x": T, "y": T, "aux": Rows(error)}).terms["extra"] == 0
+
+
+def test_an_objects_own_fault_in_looking_up_is_not_hidden() -> None:
+    rows = Rows(RuntimeError("not computed yet"))
+    loss = build(fit={"type": "value", "inputs": ["x"]}, extra=OPTIONAL)
+    with pytest.raises(RuntimeError, match="not computed yet"):
+        at(rows, "logits")
+    with pytest.raises(RuntimeError, match="not computed yet"):
+        loss({"x": T, "y": T, "aux": rows})
+
+
+def test_an_attribute_that_is_computed_is_read_once() -> None:
+    class Lazy:
+        reads = 0
+
+        @property
+        def x(self) -> Tensor:
+            self.reads += 1
+            return T
+
+    lazy = Lazy()
+    build(fit={"type": "value", "inputs": ["x"]})(lazy)
+    assert lazy.reads == 1
+
+
+def test_an_attribute_that_cannot_be_read_does_not_hide_what_is_missing() -> None:
+    @dataclass
+    class Faulty:
+        logits: Tensor
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "logits":
+                raise RuntimeError("not computed yet")
+            return super().__getattribute__(name)
+
+    values = {"out": Faulty(T)}
+    expected = "there is no 'x' under 'out'; there is: logits (reading it raises RuntimeError)"
+    assert expected in refusal(values, "out.x")
+
+
+def test_keys_that_need_an_argument_are_no_names() -> None:
+    class Field:
+        def __init__(self) -> None:
+            self.logits = T
+
+        def keys(self, kind: str) -> list[str]:
+            return [kind]
+
+    assert "there is: logits (2, 3)" in refusal({"out": Field()}, "out.x")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        defaultdict(list, x=T),
+        defaultdict(lambda: T, x=T),
+        Filling(x=T),
+        Filling(x=T, aux=Filling()),
+        Filling(x=T, aux=Filling(a=T)),
+        Filling(x=T, aux=[Filling()]),
+        FillingUserDict(x=T),
+        Counter({"x": T}),
+        {"x": T, "aux": defaultdict(lambda: T)},
+    ],
+)
+@pytest.mark.parametrize("path", ["aux", "aux.a", "aux[0]", "aux[0].a"])
+def test_a_lookup_changes_nothing(values: Any, path: str) -> None:
+    optional = {"type": "l1", "inputs": ["x", path + ".b"], "optional": True}
+    strict = {"type": "l1", "inputs": ["x", path + ".b"]}
+    before = copy.deepcopy(values)
+    assert build(fit={"type": "value", "inputs": ["x"]}, aux=optional)(values).terms["aux"] == 0
+    with pytest.raises(InputError, match="there is no"):
+        build(fit=strict)(values)
+    assert repr(values) == repr(before)
 
 
 @pytest.fixture
