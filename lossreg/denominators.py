@@ -8,7 +8,7 @@ each micro-batch's sum is divided by the whole.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import distributed
@@ -18,7 +18,22 @@ from lossreg.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Denominators", "added_up"]
+__all__ = ["WHOLE", "Denominators", "Share", "added_up"]
+
+
+class Share(NamedTuple):
+    """Which part of an optimizer step one forward pass is.
+
+    Attributes:
+        micro_batches: How many forward passes each rank adds up.
+        world_size: What the total is multiplied by, because gradients are averaged over ranks.
+    """
+
+    micro_batches: int = 1
+    world_size: int = 1
+
+
+WHOLE = Share()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +44,18 @@ class Denominators:
         names: The terms' names.
         values: One number a term, float64; 1 for a term that is a sum.
         world_size: What the total is multiplied by, because gradients are averaged over ranks.
+        micro_batches: How many micro-batches of this rank they are of.
     """
 
     names: tuple[str, ...]
     values: Tensor
     world_size: int
+    micro_batches: int = 1
+
+    @property
+    def share(self) -> Share:
+        """Which part of the step each micro-batch is."""
+        return Share(self.micro_batches, self.world_size)
 
     def by_name(self, names: tuple[str, ...]) -> dict[str, Tensor]:
         """Each term's denominator, a 0-d tensor.

@@ -16,11 +16,11 @@ from torch import Tensor
 from lossreg.errors import NonFiniteError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from lossreg.config.schema import OnNonFinite
 
-__all__ = ["DelayedFlags", "culprits", "describe", "report"]
+__all__ = ["DelayedFlags", "NonFinite", "describe"]
 
 
 def describe(tensor: Tensor) -> str:
@@ -35,23 +35,6 @@ def describe(tensor: Tensor) -> str:
         else "nothing finite"
     )
     return f"{bounds}, {int(values.isnan().sum())} nan and {int(values.isinf().sum())} infinite"
-
-
-def report(message: str, *, term: str, action: OnNonFinite) -> None:
-    """Raise or warn.
-
-    Raises:
-        NonFiniteError: The action is to raise.
-    """
-    if action == "raise":
-        raise NonFiniteError(message, term=term)
-    if action == "warn":
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
-
-
-def culprits(raw: Mapping[str, Tensor]) -> list[str]:
-    """The terms whose value is not finite."""
-    return [name for name, value in raw.items() if not math.isfinite(value.item())]
 
 
 class DelayedFlags:
@@ -85,3 +68,92 @@ class DelayedFlags:
         found = self._copy.tolist()
         self._copy = self._event = None
         return found
+
+
+class NonFinite:
+    """What becomes of a term that is nan or infinite.
+
+    Args:
+        names: The terms that make the total.
+        action: What to do.
+    """
+
+    def __init__(self, names: Sequence[str], action: OnNonFinite) -> None:
+        self._names = tuple(names)
+        self._places = {name: place for place, name in enumerate(names)}
+        self._action = action
+        self._delayed = DelayedFlags()
+        self._make_flags(None)
+
+    def _make_flags(self, device: torch.device | None) -> None:
+        with torch.inference_mode(mode=False):
+            self._flags = torch.zeros(len(self._names), dtype=torch.bool, device=device)
+        # As torch._dynamo.mark_static_address does, whose import takes a second: CUDA graphs do
+        # without a graph that writes to an input which may move.
+        self._flags._dynamo_static_input_type = "unguarded"  # type: ignore[attr-defined] # noqa: SLF001
+
+    def apply(self, fn: Callable[[Tensor], Tensor]) -> None:
+        """Go to the device that `fn`, as of `nn.Module._apply`, moves to; flags are forgotten."""
+        self._make_flags(fn(torch.empty(0, device=self._flags.device)).device)
+
+    def look(
+        self, total: Tensor, terms: Mapping[str, Tensor], described: Callable[[str], str]
+    ) -> None:
+        """Report a total that is not finite; where reading it waits, remember it.
+
+        Args:
+            total: The total.
+            terms: The values it was made of, by name.
+            described: Says what a term was given.
+
+        Raises:
+            NonFiniteError: It is not finite, and the action is to raise.
+        """
+        if self._action == "ignore" or not terms:
+            return
+        compiling = torch.compiler.is_compiling()
+        if compiling or not total.is_cpu:
+            if not compiling and total.device != self._flags.device:
+                self._make_flags(total.device)
+            self._flag(terms)
+        elif not math.isfinite(total.item()):
+            self._blame(total, terms, described)
+
+    def _flag(self, terms: Mapping[str, Tensor]) -> None:
+        wrong = ~torch.isfinite(torch.stack(list(terms.values()))).to(self._flags.device)
+        if len(terms) == len(self._names):
+            self._flags.logical_or_(wrong)
+            return
+        for name, flag in zip(terms, wrong.unbind(), strict=True):
+            self._flags[self._places[name]].logical_or_(flag)
+
+    def _blame(
+        self, total: Tensor, terms: Mapping[str, Tensor], described: Callable[[str], str]
+    ) -> None:
+        culprits = [name for name, value in terms.items() if not math.isfinite(value.item())]
+        if not culprits:
+            message = f"the total is {total.item()}, though every term is finite"
+            self._report(message, term="total")
+            return
+        lines = [f"term '{name}' is {terms[name].item()}: {described(name)}" for name in culprits]
+        self._report("\n".join(lines), term=culprits[0])
+
+    def report_earlier(self) -> None:
+        """Report terms that were not finite in an earlier step.
+
+        Raises:
+            NonFiniteError: One was, and the action is to raise.
+        """
+        if self._action == "ignore" or self._flags.is_meta:
+            return
+        flags = self._delayed.read(self._flags)
+        wrong = [name for name, flag in zip(self._names, flags, strict=False) if flag]
+        if wrong:
+            self._flags.zero_()
+            names = ", ".join(f"'{name}'" for name in wrong)
+            self._report(f"nan or infinite in an earlier step: {names}", term=wrong[0])
+
+    def _report(self, message: str, *, term: str) -> None:
+        if self._action == "raise":
+            raise NonFiniteError(message, term=term)
+        warnings.warn(message, RuntimeWarning, stacklevel=5)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from lossreg.errors import StateError
+from lossreg.errors import ConfigWarning, StateError
 
 if TYPE_CHECKING:
     from lossreg.config.schema import Weight
 
 __all__ = ["Progress"]
 
+# Forwards without a step() after which a schedule that stands still is warned of.
+_PATIENCE = 100
 _END = 2**63  # a count is a 64-bit integer
 
 
@@ -31,10 +34,23 @@ class Progress(nn.Module):
         super().__init__()
         self.steps = 0
         self.epochs = 0
+        self._idle_forwards = 0
         self.by_step = any(
             schedule.unit == "step" for weight in weights.values() for schedule in weight.schedules
         )
         self._weights = {name: str(weight) for name, weight in weights.items()}
+
+    def used(self) -> None:
+        """Count a forward pass in training; warn once if many came without a step."""
+        if self.steps or not self.by_step or self._idle_forwards == _PATIENCE:
+            return
+        self._idle_forwards += 1
+        if self._idle_forwards == _PATIENCE:
+            message = (
+                f"{_PATIENCE} forwards without a loss.step(): the schedules stand still; call "
+                "loss.step() after each optimizer.step()"
+            )
+            warnings.warn(message, ConfigWarning, stacklevel=7)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Plain values, which `torch.load(weights_only=True)` reads."""
