@@ -104,12 +104,20 @@ class DuplicateLossError(PluginError):
     """
 
     def __init__(
-        self, *, loss: str, distributions: tuple[str, ...], claims: tuple[str, ...] = ()
+        self,
+        *,
+        loss: str,
+        distributions: tuple[str, ...],
+        claims: tuple[str, ...] = (),
+        folders: tuple[str, ...] = (),
     ) -> None:
         # Of two claims by one distribution, its name picks neither.
         names = [each for each in distributions if distributions.count(each) == 1]
         choices = " or ".join(f"'{name}:{loss}'" for name in names)
         advice = f"write {choices}" if choices else "take one out of its entry points"
+        if len(folders) > 1:
+            twice = f"one distribution is installed twice, remove {' or '.join(folders)}"
+            advice = f"{advice}; {twice}" if choices else twice
         owners = " and ".join(claims or distributions)
         super().__init__(f"loss {loss!r} is claimed by {owners}; {advice}", loss=loss)
         self.distributions = distributions
