@@ -10,7 +10,7 @@ from lossreg.distributions import Claims, Owner, normalized
 from lossreg.errors import DuplicateLossError, LossregError, PluginLoadError, UnknownLossError
 from lossreg.plugin import LossDefinition
 from lossreg.sources import GROUP, Origin, Plugin, Source
-from lossreg.suggest import closest_loss
+from lossreg.suggest import closest_spelling, guessed_loss
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -150,13 +150,7 @@ class Registry(Mapping[str, LossDefinition]):
             wanted = normalized(claimant)
             sources = [each for each in sources if normalized(each.origin.claimant) == wanted]
         if not sources:
-            suggestion = closest_loss(loss, self._sources)
-            unreadable = tuple(
-                f"{origin.release or origin.module}: {why}"
-                for of, origin, why in self._unusable
-                if of in ("?", loss)
-            )
-            raise UnknownLossError(name, suggestion=suggestion, unreadable=unreadable)
+            raise self._unknown(name, claimant, loss)
         if len(sources) > 1:
             raise DuplicateLossError(
                 loss=loss,
@@ -165,6 +159,37 @@ class Registry(Mapping[str, LossDefinition]):
                 folders=_folders(sources),
             )
         return sources[0]
+
+    def _unknown(self, name: object, claimant: str, loss: str) -> UnknownLossError:
+        unreadable = tuple(
+            f"{origin.release or origin.module}: {why}"
+            for of, origin, why in self._unusable
+            if of in ("?", loss)
+        )
+        if claimant:
+            suggestion, remark = self._of_claimant(claimant, loss)
+        else:
+            modules = {each: sources[0].origin.module for each, sources in self._sources.items()}
+            suggestion, remark = guessed_loss(loss, modules)
+        return UnknownLossError(name, suggestion=suggestion, remark=remark, unreadable=unreadable)
+
+    def _of_claimant(self, claimant: str, loss: str) -> tuple[str | None, str]:
+        """What `claimant:loss` probably meant; another one's loss of that name is another loss."""
+        modules: dict[str, dict[str, str]] = {}
+        for each, sources in self._sources.items():
+            for source in sources:
+                theirs = modules.setdefault(normalized(source.origin.claimant), {})
+                theirs[each] = source.origin.module
+        meant = normalized(claimant)
+        if meant not in modules:
+            meant = closest_spelling(meant, modules) or ""
+        suggestion, remark = guessed_loss(loss, modules.get(meant, {}))
+        if suggestion is None and not remark:
+            absent = "" if meant else f"no distribution or module '{claimant}' has losses here"
+            owners = " and ".join(f"'{each}'" for each in self.claimants(loss))
+            there = f"'{loss}' is from {owners}" if owners else ""
+            remark = "; ".join(part for part in (absent, there) if part)
+        return suggestion and f"{meant}:{suggestion}", remark
 
     def __contains__(self, name: object) -> bool:
         """Whether the name can be asked for; loads nothing."""
