@@ -185,7 +185,7 @@ class Registry(Mapping[str, LossDefinition]):
             meant = closest_spelling(meant, modules) or ""
         suggestion, remark = guessed_loss(loss, modules.get(meant, {}))
         if suggestion is None and not remark:
-            absent = "" if meant else f"no distribution or module '{claimant}' has losses here"
+            absent = "" if meant else "no distribution or module of that name has losses here"
             owners = " and ".join(f"'{each}'" for each in self.claimants(loss))
             there = f"'{loss}' is from {owners}" if owners else ""
             remark = "; ".join(part for part in (absent, there) if part)

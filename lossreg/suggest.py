@@ -240,7 +240,7 @@ def _guessed(name: str, by_folded: Mapping[str, str]) -> tuple[str | None, str]:
     same, remark = _installed(_SAME, foreign, by_folded)
     other, difference = _installed(_DIFFERENT, foreign, by_folded)
     if near not in (None, same, other):
-        return near, f"elsewhere '{name}' is '{same}'" if same else difference
+        return near, f"elsewhere it is '{same}'" if same else difference
     if same is not None or other is not None:
         return same, remark or difference
     return near, "" if near else _nearest(folded, by_folded)
@@ -266,7 +266,8 @@ def _guessed_elsewhere(
         return None, difference
     if found is None:
         return None, remark
-    return None, f"'{found}' need not be the same as {library}'s; see `lossreg show {found}`"
+    owner = f"{library}'s" if library.isidentifier() else "another library's"
+    return None, f"'{found}' need not be the same as {owner}; see `lossreg show {found}`"
 
 
 def _installed(

@@ -123,9 +123,9 @@ def test_an_unknown_name_is_a_key_error_with_a_suggestion(
         ("lossreg:HuberLoss", "'smooth_l1' is huber divided by delta"),
         (
             "nowhere:mse",
-            "no distribution or module 'nowhere' has losses here; 'mse' is from 'lossreg'",
+            "no distribution or module of that name has losses here; 'mse' is from 'lossreg'",
         ),
-        ("nowhere:focal", "no distribution or module 'nowhere' has losses here"),
+        ("nowhere:focal", "no distribution or module of that name has losses here"),
         ("acme:mse", "'mse' is from 'lossreg'"),
         ("acme:odd_one", "losses with near names, which may differ: 'odd_loss_one_more'"),
         ("acme:CrossEntropyLoss", "`lossreg list` shows them all"),
