@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from lossreg.composite import CompositeLoss
 from lossreg.config import CompositeConfig, load_config
-from lossreg.config.diagnostics import Faults, path_text
+from lossreg.config.diagnostics import Faults
 from lossreg.config.nodes import SourceError
 from lossreg.config.parameters import validated
 from lossreg.config.source import from_python
-from lossreg.errors import ConfigError, Diagnostic, described
+from lossreg.construction import construct
+from lossreg.errors import ConfigError
 from lossreg.plugin.fields import with_tensors
 from lossreg.registry import Registry
 from lossreg.unsaved import ClassWeights
@@ -20,11 +19,11 @@ from lossreg.unsaved import ClassWeights
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lossreg.config.diagnostics import ConfigPath
+    from torch import nn
+
     from lossreg.config.loading import Source
     from lossreg.config.schema import TermConfig
-    from lossreg.plugin import LossConfig, LossDefinition
-    from lossreg.sources import Origin
+    from lossreg.plugin import LossConfig
 
 __all__ = ["build", "create"]
 
@@ -59,7 +58,7 @@ def build(
     for term in config.terms:
         if term.enabled:
             params = with_tensors(_params(term))
-            module = _built(term.definition, params, ("terms", term.name), term.origin)
+            module = construct(term.definition, params, ("terms", term.name), term.origin)
             built.append((module, ClassWeights(module, term.params, params)))
     return CompositeLoss(config, built)
 
@@ -102,28 +101,4 @@ def create(name: str, /, *, registry: Registry | None = None, **params: Any) -> 
         faults.add_source_error(error)
     if config is None:
         raise ConfigError(faults.sorted())
-    return _built(definition, with_tensors(config), name, registry.origin(name))
-
-
-def _built(
-    definition: LossDefinition, config: LossConfig, path: ConfigPath, origin: Origin | None
-) -> nn.Module:
-    """A third party's builder may raise anything; what it makes may not be a module."""
-    # Whose it is stands in a file, which is read for a fault alone.
-    who = origin or definition.config.__module__
-    try:
-        module: object = definition.build(config)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        message = f"building '{definition.name}' ({who}) raised {described(error)}"
-        raise _unbuilt(path, message) from error
-    if not isinstance(module, nn.Module):
-        kind = type(module).__name__
-        message = f"building '{definition.name}' ({who}) gave a {kind}, not a module"
-        raise _unbuilt(path, message)
-    return module
-
-
-def _unbuilt(path: ConfigPath, message: str) -> ConfigError:
-    return ConfigError([Diagnostic(code="LR303", path=path_text(path), message=message)])
+    return construct(definition, with_tensors(config), name, registry.origin(name))

@@ -104,12 +104,20 @@ class DuplicateLossError(PluginError):
     """
 
     def __init__(
-        self, *, loss: str, distributions: tuple[str, ...], claims: tuple[str, ...] = ()
+        self,
+        *,
+        loss: str,
+        distributions: tuple[str, ...],
+        claims: tuple[str, ...] = (),
+        folders: tuple[str, ...] = (),
     ) -> None:
         # Of two claims by one distribution, its name picks neither.
         names = [each for each in distributions if distributions.count(each) == 1]
         choices = " or ".join(f"'{name}:{loss}'" for name in names)
         advice = f"write {choices}" if choices else "take one out of its entry points"
+        if len(folders) > 1:
+            twice = f"one distribution is installed twice, remove {' or '.join(folders)}"
+            advice = f"{advice}; {twice}" if choices else twice
         owners = " and ".join(claims or distributions)
         super().__init__(f"loss {loss!r} is claimed by {owners}; {advice}", loss=loss)
         self.distributions = distributions
@@ -121,22 +129,37 @@ class UnknownLossError(LossregError, KeyError):
     Attributes:
         loss: The name that was asked for.
         suggestion: The name that was probably meant, or None.
+        remark: What else there is to say: how an installed loss with a near name differs.
         unreadable: The distributions that may have it, but whose entry points cannot be read:
             each with its version and the reason.
     """
 
     def __init__(
-        self, loss: object, *, suggestion: str | None = None, unreadable: tuple[str, ...] = ()
+        self,
+        loss: object,
+        *,
+        suggestion: str | None = None,
+        remark: str = "",
+        unreadable: tuple[str, ...] = (),
     ) -> None:
-        hint = (
-            f"; did you mean {suggestion!r}?" if suggestion else "; `lossreg list` shows them all"
-        )
-        unread = "".join(f"; it may be in {each}" for each in unreadable)
-        self._message = f"unknown loss {loss!r}{hint}{unread}"
-        super().__init__(self._message)
         self.loss = loss
         self.suggestion = suggestion
+        self.remark = remark
         self.unreadable = unreadable
+        self._message = f"unknown loss {loss!r}; {self.hint('`lossreg list` shows them all')}"
+        super().__init__(self._message)
+
+    def hint(self, otherwise: str) -> str:
+        """What to write instead, as far as that is known.
+
+        Args:
+            otherwise: What to say where there is nothing.
+        """
+        hint = self.remark or otherwise
+        if self.suggestion:
+            aside = f" ({self.remark})" if self.remark else ""
+            hint = f"did you mean '{self.suggestion}'?{aside}"
+        return hint + "".join(f"; it may be in {each}" for each in self.unreadable)
 
     # KeyError shows the repr of its argument, quotes and all.
     def __str__(self) -> str:

@@ -210,6 +210,9 @@ def numerator(
     if loss.dtype in _HALF:
         loss = loss.float()
     shape = loss.shape
+    if not shape and entry_shape(definition, inputs, keep, sample_weight):
+        # A builder that passes over the reduction: its mean would be divided a second time.
+        raise TypeError("with reduction 'none' it gave one number, not one for each entry")
     if reduction == "mean" and definition.denominator.scale is not None:
         loss = loss * definition.denominator.scale(module, inputs)
     weight = _entry_weights(shape, loss.dtype, keep, sample_weight)
@@ -368,8 +371,15 @@ def share_state(twin: nn.Module, module: nn.Module) -> None:
     """Make all that can change in a module the twin's as well: parameters, buffers, hooks.
 
     Also tensors that are plain attributes, as class weights are. The twin's children keep their
-    own reductions, and share the rest.
+    own reductions, and share the rest; a child of another type is replaced by the module's.
+
+    Raises:
+        TypeError: The twin has a parameter or a buffer that the module does not have.
     """
+    own_names = (*twin._parameters, *twin._buffers)  # noqa: SLF001
+    lacking = [name for name in own_names if not hasattr(module, name)]
+    if lacking:
+        raise TypeError(f"it has '{lacking[0]}', which the loss with its reduction does not have")
     for name in _STATE:
         twin.__dict__[name] = module.__dict__[name]
     for name, value in module.__dict__.items():

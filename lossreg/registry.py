@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from lossreg.distributions import Claims, Owner, normalized
 from lossreg.errors import DuplicateLossError, LossregError, PluginLoadError, UnknownLossError
 from lossreg.plugin import LossDefinition
-from lossreg.sources import Origin, Owner, Plugin, Source, installed_plugins, normalized
-from lossreg.suggest import closest_loss
+from lossreg.sources import GROUP, Origin, Plugin, Source
+from lossreg.suggest import closest_spelling, guessed_loss
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -23,7 +24,8 @@ class RegistryEntry(NamedTuple):
 
     Attributes:
         name: The name under which it can be asked for; `distribution:?` for a distribution whose
-            entry points cannot be read.
+            entry points cannot be read; `distribution:loss` for one that cannot be asked for,
+            because another installation of the same distribution hides it.
         distribution: The distribution that brought it, or None.
         version: That distribution's version, or None.
         module: What the entry point names; or the module that was given to `with_plugins`.
@@ -40,6 +42,14 @@ class RegistryEntry(NamedTuple):
     state: Literal["ok", "broken", "conflict"]
     reason: str
     definition: LossDefinition | None
+
+
+class _Unusable(NamedTuple):
+    """What is installed, but cannot be used: a loss, or `?` for all losses of a distribution."""
+
+    loss: str
+    origin: Origin
+    reason: str
 
 
 class Registry(Mapping[str, LossDefinition]):
@@ -66,18 +76,21 @@ class Registry(Mapping[str, LossDefinition]):
     @classmethod
     def installed(cls) -> Registry:
         """All that is installed in this environment. Reads metadata; loads nothing."""
-        claims, unreadable = installed_plugins()
+        claims = Claims(GROUP)
         registry = cls(())
-        registry._set(claims, unreadable)
+        registry._set(claims.counted)
+        registry._unusable = [
+            *(_Unusable("?", Origin(what, owner), why) for what, owner, why in claims.unreadable),
+            *(
+                _Unusable(each.name, Origin(each.value, owner), _hidden_by(winner))
+                for each, owner, winner in claims.hidden
+            ),
+        ]
         return registry
 
-    def _set(
-        self,
-        claims: Sequence[tuple[EntryPoint, Owner | None]],
-        unreadable: Sequence[tuple[Origin, str]] = (),
-    ) -> None:
+    def _set(self, claims: Sequence[tuple[EntryPoint, Owner | None]]) -> None:
         self._sources: dict[str, list[Source]] = {}
-        self._unreadable = unreadable
+        self._unusable: Sequence[_Unusable] = ()
         plugins: dict[tuple[Owner | None, str], Plugin] = {}
         for each, owner in sorted(claims, key=lambda claim: str(claim[0].name)):
             # One module may serve many entry points; were it broken, it would be tried for each.
@@ -85,7 +98,9 @@ class Registry(Mapping[str, LossDefinition]):
             plugin = plugins.get(key)
             if plugin is None:
                 plugin = plugins[key] = Plugin.named_by(each, owner)
-            self._sources.setdefault(each.name, []).append(Source(each.name, plugin))
+            rivals = self._sources.setdefault(each.name, [])
+            if not any(_agree(plugin.origin, rival.origin) for rival in rivals):
+                rivals.append(Source(each.name, plugin))
 
     def with_plugins(self, *plugins: ModuleType | str) -> Registry:
         """This registry and the losses of modules that need not be installed.
@@ -109,7 +124,7 @@ class Registry(Mapping[str, LossDefinition]):
                     rivals.append(Source(name, plugin))
         registry = Registry(())
         registry._sources = dict(sorted(sources.items()))
-        registry._unreadable = self._unreadable
+        registry._unusable = self._unusable
         return registry
 
     def __getitem__(self, name: str) -> LossDefinition:
@@ -135,16 +150,46 @@ class Registry(Mapping[str, LossDefinition]):
             wanted = normalized(claimant)
             sources = [each for each in sources if normalized(each.origin.claimant) == wanted]
         if not sources:
-            suggestion = closest_loss(loss, self._sources)
-            unreadable = tuple(f"{origin.release}: {why}" for origin, why in self._unreadable)
-            raise UnknownLossError(name, suggestion=suggestion, unreadable=unreadable)
+            raise self._unknown(name, claimant, loss)
         if len(sources) > 1:
             raise DuplicateLossError(
                 loss=loss,
                 distributions=tuple(each.origin.claimant for each in sources),
                 claims=tuple(_claim(each.origin) for each in sources),
+                folders=_folders(sources),
             )
         return sources[0]
+
+    def _unknown(self, name: object, claimant: str, loss: str) -> UnknownLossError:
+        unreadable = tuple(
+            f"{origin.release or origin.module}: {why}"
+            for of, origin, why in self._unusable
+            if of in ("?", loss)
+        )
+        if claimant:
+            suggestion, remark = self._of_claimant(claimant, loss)
+        else:
+            modules = {each: sources[0].origin.module for each, sources in self._sources.items()}
+            suggestion, remark = guessed_loss(loss, modules)
+        return UnknownLossError(name, suggestion=suggestion, remark=remark, unreadable=unreadable)
+
+    def _of_claimant(self, claimant: str, loss: str) -> tuple[str | None, str]:
+        """What `claimant:loss` probably meant; another one's loss of that name is another loss."""
+        modules: dict[str, dict[str, str]] = {}
+        for each, sources in self._sources.items():
+            for source in sources:
+                theirs = modules.setdefault(normalized(source.origin.claimant), {})
+                theirs[each] = source.origin.module
+        meant = normalized(claimant)
+        if meant not in modules:
+            meant = closest_spelling(meant, modules) or ""
+        suggestion, remark = guessed_loss(loss, modules.get(meant, {}))
+        if suggestion is None and not remark:
+            absent = "" if meant else "no distribution or module of that name has losses here"
+            owners = " and ".join(f"'{each}'" for each in self.claimants(loss))
+            there = f"'{loss}' is from {owners}" if owners else ""
+            remark = "; ".join(part for part in (absent, there) if part)
+        return suggestion and f"{meant}:{suggestion}", remark
 
     def __contains__(self, name: object) -> bool:
         """Whether the name can be asked for; loads nothing."""
@@ -170,7 +215,7 @@ class Registry(Mapping[str, LossDefinition]):
             ),
             *(
                 RegistryEntry(
-                    name=f"{origin.distribution}:?",
+                    name=f"{origin.claimant}:{loss}",
                     distribution=origin.distribution,
                     version=origin.version,
                     module=origin.module,
@@ -178,7 +223,7 @@ class Registry(Mapping[str, LossDefinition]):
                     reason=reason,
                     definition=None,
                 )
-                for origin, reason in self._unreadable
+                for loss, origin, reason in self._unusable
             ),
         ]
 
@@ -224,3 +269,24 @@ def _entry(source: Source, claims: Iterable[Source]) -> RegistryEntry:
 
 def _claim(origin: Origin) -> str:
     return f"{origin.release} ({origin.module})" if origin.release else origin.module
+
+
+def _agree(one: Origin, other: Origin) -> bool:
+    """Whether two claims are one: the same module of the same distribution."""
+    return one.module == other.module and normalized(one.claimant) == normalized(other.claimant)
+
+
+def _hidden_by(winner: Owner) -> str:
+    release = " ".join(part for part in (winner.name, winner.version) if part)
+    return f"hidden by {release} ({winner.folder}), which does not have it"
+
+
+def _folders(sources: Sequence[Source]) -> tuple[str, ...]:
+    """Where the metadata of claims by one distribution is, if it is installed several times."""
+    owners = {id(each.origin.owner): each.origin.owner for each in sources}
+    count = Counter(normalized(each.origin.claimant) for each in sources)
+    return tuple(
+        owner.folder
+        for owner in owners.values()
+        if owner is not None and owner.folder and count[normalized(owner.name)] > 1
+    )

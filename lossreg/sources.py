@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import threading
 from functools import cached_property
-from importlib.machinery import PathFinder
-from importlib.metadata import Distribution, DistributionFinder, EntryPoint, distributions
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -18,87 +15,16 @@ from lossreg.plugin import LossDefinition, LossHooks
 from lossreg.plugin.hooks import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import ModuleType
 
-__all__ = ["GROUP", "Origin", "Owner", "Plugin", "Source", "installed_plugins", "normalized"]
+    from lossreg.distributions import Owner
+
+__all__ = ["GROUP", "Origin", "Plugin", "Source"]
 
 GROUP = "lossreg.losses"
-_FILE = "entry_points.txt"
-_CHUNK = 2**16  # bytes
 # `module`, or `module:object.attribute`; extras have no meaning any more, but may be there.
-_SEPARATORS = re.compile(r"[-_.]+")
 _VALUE = re.compile(r"\w+(\.\w+)*\s*(:\s*\w+(\.\w+)*\s*)?(\[.*\]\s*)?")
-
-
-def normalized(distribution: str) -> str:
-    """A distribution's name as PEP 503 compares it."""
-    return _SEPARATORS.sub("-", distribution).lower()
-
-
-class Owner:
-    """An installed distribution. Its metadata is read when something is asked of it.
-
-    Args:
-        given: The distribution, whose metadata may be missing or broken; or the folder of it.
-    """
-
-    def __init__(self, given: Distribution | str) -> None:
-        self._given = given
-
-    @cached_property
-    def name(self) -> str:
-        """Its name; where the metadata does not tell, that of its folder."""
-        return self._told("name") or self._folder[0] or "an unnamed distribution"
-
-    @cached_property
-    def version(self) -> str | None:
-        """Its version, or None."""
-        return self._told("version") or self._folder[1] or None
-
-    def _told(self, what: str) -> str | None:
-        given = self._given
-        try:
-            found = getattr(Distribution.at(given) if isinstance(given, str) else given, what)
-        except Exception:  # noqa: BLE001 - metadata is a file like any other: missing, binary
-            return None
-        return found if isinstance(found, str) else None
-
-    def read(self, file: str) -> str:
-        """The text of a file of its metadata; empty if there is none.
-
-        Raises:
-            UnicodeDecodeError: It is not UTF-8.
-        """
-        if not isinstance(self._given, str):  # in an archive, say
-            return self._given.read_text(file) or ""
-        try:
-            # As read_text does it, in a quarter of its time: there may be a thousand of them.
-            file_descriptor = os.open(f"{self._given}/{file}", os.O_RDONLY)
-            try:
-                data = os.read(file_descriptor, _CHUNK)
-                while len(data) % _CHUNK == 0 and (more := os.read(file_descriptor, _CHUNK)):
-                    data += more
-            finally:
-                os.close(file_descriptor)
-            return data.decode()
-        except OSError:
-            return ""
-
-    @property
-    def project(self) -> str:
-        """Its name as PEP 503 compares it; that of its folder, where that is enough."""
-        return normalized(self._folder[0] or self.name)
-
-    @property
-    def _folder(self) -> tuple[str, str]:
-        given = self._given
-        if isinstance(given, str):
-            folder = given.rpartition("/")[2]
-        else:
-            folder = str(getattr(getattr(given, "_path", None), "name", ""))
-        name, _, version = folder.rpartition(".")[0].partition("-")
-        return name, version
 
 
 class Origin:
@@ -283,69 +209,3 @@ class Source:
             reason = f"lossreg_losses() returned {names}, but not {self.name!r}"
             raise self.plugin.blamed(reason, loss=self.name)
         return definitions[self.name]
-
-
-def installed_plugins() -> tuple[list[tuple[EntryPoint, Owner]], list[tuple[Origin, str]]]:
-    """The entry points of all losses with their distributions; and what hides them, with why.
-
-    Python's own enumeration parses every distribution's file, takes twice the time, and fails
-    with the first file that is malformed.
-    """
-    found: list[tuple[EntryPoint, Owner]] = []
-    unreadable: list[tuple[Origin, str]] = []
-    seen: set[str] = set()
-    for owner in _owners():
-        try:
-            text, project = owner.read(_FILE), owner.project
-            if project in seen:
-                continue  # further down the path, so it is not the one that Python imports
-            seen.add(project)
-            if GROUP in text:
-                found += [(each, owner) for each in _entry_points(text)]
-        except Exception as error:  # noqa: BLE001 - a file may hold anything
-            reason = f"its {_FILE} cannot be read: {described(error)}"
-            unreadable.append((Origin(_FILE, owner), reason))
-    return found, unreadable
-
-
-def _owners() -> Iterator[Owner]:
-    """Every distribution, in the order in which Python looks for one."""
-    for finder in sys.meta_path:
-        find = getattr(finder, "find_distributions", None)
-        if find is None:  # the backport of importlib.metadata takes PathFinder's away
-            continue
-        if finder is PathFinder:
-            for entry in sys.path:
-                if isinstance(entry, str):  # as Python does, which takes no notice of others
-                    yield from _owners_in(entry)
-        else:
-            yield from map(Owner, find(DistributionFinder.Context()))
-
-
-def _owners_in(entry: str) -> Iterator[Owner]:
-    """The distributions in one place of the import path."""
-    folder = entry or os.curdir
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 - a thousand paths take longer than their files
-    except NotADirectoryError:  # an archive
-        yield from map(Owner, distributions(path=[entry]))
-    except OSError:
-        return
-    else:
-        is_egg = folder.rstrip("/").endswith(".egg")
-        for name in names:
-            if name.endswith((".dist-info", ".egg-info")) or (is_egg and name == "EGG-INFO"):
-                yield Owner(f"{folder}/{name}")
-
-
-def _entry_points(text: str) -> Iterator[EntryPoint]:
-    """The losses in a file of entry points: `name = module` under the group's heading."""
-    group = ""
-    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
-        if line.startswith("[") and line.endswith("]"):
-            group = line[1:-1].strip()
-        elif line and group == GROUP and line[0] not in "#;":
-            name, equals, value = line.partition("=")
-            if not equals:
-                raise ValueError(f"expected 'name = module' in line {number}, found {line[:60]!r}")
-            yield EntryPoint(name.strip(), value.strip(), group)

@@ -5,41 +5,107 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-# What a loss is called elsewhere (torch.nn.functional, Keras, JAX, the literature), where
-# leaving out "loss", case and underscores does not lead to the name by itself.
-_FOREIGN_LOSS_NAMES = {
-    "absoluteerror": "l1",
-    "bcelogits": "bce_with_logits",
-    "binarycrossentropy": "bce",
-    "binarycrossentropywithlogits": "bce_with_logits",
-    "categoricalcrossentropy": "cross_entropy",
-    "ce": "cross_entropy",
-    "cosinesimilarity": "cosine_embedding",
-    "hinge": "hinge_embedding",
-    "huber": "smooth_l1",
-    "kld": "kl_div",
-    "kldivergence": "kl_div",
-    "kullbackleiblerdivergence": "kl_div",
-    "l2": "mse",
-    "logloss": "cross_entropy",
-    "mae": "l1",
-    "meanabsoluteerror": "l1",
-    "meansquarederror": "mse",
-    "multilabelcrossentropy": "multilabel_soft_margin",
-    "negativeloglikelihood": "nll",
-    "poisson": "poisson_nll",
-    "sigmoidcrossentropy": "bce_with_logits",
-    "softmaxcrossentropy": "cross_entropy",
-    "sparsecategoricalcrossentropy": "cross_entropy",
-    "triplet": "triplet_margin",
+# Names stand here without case, underscores and "loss"; a library stands before a colon.
+# What means the same loss elsewhere: its name here, and what to look at all the same. Two losses
+# are the same if their means are, with the defaults that they have there.
+_SAME = {
+    "absoluteerror": ("l1", ""),
+    "bcelogits": ("bce_with_logits", ""),
+    "binarycrossentropy": ("bce", ""),
+    "binarycrossentropywithlogits": ("bce_with_logits", ""),
+    "ce": ("cross_entropy", ""),
+    "crossentropywithlogits": ("cross_entropy", ""),
+    "l2": ("mse", "it has no factor of 1/2, as the l2_loss of optax and TensorFlow has"),
+    "mae": ("l1", ""),
+    "meanabsoluteerror": ("l1", ""),
+    "meansquarederror": ("mse", ""),
+    "negativeloglikelihood": ("nll", "of classes, from log-probabilities"),
+    "poisson": (
+        "poisson_nll",
+        "its input is the logarithm of a rate; log_input: false takes a rate",
+    ),
+    "sigmoidbinarycrossentropy": ("bce_with_logits", ""),
+    "sigmoidcrossentropy": ("bce_with_logits", ""),
+    "sigmoidcrossentropywithlogits": ("bce_with_logits", ""),
+    "softmaxcrossentropy": ("cross_entropy", ""),
+    "softmaxcrossentropywithlogits": ("cross_entropy", ""),
+    "softtargetcrossentropy": ("cross_entropy", ""),
+    "sparsesoftmaxcrossentropywithlogits": ("cross_entropy", ""),
+    "triplet": ("triplet_margin", "of anchor, positive and negative, with distances not squared"),
+    "keras:binarycrossentropy": ("bce", "with from_logits=True it is 'bce_with_logits'"),
+    "keras:huber": ("huber", ""),
+    "keras:mae": ("l1", ""),
+    "keras:meanabsoluteerror": ("l1", ""),
+    "keras:meansquarederror": ("mse", ""),
+    "keras:mse": ("mse", ""),
+    "keras:poisson": ("poisson_nll", "with log_input: false, for it takes a rate"),
+    "keras:sigmoidcrossentropywithlogits": ("bce_with_logits", ""),
+    "keras:softmaxcrossentropywithlogits": ("cross_entropy", ""),
+    "keras:sparsesoftmaxcrossentropywithlogits": ("cross_entropy", ""),
+    "optax:huber": ("huber", ""),
+    "optax:sigmoidbinarycrossentropy": ("bce_with_logits", ""),
+    "optax:softmaxcrossentropy": ("cross_entropy", ""),
+    "optax:softmaxcrossentropywithintegerlabels": ("cross_entropy", ""),
+    "optax:squarederror": ("mse", ""),
+    "timm:labelsmoothingcrossentropy": ("cross_entropy", "with label_smoothing: 0.1, its default"),
+    "timm:softtargetcrossentropy": ("cross_entropy", ""),
 }
+_TAKES_LOGITS = "'cross_entropy' takes logits, and Keras's takes probabilities by default"
+_DIVERGENCE = (
+    "'kl_div' takes log-probabilities, and only with reduction: batchmean is it the divergence"
+)
+# What is another loss than the one whose name is near: that one, and how they differ.
+_DIFFERENT = {
+    "categoricalcrossentropy": ("cross_entropy", _TAKES_LOGITS),
+    "cosinesimilarity": ("cosine_embedding", "'cosine_embedding' is 1 - cosine, for a target of 1"),
+    "hinge": ("hinge_embedding", "'hinge_embedding' is a hinge of distances, not of scores"),
+    "huber": (
+        "smooth_l1",
+        "'smooth_l1' is huber divided by delta: set beta to delta, multiply the weight by delta",
+    ),
+    "kl": ("kl_div", _DIVERGENCE),
+    "kld": ("kl_div", _DIVERGENCE),
+    "kldivergence": ("kl_div", _DIVERGENCE),
+    "kullbackleiblerdivergence": ("kl_div", _DIVERGENCE),
+    "log": (
+        "bce",
+        "'bce' takes probabilities, 'nll' log-probabilities, 'cross_entropy' logits",
+    ),
+    "meansquaredlogarithmicerror": ("mse", "'mse' is of the values, not of their logarithms"),
+    "msle": ("mse", "'mse' is of the values, not of their logarithms"),
+    "multilabelcrossentropy": (
+        "multilabel_soft_margin",
+        "'multilabel_soft_margin' is the mean of one binary cross entropy for each class",
+    ),
+    "rmse": ("mse", "'mse' is its square"),
+    "rootmeansquarederror": ("mse", "'mse' is its square"),
+    "softl1": ("smooth_l1", "'smooth_l1' is another function"),
+    "sparsecategoricalcrossentropy": ("cross_entropy", _TAKES_LOGITS),
+    "keras:l2": ("mse", "'mse' is a mean of squares, and TensorFlow's l2_loss half of their sum"),
+    "optax:l2": ("mse", "'mse' is twice optax's l2_loss"),
+    "paddle:smoothl1": ("smooth_l1", "'smooth_l1' is paddle's smooth_l1_loss divided by delta"),
+    "timm:binarycrossentropy": (
+        "bce_with_logits",
+        "'bce_with_logits' smooths no labels, and timm's does, by 0.1",
+    ),
+}
+_TORCH = frozenset({"", "f", "functional", "lossreg", "lossreg_losses", "nn", "torch"})
+# Libraries with the losses of another one.
+_FAMILIES = {"flax": "optax", "jax": "optax", "tensorflow": "keras", "tf": "keras"}
 _MAX_LENGTH = 100  # difflib is quadratic, and no name is longer
+_LONGEST_ACRONYM = 4  # letters
+_MOST_ADDED = 2  # letters
+_MOST_NAMES = 5
+
+
+def _letters(name: str) -> str:
+    return "".join(char for char in name.lower() if char.isalnum())
 
 
 def _folded(name: str) -> str:
-    letters = "".join(char for char in name.lower() if char.isalnum())
+    letters = _letters(name)
     return letters.replace("loss", "") or letters
 
 
@@ -59,9 +125,7 @@ def closest(name: object, candidates: Iterable[str]) -> str | None:
         return None
     import difflib  # half a millisecond that only a fault is worth
 
-    by_folded: dict[str, str] = {}
-    for candidate in candidates:
-        by_folded.setdefault(_folded(candidate), candidate)
+    by_folded = _by_folded(candidates)
     matches = difflib.get_close_matches(_folded(name), by_folded, n=1, cutoff=0.7)
     if not matches and "loss" in name:
         # It may be "loss" itself that is misspelt.
@@ -69,18 +133,157 @@ def closest(name: object, candidates: Iterable[str]) -> str | None:
     return by_folded[matches[0]] if matches else None
 
 
+def closest_spelling(name: object, candidates: Iterable[str]) -> str | None:
+    """The candidate that a name misspells, or None; for names of what computes something.
+
+    Stricter than `closest`: `logsigmoid` is not a misspelt `sigmoid` but another function.
+
+    >>> closest_spelling("sigmiod", ["sigmoid"]), closest_spelling("logsigmoid", ["sigmoid"])
+    ('sigmoid', None)
+    """
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_LENGTH:
+        return None
+    by_letters = {_letters(each): each for each in candidates}
+    letters = _letters(name)
+    return by_letters.get(letters) or by_letters.get(_misspelt(letters, by_letters) or "")
+
+
+def _by_folded(names: Iterable[str]) -> dict[str, str]:
+    by_folded: dict[str, str] = {}
+    for each in names:
+        by_folded.setdefault(_folded(each), each)
+    return by_folded
+
+
+def _misspelt(folded: str, candidates: Iterable[str], cutoff: float = 0.8) -> str | None:
+    import difflib  # half a millisecond that only a fault is worth
+
+    long = []
+    for each in candidates:
+        if len(each) > _LONGEST_ACRONYM:
+            long.append(each)
+        elif _runs_joined(folded) == _runs_joined(each) or _is_swapped(folded, each):
+            return each  # with another letter it is another acronym: msle, rmse
+    likely = [each for each in long if _may_be(folded, each)]
+    matches = difflib.get_close_matches(folded, likely, n=1, cutoff=cutoff)
+    return matches[0] if matches else None
+
+
+def _may_be(written: str, meant: str) -> bool:
+    """Whether one word may be another one misspelt, and not one with a word added to it."""
+    added = len(written) - len(meant)
+    digits, wanted = ("".join(filter(str.isdigit, word)) for word in (written, meant))
+    return (
+        added <= _MOST_ADDED
+        and not (added == _MOST_ADDED and written.endswith(meant))
+        and (digits == wanted or not digits or not wanted)
+    )
+
+
+def _runs_joined(word: str) -> str:
+    return "".join(each for each, before in zip(word, " " + word, strict=False) if each != before)
+
+
+def _is_swapped(written: str, meant: str) -> bool:
+    places = range(len(meant) - 1)
+    return any(written == meant[:i] + meant[i + 1] + meant[i] + meant[i + 2 :] for i in places)
+
+
 def closest_loss(name: object, installed: Iterable[str]) -> str | None:
-    """The installed loss that was probably meant, under whatever name another library gives it.
+    """The installed loss that was probably meant, if it is the same one.
 
     >>> closest_loss("CrossEntropyLoss", ["bce", "cross_entropy"])
     'cross_entropy'
     >>> closest_loss("mean_squared_error", ["bce", "mse"])
     'mse'
+    >>> closest_loss("huber", ["mse", "smooth_l1"]) is None
+    True
     """
-    known = list(installed)
-    if isinstance(name, str):
-        foreign = _FOREIGN_LOSS_NAMES.get(_folded(name.rpartition(".")[2]))
-        if foreign in known:
-            return foreign
-        name = name.rpartition(".")[2]
-    return closest(name, known)
+    return guessed_loss(name, dict.fromkeys(installed, ""))[0]
+
+
+def guessed_loss(name: object, installed: Mapping[str, str]) -> tuple[str | None, str]:
+    """The installed loss that was probably meant, and what else there is to say.
+
+    An installed name goes before its near spellings, and these go before what other libraries
+    call a loss. A loss that only has a near name, and is another function, is not suggested: what
+    differs is said.
+
+    Args:
+        name: What was asked for: a name, or the dotted name of a class or a function.
+        installed: The names of losses, each with the module that it is from.
+
+    Returns:
+        The name that was meant, or None; and a remark, which may be empty.
+
+    >>> guessed_loss("RMSE", {"mse": ""})
+    (None, "'mse' is its square")
+    """
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_LENGTH:
+        return None, ""
+    place, _, last = name.rpartition(".")
+    library = place.partition(".")[0].lower()
+    by_folded = _by_folded(installed)
+    if library in _TORCH:
+        return _guessed(last, by_folded)
+    return _guessed_elsewhere(library, last, by_folded, installed)
+
+
+def _guessed(name: str, by_folded: Mapping[str, str]) -> tuple[str | None, str]:
+    folded = _folded(name)
+    if folded in by_folded:
+        return by_folded[folded], ""
+    near = by_folded.get(_misspelt(folded, by_folded) or "")
+    foreign = folded
+    if folded not in _SAME and folded not in _DIFFERENT:
+        foreign = _misspelt(folded, [*_SAME, *_DIFFERENT], cutoff=0.9) or ""
+    same, remark = _installed(_SAME, foreign, by_folded)
+    other, difference = _installed(_DIFFERENT, foreign, by_folded)
+    if near not in (None, same, other):
+        return near, f"elsewhere it is '{same}'" if same else difference
+    if same is not None or other is not None:
+        return same, remark or difference
+    return near, "" if near else _nearest(folded, by_folded)
+
+
+def _guessed_elsewhere(
+    library: str, name: str, by_folded: Mapping[str, str], installed: Mapping[str, str]
+) -> tuple[str | None, str]:
+    """As `guessed_loss`, for the name of another library's loss."""
+    folded, family = _folded(name), _FAMILIES.get(library, library)
+    initials = "".join(word[:1] for word in library.split("_"))
+    for prefix in (_folded(library), initials):  # as plugins are named that bridge a library
+        if prefix + folded in by_folded:
+            return by_folded[prefix + folded], ""
+    found, remark = _guessed(name, by_folded)
+    if found is not None and f"_{library}_" in f"_{installed[found].lower()}_".replace(".", "_"):
+        return found, ""
+    same, aside = _installed(_SAME, f"{family}:{folded}", by_folded)
+    if same is not None:
+        return same, aside
+    other, difference = _installed(_DIFFERENT, f"{family}:{folded}", by_folded)
+    if other is not None:
+        return None, difference
+    if found is None:
+        return None, remark
+    owner = f"{library}'s" if library.isidentifier() else "another library's"
+    return None, f"'{found}' need not be the same as {owner}; see `lossreg show {found}`"
+
+
+def _installed(
+    table: Mapping[str, tuple[str, str]], foreign: str, by_folded: Mapping[str, str]
+) -> tuple[str | None, str]:
+    """What a table says of a foreign name, if the loss that it speaks of is installed."""
+    loss, remark = table.get(foreign, ("", ""))
+    return (loss, remark) if loss and loss in by_folded.values() else (None, "")
+
+
+def _nearest(folded: str, by_folded: Mapping[str, str]) -> str:
+    """What to say of a name that is a part of installed ones, or has some as its part."""
+    near = [
+        f"'{name}'"
+        for key, name in by_folded.items()
+        if (len(folded) >= _LONGEST_ACRONYM and folded in key)
+        or (len(key) > _LONGEST_ACRONYM and key in folded)
+    ]
+    return f"losses with near names, which may differ: {', '.join(near[:_MOST_NAMES])}" * bool(near)

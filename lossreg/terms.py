@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from lossreg.checks import check_inputs, check_values
-from lossreg.errors import InputError, described
+from lossreg.construction import unreduced_twin
+from lossreg.errors import ConfigError, InputError, described
 from lossreg.plan import Plan
-from lossreg.plugin.fields import with_tensors
 from lossreg.reduction import (
     Misfit,
     denominator,
@@ -164,8 +164,8 @@ class Terms(nn.Module):
             ) from None
         except Misfit as misfit:
             raise misfit.located(plan.name, plan.routes.get(misfit.argument, "")) from None
-        except (InputError, torch.OutOfMemoryError):
-            raise  # the latter is a RuntimeError, but not for the tensors' reason
+        except (InputError, ConfigError, torch.OutOfMemoryError):
+            raise  # the last one is a RuntimeError, but not for the tensors' reason
         except (RuntimeError, ValueError, LookupError, TypeError) as error:
             raise InputError(
                 f"term '{plan.name}': counting what '{plan.definition.name}' divides by failed: "
@@ -348,8 +348,8 @@ class Terms(nn.Module):
                 value = module(*[found[place] for _, place in plan.inputs])
         except Misfit as misfit:
             raise misfit.located(plan.name, plan.routes.get(misfit.argument, "")) from None
-        except (InputError, torch.OutOfMemoryError):
-            raise  # the latter is a RuntimeError, but not for the tensors' reason
+        except (InputError, ConfigError, torch.OutOfMemoryError):
+            raise  # the last one is a RuntimeError, but not for the tensors' reason
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise plan.refused(found, error) from error
         if not isinstance(value, Tensor) or value.dim():
@@ -437,10 +437,9 @@ class Terms(nn.Module):
     def _unreduced_twin(self, plan: Plan, module: nn.Module) -> nn.Module:
         """The same loss without its reduction: all that can change is shared with it."""
         if plan.twin is None:
-            params = plan.term.params.model_copy(update={"reduction": "none"})
+            term, path = plan.term, ("terms", plan.name)
             with torch.random.fork_rng(devices=[]):  # what it draws is not kept
-                plan.twin = plan.definition.build(with_tensors(params))
-            share_state(plan.twin, module)
+                plan.twin = unreduced_twin(plan.definition, term.params, path, term.origin, module)
         if plan.twin.training != module.training:
             plan.twin.train(module.training)
         return plan.twin

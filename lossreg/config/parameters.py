@@ -11,7 +11,7 @@ from lossreg.config.diagnostics import describe
 from lossreg.config.fields import note_wrong_type
 from lossreg.config.guesses import Guesses, missing_space
 from lossreg.config.nodes import MOST_FAULTS, SourceError
-from lossreg.suggest import closest
+from lossreg.suggest import closest, closest_spelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,6 @@ _FOREIGN = {
     "class_weights": "weight",
     "from_logits": "log_input",
     "ignore_label": "ignore_index",
-    "delta": "beta",
     "duration": "steps",
     "epsilon": "eps",
     "final": "end",
@@ -63,6 +62,10 @@ _FOREIGN = {
     "total_steps": "steps",
     "value": "weight",
     "weights": "weight",
+}
+# Parameters of what only looks like the same loss, by loss and name.
+_DIFFERENT = {
+    ("smooth_l1", "delta"): "it is huber's; 'smooth_l1' has 'beta', and is huber divided by it",
 }
 _RETIRED = dict.fromkeys(
     ("reduce", "size_average"),
@@ -169,9 +172,19 @@ def _as_meant(
     astray = {
         name: hint
         for name in unknown
-        if (hint := elsewhere(missing_space(name)[0]) or _RETIRED.get(name))
+        if (
+            hint := elsewhere(missing_space(name)[0])
+            or _RETIRED.get(name)
+            or _DIFFERENT.get((owner, missing_space(name)[0]))
+        )
     }
-    guesses = Guesses(node, known, _FOREIGN, astray)
+    foreign = {
+        name: _FOREIGN[name]
+        for name, _ in map(missing_space, unknown)
+        # A near spelling of what a plugin has is more likely.
+        if name in _FOREIGN and not closest_spelling(name, known)
+    }
+    guesses = Guesses(node, known, foreign, astray)
     what, otherwise = f"unknown parameter of '{owner}'", f"it has {', '.join(known) or 'none'}"
     guesses.note(unknown, path, faults, code="LR103", what=what, otherwise=otherwise)
     meant = guesses.applied(path, faults).copy()

@@ -10,7 +10,7 @@ from lossreg.config.diagnostics import clipped, describe
 from lossreg.config.fields import check_keys
 from lossreg.config.guesses import Guesses
 from lossreg.inputs import DTYPES, REQUIRED, TRANSFORMS, Path, PathError, Route, Transform
-from lossreg.suggest import closest
+from lossreg.suggest import closest, closest_spelling
 
 if TYPE_CHECKING:
     from lossreg.config.diagnostics import ConfigPath, Faults
@@ -125,7 +125,7 @@ def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None
         faults.add("LR210", path, message, node)
         return None
     if name not in TRANSFORMS:
-        meant = closest(name, TRANSFORMS)
+        meant = closest_spelling(name, TRANSFORMS)
         hint = f"did you mean '{meant}'?" if meant else f"there are {', '.join(TRANSFORMS)}"
         faults.add("LR210", path, f"there is no transform '{clipped(name)}'; {hint}", at)
         return None

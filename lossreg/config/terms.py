@@ -83,6 +83,11 @@ _ELSEWHERE = {
     "apply": "transforms stand with their tensor: {from: path, apply: [...]} under 'inputs'",
     "from": "it belongs to a group of 'terms', or to one of the 'inputs'",
 }
+# Of a loss that is not known, they are more likely parameters than the term's weight.
+_OF_SOME_LOSSES = dict.fromkeys(
+    ("alpha", "scale"),
+    "a parameter of the loss belongs under 'params'; what multiplies the term is its 'weight'",
+)
 
 
 class _Loss(NamedTuple):
@@ -111,14 +116,16 @@ class TermReader:
             key: Where its name is written.
         """
         if not isinstance(node.value, dict):
-            named = closest_loss(node.value, self._registry) or "mse"
+            written = node.value if isinstance(node.value, str) and node.value else "mse"
+            named = closest_loss(written, self._registry) or clipped(written)
             wanted = f"a mapping such as {{type: {named}}}"
             is_mapping(node, path, self._faults, wanted=wanted)
             return None
         loss = self._loss(node, path)
         definition = None if loss is None else loss.definition
+        elsewhere = _ELSEWHERE if loss is not None else {**_ELSEWHERE, **_OF_SOME_LOSSES}
         node = check_keys(
-            node, path, TERM_KEYS, FOREIGN_TERM_KEYS, self._faults, definition, _ELSEWHERE
+            node, path, TERM_KEYS, FOREIGN_TERM_KEYS, self._faults, definition, elsewhere
         )
         if "type" not in node.value:
             message = "the key 'type', the loss's name, is missing"
@@ -188,13 +195,8 @@ class TermReader:
             )
             return self._found.setdefault(name.value, found)
         except UnknownLossError as error:
-            hint = (
-                f"did you mean '{error.suggestion}'?"
-                if error.suggestion
-                else "`lossreg list` shows what is installed"
-            )
-            unread = "".join(f"; it may be in {each}" for each in error.unreadable)
-            message = f"there is no loss '{clipped(name.value)}'; {hint}{unread}"
+            hint = error.hint("`lossreg list` shows what is installed")
+            message = f"there is no loss '{clipped(name.value)}'; {hint}"
             self._faults.add("LR105", where, message, name)
         except DuplicateLossError as error:
             self._faults.add("LR302", where, str(error), name)

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from lossreg.sources import installed_plugins
+from lossreg.distributions import Claims
+from lossreg.sources import GROUP
 
 if TYPE_CHECKING:
     from lossreg.registry import RegistryEntry
@@ -67,7 +68,7 @@ def fault_without_torch(loss: str, entry: RegistryEntry) -> str | None:
         entry: Where it is from. The other losses of its distribution are loaded with it, for
             starting Python takes longer than all of them.
     """
-    installed, _ = installed_plugins()
+    installed = Claims(GROUP).counted
     together = {
         each.name: each.value for each, owner in installed if owner.name == entry.distribution
     }

@@ -98,7 +98,8 @@ def test_one_module_serves_two_entry_points(site: Site) -> None:
         ("smooth_l", "smooth_l1"),
         ("CrossEntropyLoss", "cross_entropy"),
         ("torch.nn.MSELoss", "mse"),
-        ("acme:mse", "mse"),
+        ("lossreg:MSELoss", "lossreg:mse"),
+        ("losreg:mse", "lossreg:mse"),
         ("zzz", None),
         ("", None),
         (7, None),
@@ -113,6 +114,47 @@ def test_an_unknown_name_is_a_key_error_with_a_suggestion(
     assert (raised.value.loss, raised.value.suggestion) == (name, suggestion)
     hint = f"did you mean {suggestion!r}?" if suggestion else "`lossreg list` shows them all"
     assert str(raised.value) == f"unknown loss {name!r}; {hint}"
+
+
+@pytest.mark.parametrize(
+    ("name", "remark"),
+    [
+        ("huber", "'smooth_l1' is huber divided by delta"),
+        ("lossreg:HuberLoss", "'smooth_l1' is huber divided by delta"),
+        (
+            "nowhere:mse",
+            "no distribution or module of that name has losses here; 'mse' is from 'lossreg'",
+        ),
+        ("nowhere:focal", "no distribution or module of that name has losses here"),
+        ("acme:mse", "'mse' is from 'lossreg'"),
+        ("acme:odd_one", "losses with near names, which may differ: 'odd_loss_one_more'"),
+        ("acme:CrossEntropyLoss", "`lossreg list` shows them all"),
+    ],
+)
+def test_another_loss_is_not_suggested_but_named_as_another(
+    site: Site, name: str, remark: str
+) -> None:
+    site.add("acme", {"odd_loss_one_more": "acme_a", "odd": "acme_a"}, {})
+    with pytest.raises(UnknownLossError) as raised:
+        Registry.installed()[name]
+    assert raised.value.suggestion is None
+    assert str(raised.value).startswith(f"unknown loss '{name}'; {remark}")
+
+
+def test_an_installed_name_goes_before_what_others_call_a_loss(site: Site) -> None:
+    site.add("acme", {"huber": "acme_a", "triplet_margin_pml": "acme_a"}, {})
+    registry = Registry.installed()
+    for name, meant in (
+        ("HuberLoss", "huber"),
+        ("torch.nn.HuberLoss", "huber"),
+        ("hubre", "huber"),
+        ("acme_a.HuberLoss", "huber"),
+        ("acme:Huber", "acme:huber"),
+    ):
+        with pytest.raises(UnknownLossError, match=f"did you mean '{meant}'\\?$") as raised:
+            registry[name]
+        assert raised.value.suggestion == meant
+        assert raised.value.remark == ""
 
 
 def test_the_mapping_is_read_only() -> None:

@@ -26,17 +26,17 @@ def usage_error(*arguments: str) -> int | str | None:
 def test_a_problem_is_one_line_on_stderr_and_exit_code_1(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["show", "huber"]) == 1
+    assert main(["show", "SmoothL1"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "error: unknown loss 'huber'; did you mean 'smooth_l1'?\n"
+    assert err == "error: unknown loss 'SmoothL1'; did you mean 'smooth_l1'?\n"
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["show", "--debug", "huber"]) == 1
+    assert main(["show", "--debug", "SmoothL1"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("Traceback (most recent call last):")
-    assert err.endswith("\nerror: unknown loss 'huber'; did you mean 'smooth_l1'?\n")
+    assert err.endswith("\nerror: unknown loss 'SmoothL1'; did you mean 'smooth_l1'?\n")
 
 
 @pytest.mark.parametrize(

@@ -271,6 +271,28 @@ def test_names_that_belong_elsewhere() -> None:
     ]
 
 
+class Weighted(LossConfig):
+    """Weights of several kinds, and a parameter that other libraries have under another name."""
+
+    weight: float = Field(1.0, description="of the whole")
+    class_weights: list[float] = Field(default_factory=list, description="of classes")
+    beta: float = Field(1.0, description="where it turns")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("class_weight", "did you mean 'class_weights'?"),  # not 'weight', as elsewhere
+        ("weights", "did you mean 'weight'?"),
+        ("delta", "it has weight, class_weights, beta"),
+        ("beta_", "did you mean 'beta'?"),
+    ],
+)
+def test_a_near_name_goes_before_a_foreign_one(name: str, hint: str) -> None:
+    found, *_ = read(f"{{{name}: [1]}}", Weighted)[1]
+    assert found.message == f"unknown parameter of 'huber'; {hint}"
+
+
 @pytest.mark.parametrize(
     ("text", "model", "expected"),
     [
