@@ -94,7 +94,9 @@ _ALL = (
     Code(
         code="LR008",
         title="a key that stands twice",
-        explanation="Most parsers silently keep the last of two equal keys. Remove one.",
+        explanation="Most parsers silently keep the last of two equal keys. Remove one. Of two "
+        "'<<' some prefer the first, others the second: write one, as <<: [*a, *b], in which the "
+        "first mapping has precedence.",
         bad="terms:\n  fit: {type: mse}\n  fit: {type: l1}\n",
         good="terms:\n  fit: {type: mse}\n  fit2: {type: l1}\n",
     ),

@@ -109,9 +109,11 @@ class _Reader:
         # The collections that are not yet closed, from the outermost: the one around each, the
         # key there whose value it is, and how many values stand before it.
         self.open: list[tuple[Node, object, int]] = []
-        # By level, of those of them that have any: the anchor, and what is merged into them.
+        # By level, of those of them that have any: the anchor, what is merged into them, and
+        # where their '<<' stands.
         self.names: dict[int, str] = {}
         self.merges: dict[int, list[Node]] = {}
+        self.merge_keys: dict[int, int] = {}
         self.count = 0
         self.quoted: list[tuple[int, int]] = []
         self.seen_document = False
@@ -320,6 +322,7 @@ class _Reader:
         # A block's end mark stands before the next token: cut the white space.
         node.end = node.start + len(self.document.text[node.start : node.end].rstrip())
         level = len(self.open) + 1
+        self.merge_keys.pop(level, None)
         for merged in self.merges.pop(level, ()):
             for key, value in merged.value.items():
                 if key not in node.value:
@@ -353,15 +356,20 @@ class _Reader:
             self._note("LR007", f"a key must be a string; write '{shown}' in quotes", start, end)
             return _DROPPED
         if name == "<<" and self.document.text.startswith(name, start):  # without quotes
-            return _MERGED
-        if name in keys:
-            _, *first = keys[name]
-            line = self.document.place(*first).line
-            message = f"the key '{clipped(name)}' stands here a second time (first in line {line})"
-            self._note("LR008", message, start, end)
-            return _DROPPED
-        keys[name] = self.document, start, end
-        return name
+            first = self.merge_keys.setdefault(len(self.open), start)
+            if first == start:
+                return _MERGED
+            # Parsers differ in which of the two mappings they prefer.
+            remedy = "; write <<: [*a, *b], in which the first mapping has precedence"
+        elif name in keys:
+            first, remedy = keys[name][1], ""
+        else:
+            keys[name] = self.document, start, end
+            return name
+        line = self.document.place(first, first).line
+        message = f"the key '{clipped(name)}' stands here a second time (first in line {line})"
+        self._note("LR008", message + remedy, start, end)
+        return _DROPPED
 
     def _merged(self, node: Node) -> list[Node]:
         each = node.value if isinstance(node.value, list) else [node]

@@ -59,6 +59,26 @@ REFUSED = {
         "&k a: 1\n*k : 2\n",
         [("LR008", 2, 1, "the key 'a' stands here a second time (first in line 1)")],
     ),
+    "a merge that stands twice": (
+        "x: &x {k: 1}\ny: &y {k: 2}\na:\n  <<: *x\n  b: {<<: *y}\n  <<: *y\n",
+        [("LR008", 6, 3, "'<<' stands here a second time (first in line 4); write <<: [*a, *b]")],
+    ),
+    "a merge that stands three times": (
+        "x: &x {}\na: {<<: *x, <<: *x, <<: [*x]}\n",
+        [("LR008", 2, 13, "write <<: [*a, *b]"), ("LR008", 2, 21, "write <<: [*a, *b]")],
+    ),
+    "merges of nothing that stand twice": (
+        "a: {<<: [], ? <<\n : {k: 1}}\n",
+        [("LR008", 1, 15, "(first in line 1); write <<: [*a, *b]")],
+    ),
+    "a merge that stands twice in what is merged": (
+        "x: &x {}\na: {<<: {<<: *x, <<: *x}}\n",
+        [("LR008", 2, 18, "write <<: [*a, *b]")],
+    ),
+    "a quoted key that looks like a merge twice": (
+        "x: &x {}\na: {'<<': 1, <<: *x, \"<<\": 2}\n",
+        [("LR008", 2, 22, "the key '<<' stands here a second time (first in line 2)")],
+    ),
     "two documents": (
         "a: 1\n---\nb: 2\n",
         [("LR005", 2, 1, "expected one document, found another one")],
@@ -375,7 +395,6 @@ def test_reads(text: str, expected: object) -> None:
         ("{a: 9, <<: *one}", {"a": 9, "b": 1}),
         ("{<<: [*one, *two]}", {"a": 1, "b": 1, "c": 2}),
         ("{<<: [*two, *one]}", {"a": 1, "b": 2, "c": 2}),
-        ("{<<: *two, <<: *one}", {"a": 1, "b": 2, "c": 2}),
         ("{<<: [*two, *one], b: 9}", {"a": 1, "b": 9, "c": 2}),
         ("{<<: {a: 3}}", {"a": 3}),
         ("{<<: []}", {}),
@@ -390,6 +409,12 @@ def test_merge_keys(merged: str, expected: dict[str, int]) -> None:
         f"all: {merged}\n"
     )
     assert values(text)["all"] == expected
+
+
+def test_a_merge_may_stand_once_in_each_mapping() -> None:
+    text = "x: &x {a: 1}\ny: &y {b: 2}\nall: [{<<: *x}, {<<: *y, c: {<<: *x}}]\n<<: *y\n"
+    assert values(text)["all"] == [{"a": 1}, {"b": 2, "c": {"a": 1}}]
+    assert values(text)["b"] == 2
 
 
 def test_merged_keys_are_not_copied_back() -> None:
