@@ -37,7 +37,9 @@ _ALL = (
         code="LR001",
         title="the file cannot be read",
         explanation="There is no such file, it is a folder, or the system does not let it be read. "
-        "The path is taken from the folder the command runs in.",
+        "The path is taken from the folder the command runs in. Only regular files are opened: a "
+        "named pipe, a socket or a device may keep a reader waiting for ever. Standard input (-) "
+        "and what a shell's <(command) stands for are read to their end.",
         bad="",
         good=_GOOD,
     ),

@@ -7,6 +7,7 @@ document can neither exhaust the stack nor be expanded beyond the limits.
 from __future__ import annotations
 
 import re
+import stat
 from bisect import bisect_right
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -43,6 +44,14 @@ _ODD_BREAK = "[\x85\u2028\u2029]"
 _TABBED = r"(?:(?<![^\r\n]))[ ?:-]*(\t)[ \t?:-]*"
 _STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+# Names of what the process was handed when it started: /dev/stdin, and <(command) in a shell.
+_HANDED = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+_KINDS = {
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
 # What becomes of a value whose key is none of the mapping's.
 _MERGED, _DROPPED = object(), object()
 
@@ -50,18 +59,25 @@ _MERGED, _DROPPED = object(), object()
 def read_file(path: Path) -> tuple[Document, Node]:
     """A YAML file's document and root.
 
+    Only regular files are opened, since a pipe or a device may keep a reader waiting for ever; but
+    a pipe that was handed to the process, such as /dev/stdin or /dev/fd/63, is read to its end.
+
     Raises:
         SourceError: It cannot be read, or is not the YAML that lossreg takes.
     """
     name = str(path)
     unread = Document(name, "")
     try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+        if kind in _KINDS and not name.startswith(_HANDED):
+            message = f"this is {_KINDS[kind]}; a config is a regular file, or standard input"
+            raise SourceError("LR001", message, unread)
+        if kind == stat.S_IFDIR:
+            raise SourceError("LR001", "this is a folder, not a file", unread)
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise SourceError("LR001", "there is no such file", unread) from None
-    except IsADirectoryError:
-        raise SourceError("LR001", "this is a folder, not a file", unread) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SourceError("LR001", f"the file cannot be read: {reason}", unread) from None
