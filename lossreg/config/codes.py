@@ -204,8 +204,11 @@ _ALL = (
     Code(
         code="LR202",
         title="a number out of bounds",
-        explanation="torch refuses the number, or computes something without meaning from it. The "
-        "parameter's description in `lossreg show` says why.",
+        explanation="torch refuses the number, or computes something without meaning from it: the "
+        "parameter's description in `lossreg show` says why. A number that would become infinite "
+        "in float32, or 0 without being written as 0, is one as well. A weight, times those of its "
+        "groups and at either end of a schedule, is 0 or at least 1.2e-38, below which float32 "
+        "loses digits.",
         bad="terms:\n  fit: {type: smooth_l1, params: {beta: -1}}\n",
         good="terms:\n  fit: {type: smooth_l1, params: {beta: 1}}\n",
     ),
