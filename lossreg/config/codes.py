@@ -56,7 +56,8 @@ _ALL = (
         code="LR003",
         title="the text is not YAML",
         explanation="The parser stopped here: a bracket or a quote that is not closed, an "
-        "indentation that does not fit, a ': ' inside a value without quotes.",
+        "indentation that does not fit, a ': ' inside a value without quotes, a tab between two "
+        "values.",
         bad="terms:\n  fit: {type: mse\n",
         good=_GOOD,
     ),
