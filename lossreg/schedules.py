@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["SCHEDULES", "Schedule"]
 
@@ -36,6 +39,10 @@ class Schedule(BaseModel):
     def bounds(self) -> tuple[float, float]:
         """The least and the greatest weight there will be."""
         raise NotImplementedError
+
+    def numbers(self) -> Iterable[float]:
+        """The weights that it is made from."""
+        return self.bounds()
 
     def __str__(self) -> str:
         given = ", ".join(f"{name}={each!r}" for name, each in self.model_dump().items())
@@ -151,6 +158,9 @@ class Piecewise(Schedule):
     def bounds(self) -> tuple[float, float]:
         weights = [weight for _, weight in self.points]
         return min(weights), max(weights)
+
+    def numbers(self) -> Iterable[float]:
+        return (weight for _, weight in self.points)
 
     def value(self, t: int) -> float:
         after = bisect_right(self.points, t, key=lambda point: point[0])

@@ -8,10 +8,27 @@ import pytest
 import yaml
 
 import lossreg.config.source
-from lossreg.config.nodes import Document, SourceError
+from lossreg import Registry
+from lossreg.config import Examined, examine
+from lossreg.config.nodes import Document, Node, SourceError
 from lossreg.config.source import read_bytes
 
 PARSERS = {"python": yaml.SafeLoader, "c": getattr(yaml, "CSafeLoader", None)}
+REGISTRY = Registry.installed()
+
+
+def verdicts(source: bytes) -> Examined:
+    """What comes of a document: the same under each parser, to the letter."""
+    found, *others = [_under(loader, source) for loader in PARSERS.values() if loader]
+    for other in others:
+        assert other == found, source
+    return found
+
+
+def _under(loader: object, source: bytes) -> Examined:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lossreg.config.source, "_LOADER", loader)
+        return examine(source, registry=REGISTRY)
 
 
 class Fault(NamedTuple):
@@ -36,6 +53,31 @@ def faults(text: str | bytes) -> list[Fault]:
 def _placed(fault: SourceError, document: Document) -> Fault:
     place = document.place(fault.start, fault.end)
     return Fault(fault.code, place.line, place.column, fault.message)
+
+
+def placed(node: Node) -> tuple[object, ...]:
+    """A value, and where it and all that it holds is written."""
+    value = node.value
+    if isinstance(value, dict):
+        value = {name: (node.keys[name][1:], placed(each)) for name, each in value.items()}
+    elif isinstance(value, list):
+        value = list(map(placed, value))
+    return repr(value), node.start, node.end, node.rewrite
+
+
+def read_alike(text: str) -> bool:
+    """Whether a document is read without a fault: under each parser alike, every place included."""
+    found, *others = [_read_under(loader, text) for loader in PARSERS.values() if loader]
+    for other in others:
+        assert other == found, repr(text)
+    return not found[1]
+
+
+def _read_under(loader: object, text: str) -> tuple[object, list[Fault]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lossreg.config.source, "_LOADER", loader)
+        found = faults(text)
+        return None if found else placed(read_bytes(text.encode(), "a.yaml")[1]), found
 
 
 def assert_refused(text: str, expected: list[tuple[str, int, int, str]]) -> None:

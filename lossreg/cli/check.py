@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import diagnostic_text, github_text, summary_text
 from lossreg.config import examine
+from lossreg.config.source import MAX_BYTES
 
 if TYPE_CHECKING:
     import argparse
@@ -94,12 +95,17 @@ def _files(paths: list[str]) -> Iterator[tuple[str, bool]]:
 
 def _examine(path: str, registry: Registry, arguments: argparse.Namespace) -> Examined:
     return examine(
-        sys.stdin.buffer.read() if path == "-" else path,
+        _standard_input() if path == "-" else path,
         key=arguments.key,
         registry=registry,
         overrides=arguments.overrides,
         name="<stdin>",
     )
+
+
+def _standard_input() -> bytes:
+    # One byte more than is read tells that there is too much; a stream may have no end.
+    return sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
 
 
 def _print(found: list[Diagnostic], form: str, checked: int, skipped: int) -> None:

@@ -37,7 +37,9 @@ _ALL = (
         code="LR001",
         title="the file cannot be read",
         explanation="There is no such file, it is a folder, or the system does not let it be read. "
-        "The path is taken from the folder the command runs in.",
+        "The path is taken from the folder the command runs in. Only regular files are opened: a "
+        "named pipe, a socket or a device may keep a reader waiting for ever. Standard input (-) "
+        "and what a shell's <(command) stands for are read to their end.",
         bad="",
         good=_GOOD,
     ),
@@ -54,7 +56,8 @@ _ALL = (
         code="LR003",
         title="the text is not YAML",
         explanation="The parser stopped here: a bracket or a quote that is not closed, an "
-        "indentation that does not fit, a ': ' inside a value without quotes.",
+        "indentation that does not fit, a ': ' inside a value without quotes, a tab between two "
+        "values.",
         bad="terms:\n  fit: {type: mse\n",
         good=_GOOD,
     ),
@@ -94,7 +97,9 @@ _ALL = (
     Code(
         code="LR008",
         title="a key that stands twice",
-        explanation="Most parsers silently keep the last of two equal keys. Remove one.",
+        explanation="Most parsers silently keep the last of two equal keys. Remove one. Of two "
+        "'<<' some prefer the first, others the second: write one, as <<: [*a, *b], in which the "
+        "first mapping has precedence.",
         bad="terms:\n  fit: {type: mse}\n  fit: {type: l1}\n",
         good="terms:\n  fit: {type: mse}\n  fit2: {type: l1}\n",
     ),
@@ -200,8 +205,11 @@ _ALL = (
     Code(
         code="LR202",
         title="a number out of bounds",
-        explanation="torch refuses the number, or computes something without meaning from it. The "
-        "parameter's description in `lossreg show` says why.",
+        explanation="torch refuses the number, or computes something without meaning from it: the "
+        "parameter's description in `lossreg show` says why. A number that would become infinite "
+        "in float32, or 0 without being written as 0, is one as well. A weight, times those of its "
+        "groups and at either end of a schedule, is 0 or at least 1.2e-38, below which float32 "
+        "loses digits.",
         bad="terms:\n  fit: {type: smooth_l1, params: {beta: -1}}\n",
         good="terms:\n  fit: {type: smooth_l1, params: {beta: 1}}\n",
     ),

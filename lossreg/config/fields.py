@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from lossreg.plugin import LossDefinition
 
 __all__ = [
+    "LARGEST",
+    "SMALLEST_NORMAL",
+    "check_float32",
     "check_keys",
     "is_mapping",
     "note_wrong_type",
@@ -29,6 +32,10 @@ __all__ = [
     "read_whole_number",
 ]
 
+# Of float32, torch's default dtype: the largest number, the smallest that has all its digits, and
+# the smallest there is, of which half becomes 0.
+LARGEST, SMALLEST_NORMAL = 3.4028234663852886e38, 1.1754943508222875e-38
+_SMALLEST = 1.401298464324817e-45
 _LARGEST_EXACT = 2**53  # floats hold every integer up to it
 _WANTED: dict[type, str] = {bool: "true or false", float: "a number", int: "a whole number"}
 
@@ -102,6 +109,32 @@ def read_number(node: Node, path: ConfigPath, faults: Faults) -> float | None:
     else:
         return float(value)
     return None
+
+
+def check_float32(node: Node, path: ConfigPath, faults: Faults, code: str = "LR202") -> bool:
+    """Whether a number becomes neither infinity nor 0 in float32, if it is not by itself.
+
+    Args:
+        node: A number, or lists and mappings of values, in which each number is looked at.
+        path: Its place.
+        faults: Takes what is wrong.
+        code: The fault's code.
+    """
+    value = node.value
+    if isinstance(value, dict):
+        found = [check_float32(value[name], (path, name), faults, code) for name in value]
+        return all(found)
+    if isinstance(value, list):
+        found = [check_float32(value[at], (path, at), faults, code) for at in range(len(value))]
+        return all(found)
+    if not isinstance(value, int | float):
+        return True
+    size = abs(value)
+    if not (LARGEST < size < math.inf or 0 < size <= _SMALLEST / 2):
+        return True
+    message = f"expected 0, or a number from {_SMALLEST:.2g} to {LARGEST:.2g} in size, as float32 "
+    faults.add(code, path, f"{message}has them, found {describe(value)}", node)
+    return False
 
 
 def read_whole_number(

@@ -6,7 +6,13 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from lossreg.config.diagnostics import clipped
-from lossreg.config.fields import check_keys, is_mapping, read_bool
+from lossreg.config.fields import (
+    LARGEST,
+    SMALLEST_NORMAL,
+    check_keys,
+    is_mapping,
+    read_bool,
+)
 from lossreg.config.guesses import Guesses
 from lossreg.config.routes import read_path
 from lossreg.config.schema import Weight
@@ -39,8 +45,6 @@ _ELSEWHERE = {
     for key in TERM_KEYS
     if key not in GROUP_KEYS
 }
-# The largest float32, in which weights are multiplied.
-_LARGEST = 3.4028234663852886e38
 _TERM_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 _HERE, _ONE = Path(()), Weight()
@@ -114,6 +118,19 @@ def _is_group(node: Node) -> bool:
     return "type" not in Guesses(node, TERM_KEYS, FOREIGN_TERM_KEYS).written
 
 
+def _beyond_float32(weight: Weight) -> str:
+    """What is expected of a weight that float32, in which they are multiplied, does not hold."""
+    if not weight.largest <= LARGEST:
+        return f"of at most {LARGEST:.2g}, found {weight.largest:.2g}"
+    smallest = weight.smallest
+    if 0 < smallest < SMALLEST_NORMAL:
+        return (
+            f"of 0 or at least {SMALLEST_NORMAL:.2g}, below which float32 loses digits, "
+            f"found {smallest:.2g}"
+        )
+    return ""
+
+
 class _GroupReader:
     def __init__(self, registry: Registry, faults: Faults) -> None:
         self._faults = faults
@@ -131,11 +148,9 @@ class _GroupReader:
             if term is not None and group.denominator is not None:
                 check_divisible(term.definition, where, key, self._faults)
             adopted = None if term is None else group.adopt(term)
-            if adopted is not None and not adopted.weight.largest <= _LARGEST:
-                message = (
-                    "expected a weight, times those of its groups, of at most "
-                    f"{_LARGEST:.2g}, found {adopted.weight.largest:.2g}"
-                )
+            misfit = "" if adopted is None else _beyond_float32(adopted.weight)
+            if misfit:
+                message = f"expected a weight, times those of its groups, {misfit}"
                 guessed = Guesses(node, TERM_KEYS, FOREIGN_TERM_KEYS).written
                 at = node.value.get(guessed.get("weight", "weight"), key)
                 self._faults.add("LR202", (where, "weight"), message, at)

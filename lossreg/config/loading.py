@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from lossreg.config.diagnostics import ConfigPath, Faults, clipped, describe, path_text
+from lossreg.config.files import read_file
 from lossreg.config.guesses import Guesses
 from lossreg.config.nodes import Node, SourceError, Span
 from lossreg.config.objectives import (
@@ -22,7 +23,7 @@ from lossreg.config.objectives import (
 )
 from lossreg.config.overrides import apply_override, overridden
 from lossreg.config.schema import CompositeConfig, ExperimentConfig
-from lossreg.config.source import from_python, read_bytes, read_file
+from lossreg.config.source import from_python, read_bytes
 from lossreg.errors import ConfigError, ConfigWarning, Diagnostic
 from lossreg.inputs import Path as ValuePath
 from lossreg.inputs import PathError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from lossreg.config.diagnostics import describe
-from lossreg.config.fields import note_wrong_type
+from lossreg.config.fields import check_float32, note_wrong_type
 from lossreg.config.guesses import Guesses, missing_space
 from lossreg.config.nodes import MOST_FAULTS, SourceError
 from lossreg.suggest import closest, closest_spelling
@@ -113,7 +113,7 @@ def validated(
     try:
         config, found = _judged_by(model, node)
         if config is not None:
-            return config
+            return config if check_float32(node, path, faults) else None
         unknown = _unknown(found, model, node)
         if unknown:
             # What they were probably meant to be is judged as well: one run finds it all.

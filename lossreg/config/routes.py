@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lossreg.config.diagnostics import clipped, describe
-from lossreg.config.fields import check_keys
+from lossreg.config.fields import check_float32, check_keys
 from lossreg.config.guesses import Guesses
 from lossreg.inputs import DTYPES, REQUIRED, TRANSFORMS, Path, PathError, Route, Transform
 from lossreg.suggest import closest, closest_spelling
@@ -186,7 +186,8 @@ def _argument(argument: Argument, node: Node, path: ConfigPath, faults: Faults) 
         or (kind == "divisor" and _is_number(value) and value != 0)
         or (kind == "dtype" and value in DTYPES)
     ):
-        return value
+        is_number = kind in ("number", "divisor")
+        return value if not is_number or check_float32(node, path, faults, "LR211") else None
     hint = f"; write {node.rewrite}" if node.rewrite and not node.rewrite.isalpha() else ""
     if kind == "dtype" and isinstance(value, str):
         name = value.removeprefix("torch.")

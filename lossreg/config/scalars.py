@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from typing import TypeAlias
@@ -62,6 +63,12 @@ def resolve(text: str) -> Resolved:
     return _number(text)
 
 
+def _near_zero(text: str) -> float:
+    """A number that float() makes 0: the nearest to it that is not, unless it is written as 0."""
+    is_zero = not text.lower().partition("e")[0].strip("+-.0")
+    return float(text) if is_zero else math.copysign(math.ulp(0.0), float(text))
+
+
 def _number(text: str) -> Resolved:
     if _INT.fullmatch(text):
         return int(text), ""
@@ -71,7 +78,7 @@ def _number(text: str) -> Resolved:
         if re.fullmatch(_OCTAL, text) or re.fullmatch(_HEX, text):
             return int(text, 0), ""
     if _FLOAT.fullmatch(text):
-        return float(text), ""
+        return float(text) or _near_zero(text), ""
     if re.fullmatch(_UNDERSCORED, text):
         return text, text.replace("_", "")
     if binary := re.fullmatch(_BINARY, text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -49,6 +50,15 @@ class Weight(NamedTuple):
             value *= max(map(abs, schedule.bounds()))
         return value
 
+    @property
+    def smallest(self) -> float:
+        """The least absolute value other than 0 among its products; 0 if it is always 0."""
+        value = abs(self.factor)
+        for schedule in self.schedules:
+            least = min((abs(each) for each in schedule.numbers() if each), default=0.0)
+            value = _product(value, least)
+        return value
+
     def value(self, steps: int, epochs: int) -> float:
         """The weight after so many completed steps and epochs."""
         value = self.factor
@@ -58,7 +68,7 @@ class Weight(NamedTuple):
 
     def times(self, other: Weight) -> Weight:
         """The product of two weights."""
-        return Weight(self.factor * other.factor, self.schedules + other.schedules)
+        return Weight(_product(self.factor, other.factor), self.schedules + other.schedules)
 
     def __str__(self) -> str:
         parts = [str(each) for each in self.schedules]
@@ -66,6 +76,12 @@ class Weight(NamedTuple):
             # Every digit: a state tells two configs apart by it.
             parts.insert(0, repr(self.factor).removesuffix(".0"))
         return " * ".join(parts)
+
+
+def _product(first: float, second: float) -> float:
+    """The product, never 0 where neither factor is: there it is the smallest of all floats."""
+    product = first * second
+    return product if product or not (first and second) else math.ulp(0.0)
 
 
 class TermConfig(NamedTuple):

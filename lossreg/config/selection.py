@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from lossreg.config.diagnostics import describe
-from lossreg.config.fields import read_number
+from lossreg.config.fields import check_float32, read_number
 from lossreg.config.routes import read_path, read_route
 from lossreg.plugin.inputs import ANY_SHAPE
 
@@ -67,7 +67,9 @@ def _ignored(node: Node, path: ConfigPath, faults: Faults) -> float | None:
         message = f"expected a number or nan, found {describe(node.value)}; write nan"
         faults.add("LR201", path, message, node)
         return None
-    return read_number(node, path, faults)
+    number = read_number(node, path, faults)
+    # Of a float32 target, what is 0 there would be the zeros.
+    return number if number is None or check_float32(node, path, faults) else None
 
 
 def _tells_shapes(definition: LossDefinition) -> bool:

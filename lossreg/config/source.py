@@ -19,9 +19,8 @@ from lossreg.config.scalars import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-__all__ = ["from_python", "read_bytes", "read_document", "read_file"]
+__all__ = ["from_python", "read_bytes", "read_document"]
 
 MAX_BYTES = 2**20
 MAX_NODES = 100_000
@@ -29,6 +28,9 @@ MAX_LEVELS = 64
 
 # The C parser gives the same events four to five times faster, where PyYAML was built with it.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Where it may read otherwise: tabs, tags, '?', directives, a comment right after a '|' or a '>'.
+# There, and wherever there is a fault, the other parser is asked: one file has one verdict.
+_DOUBTFUL = re.compile("[\t!?%]|[|>][-+0-9]*#")
 _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}
 _STRING_TAGS = {"tag:yaml.org,2002:str", "!"}
 _MAP_TAG, _SEQ_TAG = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
@@ -39,37 +41,19 @@ _FORBIDDEN = re.compile(
 )
 # YAML 1.1 parsers break lines at these, editors do not.
 _ODD_BREAK = "[\x85\u2028\u2029]"
-# What stands before a line's first value, where it holds a tab.
-_TABBED = r"(?:(?<![^\r\n]))[ ?:-]*(\t)[ \t?:-]*"
+_COLON = r"\s*:"
 _STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 # What becomes of a value whose key is none of the mapping's.
 _MERGED, _DROPPED = object(), object()
 
 
-def read_file(path: Path) -> tuple[Document, Node]:
-    """A YAML file's document and root.
+def read_bytes(data: bytes, name: str) -> tuple[Document, Node]:
+    """A YAML document from UTF-8 bytes: the document and its root.
 
     Raises:
-        SourceError: It cannot be read, or is not the YAML that lossreg takes.
+        SourceError: It is not the YAML that lossreg takes.
     """
-    name = str(path)
-    unread = Document(name, "")
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise SourceError("LR001", "there is no such file", unread) from None
-    except IsADirectoryError:
-        raise SourceError("LR001", "this is a folder, not a file", unread) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError("LR001", f"the file cannot be read: {reason}", unread) from None
-    return read_bytes(data, name)
-
-
-def read_bytes(data: bytes, name: str) -> tuple[Document, Node]:
-    """A YAML document from UTF-8 bytes; as `read_file`."""
     if len(data) > MAX_BYTES:
         message = f"the document is larger than {MAX_BYTES:,} bytes"
         raise SourceError("LR004", message, Document(name, ""))
@@ -89,7 +73,7 @@ def read_document(document: Document) -> Node:
     """The root of a YAML document; what does not end the reading is left in `document.faults`.
 
     Raises:
-        SourceError: As for `read_file`.
+        SourceError: As for `read_bytes`.
     """
     text = document.text
     if len(text) > MAX_BYTES:
@@ -99,31 +83,38 @@ def read_document(document: Document) -> Node:
         at = forbidden.start()
         message = f"the character U+{ord(text[at]):04X} is not allowed in YAML; take it out"
         raise SourceError("LR002", message, document, at, at + 1)
-    return _Reader(document).root()
+    if _LOADER is not yaml.SafeLoader and not _DOUBTFUL.search(text):
+        try:
+            root = _Reader(document, _LOADER).root()
+        except SourceError:
+            pass
+        else:
+            if not document.faults:
+                return root
+        document.faults.clear()
+    return _Reader(document, yaml.SafeLoader).root()
 
 
 class _Reader:
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, loader: Any) -> None:
         self.document = document
+        self.loader = loader
         self.anchors: dict[str, tuple[Node, int] | None] = {}
         # The collections that are not yet closed, from the outermost: the one around each, the
         # key there whose value it is, and how many values stand before it.
         self.open: list[tuple[Node, object, int]] = []
-        # By level, of those of them that have any: the anchor, and what is merged into them.
+        # By level, of those of them that have any: the anchor, what is merged into them, and
+        # where their '<<' stands.
         self.names: dict[int, str] = {}
         self.merges: dict[int, list[Node]] = {}
+        self.merge_keys: dict[int, int] = {}
         self.count = 0
         self.quoted: list[tuple[int, int]] = []
         self.seen_document = False
-        self.tabbed: list[tuple[int, int]] = []
-        if "\t" in document.text:
-            self.tabbed = [
-                (each.start(1), each.end()) for each in re.finditer(_TABBED, document.text)
-            ]
 
     def root(self) -> Node:
         try:
-            loader = _LOADER(self.document.text)
+            loader = self.loader(self.document.text)
             try:
                 roots = self._read(loader.get_event)
             finally:
@@ -141,7 +132,7 @@ class _Reader:
 
     def _read(self, next_event: Callable[[], Any]) -> list[Node]:  # noqa: C901, PLR0912, PLR0915 - calls for each value cost a quarter more
         """What stands outside every collection: one node, or none."""
-        document, whole, tabbed = self.document, self.document.text, bool(self.tabbed)
+        document, whole = self.document, self.document.text
         scalar, mapping = yaml.ScalarEvent, yaml.MappingStartEvent
         # The innermost collection: its values; if it is a mapping, the places of its keys, and
         # the key whose value comes next, or what becomes of that value instead.
@@ -160,10 +151,10 @@ class _Reader:
                     or event.tag
                     or event.anchor is not None
                     or not text
-                    or tabbed
                     or self.count > MAX_NODES
                 ):
-                    node = self._special_scalar(event)
+                    at = keys[key] if keys is not None and type(key) is str else None
+                    node = self._special_scalar(event, at)
                 else:
                     value, rewrite = resolve(text)
                     start, end = event.start_mark.index, event.end_mark.index
@@ -225,14 +216,6 @@ class _Reader:
             raise too_many_faults((self.document, start, end))
         self.document.faults.append(SourceError(code, message, self.document, start, end))
 
-    def _refuse_tab_indentation(self, event: Any) -> None:
-        start = event.start_mark.index
-        before = bisect_right(self.tabbed, (start,)) - 1
-        if before >= 0 and start <= self.tabbed[before][1]:
-            at = self.tabbed[before][0]
-            message = "a tab is used as indentation; use spaces"
-            raise SourceError("LR010", message, self.document, at, at + 1)
-
     def _refuse_odd_breaks(self, end: int) -> None:
         text = self.document.text
         for found in () if text.isascii() else re.compile(_ODD_BREAK).finditer(text, 0, end):
@@ -245,25 +228,27 @@ class _Reader:
                 )
                 raise SourceError("LR002", message, self.document, at, at + 1)
 
-    def _node(self, value: Any, event: Any) -> Node:
-        start, end = event.start_mark.index, event.end_mark.index
+    def _node(self, value: Any, event: Any, key: Span | None) -> Node:
+        start, end, text = event.start_mark.index, event.end_mark.index, self.document.text
         if start == end and value == "":
             # In brackets one parser sets an empty value where it is missing, the other where the
             # next thing stands.
-            while self.document.text[start - 1 : start].isspace():
-                start = end = start - 1
+            colon = None if key is None else re.compile(_COLON).match(text, key[2])
+            if colon is not None:
+                start = colon.end()
+            while text[start - 1 : start].isspace():
+                start -= 1
+            end = start
         return Node(value, self.document, start, end)
 
     def _refuse_too_many(self, event: Any) -> None:
         if self.count > MAX_NODES:
             self._refuse("LR004", f"the document has more than {MAX_NODES:,} values", event)
 
-    def _special_scalar(self, event: Any) -> Node:
-        """One that is empty, quoted, tagged, anchored, after a tab, or one too many."""
+    def _special_scalar(self, event: Any, key: Span | None) -> Node:
+        """One that is empty, quoted, tagged, anchored, or one too many."""
         self._refuse_too_many(event)
-        if self.tabbed:
-            self._refuse_tab_indentation(event)
-        node = self._node(event.value, event)
+        node = self._node(event.value, event, key)
         tag, style = event.tag, event.style
         plain = not style  # None from one parser, an empty string from the other
         if not plain:
@@ -283,7 +268,7 @@ class _Reader:
         if event.style in ("'", '"'):
             self.quoted.append((node.start, node.end))
         if event.style == '"' and not event.value.isascii():
-            # One parser makes a surrogate of its escape, the other refuses it.
+            # The parser makes a surrogate of its escape, which no text can hold.
             from lossreg.config.syntax import refuse_surrogates
 
             refuse_surrogates(self.document, event.value, node.start)
@@ -320,6 +305,7 @@ class _Reader:
         # A block's end mark stands before the next token: cut the white space.
         node.end = node.start + len(self.document.text[node.start : node.end].rstrip())
         level = len(self.open) + 1
+        self.merge_keys.pop(level, None)
         for merged in self.merges.pop(level, ()):
             for key, value in merged.value.items():
                 if key not in node.value:
@@ -353,15 +339,20 @@ class _Reader:
             self._note("LR007", f"a key must be a string; write '{shown}' in quotes", start, end)
             return _DROPPED
         if name == "<<" and self.document.text.startswith(name, start):  # without quotes
-            return _MERGED
-        if name in keys:
-            _, *first = keys[name]
-            line = self.document.place(*first).line
-            message = f"the key '{clipped(name)}' stands here a second time (first in line {line})"
-            self._note("LR008", message, start, end)
-            return _DROPPED
-        keys[name] = self.document, start, end
-        return name
+            first = self.merge_keys.setdefault(len(self.open), start)
+            if first == start:
+                return _MERGED
+            # Parsers differ in which of the two mappings they prefer.
+            remedy = "; write <<: [*a, *b], in which the first mapping has precedence"
+        elif name in keys:
+            first, remedy = keys[name][1], ""
+        else:
+            keys[name] = self.document, start, end
+            return name
+        line = self.document.place(first, first).line
+        message = f"the key '{clipped(name)}' stands here a second time (first in line {line})"
+        self._note("LR008", message + remedy, start, end)
+        return _DROPPED
 
     def _merged(self, node: Node) -> list[Node]:
         each = node.value if isinstance(node.value, list) else [node]

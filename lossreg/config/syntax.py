@@ -1,4 +1,4 @@
-"""What is wrong with a text that is no YAML, in words that do not depend on the parser."""
+"""What is wrong with a text that is not YAML, in lossreg's words."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ _SURROGATE = "[\ud800-\udfff]"
 # A path with an index, which has a bracket where YAML expects none.
 _NEAR = 100
 _INDEXED = r"[\w.]+\[[-\w]*\][\w.\[\]-]*"
+_UNEXPECTED = {
+    "\t": "a tab stands where only spaces may; write spaces instead",
+    "?": "a '?' inside brackets or braces; put the value in quotes",
+    **{each: f"a value cannot begin with '{each}'; put it in quotes" for each in "@`%"},
+}
 # A bracket, or what brackets do not count in: quotes, closed or not, and comments.
 _BRACKET = (
     r"""(?x) (?<!\w) (?: "(?:\\.|[^"\\])*("|\Z) | '(?:''|[^'])*('|\Z) ) """
@@ -47,18 +52,16 @@ def refuse_surrogates(document: Document, value: str, start: int) -> None:
 
 
 def syntax_error(document: Document, error: Exception) -> SourceError:
-    """A parser's complaint, in our words and at one place whichever parser it was."""
+    """The parser's complaint in lossreg's words."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     text = document.text
-    # Where the C parser refuses the escape of what is no character, the other fails to make it.
-    escape = re.compile(_NO_CHARACTER).search(
-        text, max(mark.index - 2, 0) if mark is not None else 0
-    )
-    if escape and (mark is None or escape.start(1) == mark.index):
+    # Python's own error, for an escape that stands for no character, has no mark.
+    escape = re.search(_NO_CHARACTER, text) if mark is None else None
+    if escape:
         return _no_character(document, escape)
     at = min(mark.index if mark is not None else 0, len(text))
     if text[at - 1 : at] == "\\" and text[at : at + 1] != "\\":
-        at -= 1  # of an unknown escape, one parser stops at the backslash, the other after it
+        at -= 1  # of an unknown escape, the parser stops after the backslash
     place = document.place(at, at)
     line = document.line(place.line)
     if re.match(r"[ ]*\t", line):
@@ -78,8 +81,8 @@ def _no_character(document: Document, escape: re.Match[str]) -> SourceError:
 def _guess(text: str, at: int, line: str) -> str:
     """What is probably wrong at a place where the parser stopped."""
     char = text[at : at + 1]
-    if char in ("@", "`", "%"):
-        return f"a value cannot begin with '{char}'; put it in quotes"
+    if char in _UNEXPECTED:
+        return _UNEXPECTED[char]
     if not text[at:].strip():
         opened = _still_open(text[:at]) or "a quote, a bracket or a mapping"
         return f"the document ends before {opened} is closed"

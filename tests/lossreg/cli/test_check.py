@@ -193,6 +193,34 @@ def test_a_folder_with_a_key_skips_what_does_not_have_it(capsys: Capture) -> Non
     assert out == "1 file checked (1 without a loss skipped): no problems\n"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.parametrize(
+    ("verb", "code"),
+    [
+        (["check", "configs/pipe.yaml"], 1),
+        (["check", "configs/link.yaml", "--json"], 1),
+        (["check", "configs"], 1),
+        (["check", "configs", "--format", "github"], 1),
+        (["run", "configs/pipe.yaml"], 1),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_named_pipe_keeps_nobody_waiting(verb: list[str], code: int) -> None:
+    write("configs/fine.yaml", FINE)
+    os.mkfifo("configs/pipe.yaml")
+    Path("configs/link.yaml").symlink_to("pipe.yaml")
+    script = "import sys; from lossreg.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *verb],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert done.returncode == code
+    assert "this is a named pipe; a config is a regular file" in done.stdout + done.stderr
+
+
 # --- standard input, keys, overrides ------------------------------------------------------------
 
 
@@ -200,6 +228,38 @@ def test_standard_input(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(WRONG.encode())))
     assert main(["check", "-"]) == 1
     assert capsys.readouterr().out.startswith("<stdin>:2:20  terms.fit.weigth  [LR104]\n")
+
+
+def test_of_standard_input_no_more_is_read_than_a_config_may_have(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = io.BufferedReader(Endless())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(endless))
+    assert main(["check", "-"]) == 1
+    assert "larger than 1,048,576 bytes" in capsys.readouterr().out
+
+
+class Endless(io.RawIOBase):
+    """What `yes` writes, and an error instead of what would fill the memory."""
+
+    given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        self.given += len(buffer)
+        assert self.given < 2**24
+        buffer[:] = b"y" * len(buffer)
+        return len(buffer)
+
+
+def test_a_standard_input_that_is_closed_is_empty(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["check", "-"]) == 1
+    assert "the document is empty" in capsys.readouterr().out
 
 
 NESTED = """\

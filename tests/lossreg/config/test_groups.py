@@ -92,6 +92,28 @@ def test_a_product_that_no_float_holds_is_an_error() -> None:
     ]
 
 
+def test_a_product_that_is_0_in_float32_is_an_error() -> None:
+    refused = [("LR202", "terms.g.terms.x.weight")]
+    for outer, inner in ((1e-20, 1e-20), (1e-200, 1e-200), (-1e-30, 1e-10), (1, 1e-46), (1e-46, 1)):
+        term = {**L1, "weight": inner}
+        found = codes(g={"weight": outer, "terms": {"x": term}})
+        assert [each for each in found if each[0] != "LR904"] == refused, (outer, inner)
+    falling = {"schedule": "linear", "start": 1, "end": 1e-30, "steps": 10}
+    assert codes(g={"weight": falling, "terms": {"x": {**L1, "weight": 1e-10}}}) == refused
+    assert codes(g={"weight": falling, "terms": {"x": {**L1, "weight": falling}}}) == refused
+    deep = {"weight": 1e-30, "terms": {"x": L1}}
+    assert codes(g={"weight": 1e-300, "terms": {"h": deep}}) == [
+        ("LR202", "terms.g.terms.h.terms.x.weight")
+    ]
+
+
+def test_a_product_that_float32_holds_is_fine_whatever_its_factors() -> None:
+    for outer, inner in ((1e-20, 1e-17), (1e-60, 1e60), (0, 1e-30), (1e-300, 0)):
+        assert codes(a=L1, g={"weight": outer, "terms": {"x": {**L1, "weight": inner}}}) == []
+    falling = {"schedule": "cosine", "start": 1, "end": 0, "steps": 10}
+    assert codes(g={"weight": falling, "terms": {"x": {**L1, "weight": 1e-37}}}) == []
+
+
 def test_a_denominator_is_inherited_and_found_where_the_group_stands() -> None:
     own = {**L1, "denominator": "mine"}
     inner = {"from": "deep", "terms": {"x": L1, "y": own}}

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from lossreg import Registry
-from lossreg.config import examine
+from yaml_faults import verdicts
 
 REGISTRY = Registry.installed()
 OPTIONAL = ("weight", "enabled", "inputs", "params")
@@ -339,7 +339,7 @@ def _change(rng: random.Random, document: Document) -> Change:
 
 
 def _error_lines(text: str) -> list[int | None]:
-    found = examine(text.encode(), registry=REGISTRY).diagnostics
+    found = verdicts(text.encode()).diagnostics
     return sorted({each.line for each in found if each.severity == "error"}, key=str)
 
 

@@ -68,7 +68,7 @@ def test_a_route_says_what_it_does() -> None:
 
 
 GOOD = {
-    "number": [0, -1, 2.5, 1e300],
+    "number": [0, -1, 2.5, 3.4e38, -1e-45],
     "divisor": [1, -0.5],
     "whole": [0, -7, 2**31 - 1],
     "count": [1, 5],
@@ -78,7 +78,7 @@ GOOD = {
     "dtype": list(DTYPES),
 }
 BAD = {
-    "number": [True, "1", None, float("nan"), float("inf"), [1], {"a": 1}, 10**400],
+    "number": [True, "1", None, float("nan"), float("inf"), [1], {"a": 1}, 10**400, 1e39, 1e-46],
     "divisor": [0, 0.0, -0.0, True, "2", None],
     "whole": [1.0, True, "1", 2**31, -(2**31), [1]],
     "count": [0, -1, 1.0, True, None],

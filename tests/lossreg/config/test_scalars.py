@@ -48,6 +48,19 @@ def test_the_core_schema(text: str, value: object) -> None:
     assert rewrite == ""
 
 
+@pytest.mark.parametrize("text", ["1e-400", "-1.5E-999", ".001e-400", "+9e-324000"])
+def test_what_is_not_written_as_0_is_never_0(text: str) -> None:
+    value, _ = resolve(text)
+    assert isinstance(value, float)
+    assert 0 < abs(value) < 1e-300
+    assert (value < 0) == text.startswith("-")
+
+
+@pytest.mark.parametrize("text", ["0e-400", "-0.0", ".0e5", "00.00", "+0.", "0e0"])
+def test_what_is_written_as_0_is_0(text: str) -> None:
+    assert resolve(text) == (0.0, "")
+
+
 @pytest.mark.parametrize("text", [".nan", ".NaN", ".NAN"])
 def test_nan(text: str) -> None:
     value, _ = resolve(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 import lossreg.config.source
 from lossreg.config.nodes import Node, SourceError
 from lossreg.config.parameters import plain
-from lossreg.config.source import MAX_BYTES, from_python, read_bytes, read_file
+from lossreg.config.source import MAX_BYTES, from_python, read_bytes
 from yaml_faults import PARSERS, assert_refused, faults
 
 
@@ -58,6 +57,26 @@ REFUSED = {
     "a key that an alias repeats": (
         "&k a: 1\n*k : 2\n",
         [("LR008", 2, 1, "the key 'a' stands here a second time (first in line 1)")],
+    ),
+    "a merge that stands twice": (
+        "x: &x {k: 1}\ny: &y {k: 2}\na:\n  <<: *x\n  b: {<<: *y}\n  <<: *y\n",
+        [("LR008", 6, 3, "'<<' stands here a second time (first in line 4); write <<: [*a, *b]")],
+    ),
+    "a merge that stands three times": (
+        "x: &x {}\na: {<<: *x, <<: *x, <<: [*x]}\n",
+        [("LR008", 2, 13, "write <<: [*a, *b]"), ("LR008", 2, 21, "write <<: [*a, *b]")],
+    ),
+    "merges of nothing that stand twice": (
+        "a: {<<: [], ? <<\n : {k: 1}}\n",
+        [("LR008", 1, 15, "(first in line 1); write <<: [*a, *b]")],
+    ),
+    "a merge that stands twice in what is merged": (
+        "x: &x {}\na: {<<: {<<: *x, <<: *x}}\n",
+        [("LR008", 2, 18, "write <<: [*a, *b]")],
+    ),
+    "a quoted key that looks like a merge twice": (
+        "x: &x {}\na: {'<<': 1, <<: *x, \"<<\": 2}\n",
+        [("LR008", 2, 22, "the key '<<' stands here a second time (first in line 2)")],
     ),
     "two documents": (
         "a: 1\n---\nb: 2\n",
@@ -375,7 +394,6 @@ def test_reads(text: str, expected: object) -> None:
         ("{a: 9, <<: *one}", {"a": 9, "b": 1}),
         ("{<<: [*one, *two]}", {"a": 1, "b": 1, "c": 2}),
         ("{<<: [*two, *one]}", {"a": 1, "b": 2, "c": 2}),
-        ("{<<: *two, <<: *one}", {"a": 1, "b": 2, "c": 2}),
         ("{<<: [*two, *one], b: 9}", {"a": 1, "b": 9, "c": 2}),
         ("{<<: {a: 3}}", {"a": 3}),
         ("{<<: []}", {}),
@@ -390,6 +408,12 @@ def test_merge_keys(merged: str, expected: dict[str, int]) -> None:
         f"all: {merged}\n"
     )
     assert values(text)["all"] == expected
+
+
+def test_a_merge_may_stand_once_in_each_mapping() -> None:
+    text = "x: &x {a: 1}\ny: &y {b: 2}\nall: [{<<: *x}, {<<: *y, c: {<<: *x}}]\n<<: *y\n"
+    assert values(text)["all"] == [{"a": 1}, {"b": 2, "c": {"a": 1}}]
+    assert values(text)["b"] == 2
 
 
 def test_merged_keys_are_not_copied_back() -> None:
@@ -408,27 +432,6 @@ def test_a_merged_values_place_is_where_it_is_written() -> None:
 def test_a_key_that_is_an_alias_stands_where_it_is_used() -> None:
     document, root = read_bytes(b"x: &n name\n*n : 1\n", "a.yaml")
     assert document.place(*root.keys["name"][1:]) == (2, 1, 3)
-
-
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    for path, words in [
-        (tmp_path / "none.yaml", "there is no such file"),
-        (tmp_path, "this is a folder"),
-        (tmp_path / ("x" * 300), "the file cannot be read"),
-        (Path("a\0b"), "the file cannot be read"),
-    ]:
-        with pytest.raises(SourceError, match=words) as raised:
-            read_file(path)
-        assert raised.value.code == "LR001"
-        assert raised.value.document is not None
-        assert raised.value.document.name == str(path)
-
-
-def test_a_file_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_bytes(b"a: 1\r\n")
-    document, root = read_file(path)
-    assert (document.name, plain(root)) == (str(path), {"a": 1})
 
 
 def test_values_from_python() -> None:

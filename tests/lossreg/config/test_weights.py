@@ -22,7 +22,7 @@ def codes(written: Any) -> list[str]:
     return [each.code for each in examine(document).diagnostics]
 
 
-@pytest.mark.parametrize("written", [2, 2.0, 0, 1e-300, 3e38])
+@pytest.mark.parametrize("written", [2, 2.0, 0, 1.2e-38, 3e38])
 def test_a_number_is_a_constant(written: float) -> None:
     assert weight({"schedule": "constant", "weight": written}) == weight(written)
     assert weight(written) == Weight(float(written))
@@ -97,6 +97,16 @@ def test_a_schedule_that_passes_through_0_stays_in_the_graph() -> None:
         (1e39, ["LR202"]),
         (-1e39, ["LR904", "LR202"]),
         ({"schedule": "linear", "start": 0, "end": 1e39, "steps": 3}, ["LR202"]),
+        (1e-46, ["LR202"]),
+        (1.1e-38, ["LR202"]),  # float32 has it, with fewer digits
+        (-1e-46, ["LR904", "LR202"]),
+        ({"schedule": "constant", "weight": 1e-46}, ["LR202"]),
+        ({"schedule": "linear", "start": 1e-46, "end": 1, "steps": 3}, ["LR202"]),
+        ({"schedule": "cosine", "start": 1, "end": 1e-40, "steps": 3}, ["LR202"]),
+        ({"schedule": "cyclic", "start": -1e-46, "end": 1, "steps": 3}, ["LR202"]),
+        ({"schedule": "exponential", "start": 1, "end": 1e-40, "steps": 3}, ["LR202"]),
+        ({"schedule": "piecewise", "points": [[0, 1], [1, 1e-40], [2, 0]]}, ["LR202"]),
+        ({"schedule": "piecewise", "points": [[0, 0], [1, 1.2e-38], [2, -1]]}, ["LR904"]),
         ({"schedule": "linear", "start": True, "end": 1, "steps": 3}, ["LR201"]),
         ({"schedule": "linear", "start": 0, "end": 1, "steps": True}, ["LR201"]),
         ({"schedule": ["linear"], "start": 0, "end": 1, "steps": 3}, ["LR212"]),
@@ -108,6 +118,14 @@ def test_a_schedule_that_passes_through_0_stays_in_the_graph() -> None:
 )
 def test_what_a_weight_may_not_be(written: Any, expected: list[str]) -> None:
     assert sorted(codes(written)) == sorted(expected)
+
+
+def test_a_number_that_is_too_small_for_any_float_is_not_0() -> None:
+    for written in (b"1e-400", b"-1e-400", b"{schedule: linear, start: 1, end: 1e-400, steps: 3}"):
+        found = examine(b"terms: {fit: {type: mse, weight: %s}}" % written).diagnostics
+        assert [each.code for each in found if each.severity == "error"] == ["LR202"]
+    (found,) = examine(b"terms: {fit: {type: mse, weight: -0.0e-400}}").diagnostics
+    assert found.code == "LR903"
 
 
 def test_weights_multiply() -> None:
