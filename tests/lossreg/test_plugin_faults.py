@@ -602,7 +602,7 @@ def test_a_builder_that_does_not_build_the_unreduced_form(
     for _ in range(2):  # a second time it is no other form's turn
         for action in (
             lambda: loss.denominators([values()]),
-            lambda: loss.terms(values(), counts),
+            lambda: loss.terms.present(values(), counts),
         ):
             with pytest.raises(ConfigError) as raised:
                 action()
