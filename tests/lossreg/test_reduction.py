@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 import lossreg
 from lossreg.errors import InputError
-from lossreg.reduction import share_state
+from lossreg.plugin import Denominator, LossInput
+from lossreg.reduction import entry_shape, kept_entries, share_state, unreduced_shape
 from lossreg.registry import Registry
+from wrong_losses.fair import InMemory, fair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -481,6 +483,66 @@ def test_a_large_ignored_index_is_compared_exactly() -> None:
     loss = lossreg.build({"terms": {"t": {"type": "mse", "ignore": index}}})
     target = torch.tensor([index, index + 1])
     assert loss(input=torch.zeros(2), target=target).total == torch.tensor(index + 1.0) ** 2
+
+
+@pytest.mark.parametrize("ignore", [0.5, 1.5, -0.5])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.float32])
+def test_no_integer_is_a_fraction_that_is_ignored(ignore: float, dtype: torch.dtype) -> None:
+    target = torch.tensor([0, 1, 2]).to(dtype)
+    keep = kept_entries(None, target, ignore)
+    assert keep is not None
+    assert keep.all()
+    values = {"input": torch.tensor([5.0, 5.0, 5.0]), "target": target}
+    assert small(ignore=ignore)(values).total == pytest.approx((25 + 16 + 9) / 3)
+
+
+def test_a_whole_number_is_ignored_in_integers_and_floats() -> None:
+    for dtype in (torch.int64, torch.uint8, torch.float32, torch.bfloat16):
+        keep = kept_entries(None, torch.tensor([0, 1, 2]).to(dtype), 1.0)
+        assert keep is not None
+        assert keep.tolist() == [True, False, True]
+
+
+class RowSums(nn.Module):
+    """A loss a row, of all that the row has."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.reduction = config.reduction
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+        each = (input - target).abs().reshape(len(input), -1).sum(1)
+        if self.reduction == "none":
+            return each
+        return each.mean() if self.reduction == "mean" else each.sum()
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 3, 2)])
+def test_an_unreduced_loss_may_lack_the_rest_of_its_inputs_dimensions(
+    shape: tuple[int, ...],
+) -> None:
+    inputs = tuple(
+        LossInput(name=name, meaning="x", shape="N *", gradient=not counted, counted=counted)
+        for name, counted in (("input", False), ("target", True))
+    )
+    definition = fair(RowSums, inputs=inputs, unreduced="N", denominator=Denominator(), example="")
+    registry = Registry([InMemory("fair", (definition,))])  # type: ignore[misc]
+    batch = {"input": random(*shape).float(), "target": random(*shape, seed=1).float()}
+    rows = (batch["input"] - batch["target"]).abs().reshape(4, -1).sum(1)
+    assert unreduced_shape(definition, batch) == entry_shape(definition, batch) == (4,)
+    mask, weight = torch.tensor([True, False, True, True]), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    for term, expected in (
+        ({}, rows.mean()),
+        ({"mask": "m"}, rows[mask].mean()),
+        ({"sample_weight": "w"}, (rows * weight).sum() / 10),
+    ):
+        loss = lossreg.build({"terms": {"t": {"type": "fair", **term}}}, registry=registry)
+        values = {**batch, "m": mask, "w": weight}
+        torch.testing.assert_close(loss(values).total, expected)
+        parts = [{name: each[rows] for name, each in values.items()} for rows in ([0, 1], [2, 3])]
+        denominators = loss.denominators(parts)
+        total = sum(loss(part, denominators=denominators).total for part in parts)
+        torch.testing.assert_close(total, expected)
 
 
 def test_ignore_needs_a_target_that_is_one_number_each() -> None:
