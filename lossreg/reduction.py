@@ -398,7 +398,11 @@ def share_state(twin: nn.Module, module: nn.Module) -> None:
 
 
 def divided(numerator: Tensor, denominator: Tensor | None) -> Tensor:
-    """The mean; where nothing is left, a zero that is joined to the graph."""
+    """The mean; where nothing is left, a zero that is joined to the graph.
+
+    A denominator below 0, of sample weights, gives nan: it would maximise what is to be minimised.
+    """
     if denominator is None:
         return numerator
-    return numerator / torch.where(denominator == 0, torch.ones_like(denominator), denominator)
+    otherwise = torch.where(denominator == 0, 1.0, math.nan)
+    return numerator / torch.where(denominator > 0, denominator, otherwise)
