@@ -7,24 +7,36 @@ wait for it: `checks: first` looks at each term's first batch alone.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 
+from lossreg.errors import described
 from lossreg.plugin.inputs import ANY_SHAPE
+from lossreg.plugin.problems import Problem
 from lossreg.reduction import Misfit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor, nn
 
     from lossreg.plugin import LossDefinition, LossInput
 
-__all__ = ["check_inputs", "check_result", "check_values"]
+__all__ = [
+    "check_divisor",
+    "check_inputs",
+    "check_mask",
+    "check_result",
+    "check_sample_weight",
+    "check_values",
+    "is_changed",
+    "suspicions",
+]
 
-# How far a probability may be outside 0 to 1, and its logarithm above 0: the rounding of a
-# half-precision softmax, or of mixed targets.
+# How far a probability may be outside 0 to 1, its logarithm above 0, and a distance below it: the
+# rounding of a half-precision softmax, or of mixed targets.
 _SLACK = 1e-2
 # torch itself brings these to where it wants them.
 _ANYWHERE = ("label sequence", "length")
@@ -62,6 +74,41 @@ def check_inputs(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> di
     return _check_shapes(definition, inputs)
 
 
+def suspicions(
+    definition: LossDefinition, module: nn.Module, inputs: Mapping[str, Tensor], *, values: bool
+) -> list[Problem]:
+    """What the definition's own looks find that can be right in principle.
+
+    Args:
+        definition: The loss.
+        module: The built loss.
+        inputs: Its arguments by name, which fit what the definition says of them.
+        values: Whether to look at values, filled where they are masked, rather than at shapes.
+
+    Raises:
+        Misfit: A look has found something that is certainly wrong.
+        RuntimeError: A look failed.
+        TypeError: A look gave something else than a problem.
+    """
+    name = "check_values" if values else "check_shapes"
+    look: Callable[[nn.Module, Mapping[str, Tensor]], object] | None = getattr(definition, name)
+    if look is None:
+        return []
+    try:
+        problem = look(module, inputs)
+    except torch.OutOfMemoryError:
+        raise  # a RuntimeError, but not for the loss's reason
+    except Exception as error:
+        raise RuntimeError(f"its {name} failed: {described(error)}") from error
+    if problem is None:
+        return []
+    if not isinstance(problem, Problem):
+        raise TypeError(f"its {name} gave a {type(problem).__name__}, not a Problem or None")
+    if problem.certain:
+        raise Misfit(problem.argument, problem.message)
+    return [problem]
+
+
 def check_values(
     definition: LossDefinition,
     module: nn.Module,
@@ -96,6 +143,106 @@ def check_values(
         if bool(wrong.any()):
             worst = tensor[wrong].flatten()[0].item()
             raise Misfit(each.name, f"expected {wanted}, found {worst:g}")
+
+
+def check_mask(mask: Tensor | None) -> list[str]:
+    """What is suspicious of a mask that is not bool.
+
+    Raises:
+        Misfit: It has other numbers than 0 and what can only mean 1.
+    """
+    if mask is None or mask.dtype == torch.bool or not mask.numel():
+        return []
+    wanted = "expected a mask of bool, or of 0 and 1"
+    if mask.is_complex():
+        raise Misfit("mask", f"{wanted}, found {mask.dtype}")
+    others = mask[(mask != 0) & (mask != 1)]
+    if not others.numel():
+        return []
+    # A count, or an image's 255, keeps; what is less than 1 would be a weight.
+    wrong = others[~(others > 1) | (others == math.inf)]
+    if wrong.numel():
+        raise Misfit(
+            "mask",
+            f"{wanted}, found {wrong[0].item():g}: a mask keeps or drops; how much an entry counts "
+            "is its sample_weight",
+        )
+    problem = (
+        f"{wanted}, found {others[0].item():g}: every number but 0 keeps an entry, and none weighs "
+        "it; apply: [{cast: bool}] says that this is meant"
+    )
+    return [problem]
+
+
+def check_sample_weight(weight: Tensor | None, keep: Tensor | None, *, divides: bool) -> None:
+    """What the weights of the entries that count may be.
+
+    Args:
+        weight: The weights, if there are any.
+        keep: Which entries count, or None for all.
+        divides: Whether their sum is what the term is divided by.
+
+    Raises:
+        Misfit: One is nan or infinite; or it is negative, and their sum divides.
+    """
+    if weight is None:
+        return
+    if weight.is_complex():
+        raise Misfit("sample_weight", f"expected real numbers, found {weight.dtype}")
+    wrong = ~weight.isfinite()
+    if divides and weight.dtype != torch.bool:
+        wrong = wrong | (weight < 0)
+    if keep is not None:
+        if keep.dim() > weight.dim():
+            keep = keep.flatten(weight.dim()).any(-1)
+        shape = weight.shape[: keep.dim()]
+        if keep.shape != shape:
+            return  # the reduction says so
+        keep = keep.reshape(keep.shape + (1,) * (weight.dim() - keep.dim()))
+        wrong = wrong & keep.to(wrong.device)
+    if not bool(wrong.any()):
+        return
+    worst = weight[wrong][0].item()
+    if math.isfinite(worst):
+        raise Misfit(
+            "sample_weight",
+            f"expected weights of at least 0, for their sum is what the mean divides by, found "
+            f"{worst:g}; give the term a 'denominator', or params: {{reduction: sum}}",
+        )
+    raise Misfit("sample_weight", f"expected finite weights where an entry counts, found {worst:g}")
+
+
+def check_divisor(given: Tensor | float, rounded: Tensor) -> None:
+    """What a `denominator` may be.
+
+    Args:
+        given: What was given.
+        rounded: That number in the dtype it is divided in.
+
+    Raises:
+        Misfit: It is nan, infinite or below 0, or becomes infinite or 0 when it is rounded.
+    """
+    exact = given.item() if isinstance(given, torch.Tensor) else given
+    number = rounded.item()
+    if 0 <= number < math.inf and (number > 0 or exact == 0):
+        return
+    found = f"{exact:g}"
+    if 0 < exact < math.inf:
+        found += f", which is {number:g} in {rounded.dtype}"
+    raise Misfit("denominator", f"expected a finite number of at least 0, found {found}")
+
+
+def is_changed(before: Tensor, after: Tensor) -> bool:
+    """Whether a tensor has other values than its copy; nan is as good as nan."""
+    after = after.detach()
+    if (before.shape, before.dtype, before.device) != (after.shape, after.dtype, after.device):
+        return True
+    if before.layout != torch.strided or before.is_meta:
+        return False  # not every layout can be compared
+    same = before == after
+    if before.is_floating_point() or before.is_complex():
+        same = same | ((before != before) & (after != after))  # noqa: PLR0124 - nan
+    return not bool(same.all())
 
 
 def check_result(definition: LossDefinition, inputs: Mapping[str, Tensor], value: Tensor) -> str:
@@ -224,6 +371,9 @@ def _values(domain: str, tensor: Tensor) -> tuple[Tensor, str] | None:
         return (tensor < -_SLACK) | (tensor > 1 + _SLACK), "probabilities from 0 to 1"
     if domain == "log-probability":
         return tensor > _SLACK, "log-probabilities, at most 0: is a log_softmax missing?"
-    if domain in ("count", "length", "non-negative"):
+    if domain in ("count", "length"):
         return tensor < 0, "no negative value"
+    if domain == "non-negative":
+        # A distance that is a difference, such as 1 - cosine, may be rounded to below 0.
+        return tensor < -_SLACK, "no negative value"
     return None

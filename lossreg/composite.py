@@ -73,6 +73,18 @@ class CompositeLoss(nn.Module):
         self._nonfinite.apply(fn)
         return self
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As torch's; what a graph cannot warn of is looked at before it runs."""
+        super().compile(*args, **kwargs)
+        graph: Any = self._compiled_call_impl
+
+        def call(*values: Any, **tensors: Any) -> Any:
+            if not torch.compiler.is_compiling():
+                self._terms.look_ahead(values[0] if values else tensors)
+            return graph(*values, **tensors)
+
+        self._compiled_call_impl = call
+
     def step(self) -> None:
         """Move the schedules by one step: call it after the optimizer's.
 

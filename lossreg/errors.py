@@ -16,6 +16,8 @@ ConfigWarning (a UserWarning)    a config that is fine, but suspicious
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,9 +38,11 @@ __all__ = [
     "StateError",
     "UnknownLossError",
     "described",
+    "warn",
 ]
 
 _LONGEST_REASON = 300
+_INSIDE = ("lossreg.", "torch.")
 
 
 class LossregError(Exception):
@@ -268,6 +272,17 @@ class MissingExtraError(LossregError, ImportError):
 
 class ConfigWarning(UserWarning):
     """A config that can be built, but is probably not what was meant."""
+
+
+def warn(message: str) -> None:
+    """A `ConfigWarning` that shows the line of the user's code: the first one of another package.
+
+    torch's modules call lossreg's, at a depth that changes.
+    """
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_INSIDE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, ConfigWarning, stacklevel=level)
 
 
 def described(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from lossreg.errors import InputError
 from lossreg.plugin.inputs import ANY_SHAPE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from torch import nn
 
@@ -113,6 +113,18 @@ def _labels(letters: str, dims: int) -> list[object] | None:
     return labels
 
 
+def _unreduced_labels(unreduced: str, labels: Iterable[object]) -> list[object]:
+    """Labels for the unreduced loss, whose `*` is as many dimensions as that of an input.
+
+    Args:
+        unreduced: Its letters.
+        labels: Those of an input.
+    """
+    names = unreduced.split()
+    rest = sum(isinstance(label, int) for label in labels) if "*" in names else 0
+    return _labels(unreduced, len(names) - ("*" in names) + rest) or []
+
+
 def unreduced_shape(
     definition: LossDefinition, inputs: Mapping[str, Tensor]
 ) -> tuple[int, ...] | None:
@@ -122,9 +134,7 @@ def unreduced_shape(
         tensor = inputs[each.name]
         labels = _labels(each.letters(tensor, definition.inputs[0]), tensor.dim()) or []
         sizes.update(zip(labels, tensor.shape, strict=False))
-    names = definition.unreduced.split()
-    rest = sum(isinstance(label, int) for label in sizes) if "*" in names else 0
-    labels = _labels(definition.unreduced, len(names) - ("*" in names) + rest) or []
+    labels = _unreduced_labels(definition.unreduced, sizes)
     return tuple(sizes[each] for each in labels) if set(labels) <= set(sizes) else None
 
 
@@ -159,11 +169,7 @@ def _as_seen_by(
             each.name,
             f"a mask needs the shape {letters}, a batch, found {tuple(tensor.shape)}",
         )
-    # The dimensions of `*` are as many in the unreduced loss as in the input.
-    rest = sum(isinstance(label, int) for label in labels)
-    names = definition.unreduced.split()
-    masked = _labels(definition.unreduced, len(names) - ("*" in names) + rest)
-    covered = (masked or [])[: keep.dim()]
+    covered = _unreduced_labels(definition.unreduced, labels)[: keep.dim()]
     sizes = [tensor.shape[i] if label in covered else 1 for i, label in enumerate(labels)]
     expected = [tensor.shape[i] for i, label in enumerate(labels) if label in covered]
     # An input without some of the masked dimensions is filled where nothing of it is left.
@@ -342,9 +348,7 @@ def _told_by(each: LossInput, tensor: Tensor, definition: LossDefinition) -> tor
         labels = _labels(letters, tensor.dim())
     if labels is None:
         return None
-    rest = sum(isinstance(label, int) for label in labels)
-    names = unreduced.split()
-    wanted = _labels(unreduced, len(names) - ("*" in names) + rest) or []
+    wanted = _unreduced_labels(unreduced, labels)
     sizes = dict(zip(labels, tensor.shape, strict=True))
     return torch.Size([sizes[label] for label in wanted]) if set(wanted) <= set(sizes) else None
 
@@ -394,7 +398,11 @@ def share_state(twin: nn.Module, module: nn.Module) -> None:
 
 
 def divided(numerator: Tensor, denominator: Tensor | None) -> Tensor:
-    """The mean; where nothing is left, a zero that is joined to the graph."""
+    """The mean; where nothing is left, a zero that is joined to the graph.
+
+    A denominator below 0, of sample weights, gives nan: it would maximise what is to be minimised.
+    """
     if denominator is None:
         return numerator
-    return numerator / torch.where(denominator == 0, torch.ones_like(denominator), denominator)
+    otherwise = torch.where(denominator == 0, 1.0, math.nan)
+    return numerator / torch.where(denominator > 0, denominator, otherwise)

@@ -246,6 +246,24 @@ class Router:
         before = self.get(values, stop.parent)
         return None if before is None else _transformed(stop, before)
 
+    def peek(self, values: Any, place: int) -> Any:
+        """What is at the path of one tensor, before any transform; None for nothing."""
+        here = values
+        for step in self._stops[place].path.steps:
+            here = _step(here, step)
+            if here is _MISSING:
+                return None
+        return here
+
+    def absence(self, values: Any, place: int, *, term: str, argument: str) -> str:
+        """Why there is no tensor at a place; as `find` for the rest."""
+        path = self._stops[place].path
+        try:
+            find(values, path, term=term, argument=argument)
+        except MissingTensorError as error:
+            return str(error)
+        return f"term '{term}', input '{argument}' (path '{path}'): what is there is None"
+
     def run(self, values: Any) -> list[Tensor | None]:
         """Every tensor, in the order of planning; None for a missing one that is optional.
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lossreg.checks import check_inputs, check_values
 from lossreg.construction import unreduced_twin
 from lossreg.errors import ConfigError, InputError, described
+from lossreg.notices import Notices
 from lossreg.plan import Plan
 from lossreg.reduction import (
     Misfit,
@@ -19,12 +19,11 @@ from lossreg.reduction import (
     divided,
     entry_shape,
     filled,
-    kept_entries,
     numerator,
     reduced,
     share_state,
 )
-from lossreg.routing import MissingTensorError, Router, find
+from lossreg.routing import MissingTensorError, Router
 from lossreg.unsaved import UnsavedBuffers
 
 if TYPE_CHECKING:
@@ -77,6 +76,10 @@ class Terms(nn.Module):
         self._unchecked = set() if checks == "off" else {plan.name for plan in plans}
         # The results of these. A set of its own, for without gradients there is less to see.
         self._unjudged = set(self._unchecked)
+        # Those whose inputs are copied first. That is not for every batch of an evaluation, which
+        # leaves them unjudged.
+        self._uncopied = set(self._unchecked)
+        self._notices = Notices(plans, router)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,7 +148,7 @@ class Terms(nn.Module):
     def _local_denominator(self, plan: Plan, values: Any, like: Tensor) -> Tensor:
         try:
             if plan.denominator is not None:
-                return self._given_denominator(plan, like, values)
+                return plan.given_denominator(like, values)
             if plan.reduction == "sum":
                 return torch.zeros_like(like)
             if not plan.entries:
@@ -194,7 +197,7 @@ class Terms(nn.Module):
         inputs = {name: read(place) for name, place in plan.inputs if name in names}
         mask = None if plan.mask is None else read(plan.mask)
         weight = None if plan.sample_weight is None else read(plan.sample_weight)
-        keep = self._kept(plan, mask, inputs)
+        keep = plan.kept(mask, inputs)
         if keep is not None:
             inputs = filled(definition, inputs, keep)
         shape = entry_shape(definition, inputs, keep, weight)
@@ -281,8 +284,13 @@ class Terms(nn.Module):
             self._follow(found)
         raw = {}
         for plan in self._plans:
-            if plan.optional and any(found[place] is None for place in plan.needs):
-                continue
+            if plan.optional:
+                absent = plan.absent(found)
+                # A graph must not look at the count, which would be compiled into it.
+                if not compiling and self._notices.awaited and (self.training or not absent):
+                    self._notices.count(plan, absent, values)
+                if absent:
+                    continue
             divisor = None if whole is None else whole[plan.name]
             if plan.in_graph or attached:
                 raw[plan.name] = self._value(plan, found, values, divisor, compiling=compiling)
@@ -292,6 +300,10 @@ class Terms(nn.Module):
         if not raw:
             raise InputError("every term is optional, and no term found its tensors")
         return raw
+
+    def look_ahead(self, values: Any) -> None:
+        """Warn of what an eager step would warn of, before a compiled one runs."""
+        self._notices.look_ahead(self._plans, values, training=self.training)
 
     def is_plain(self, *, compiling: bool) -> bool:
         """Whether no term is more than a loss of its inputs, and none is to be looked at."""
@@ -338,6 +350,7 @@ class Terms(nn.Module):
         assert module is not None  # noqa: S101 - only __init__ fills _modules
         judged = not compiling and plan.name in self._unjudged
         versions = plan.versions(found) if judged else []
+        copies = plan.copies(found) if judged and plan.name in self._uncopied else []
         try:
             looked_at = not compiling and (
                 plan.name in self._unchecked or plan.definition.check is not None
@@ -354,8 +367,13 @@ class Terms(nn.Module):
             raise plan.refused(found, error) from error
         if not isinstance(value, Tensor) or value.dim():
             raise plan.no_number(value)
+        if plan.mask is not None and found[plan.mask].is_floating_point():
+            # A nan in a mask neither keeps nor drops: it makes a nan, which is reported.
+            value = value + (found[plan.mask].detach() * 0).sum().to(value)
         if judged:
-            plan.judge(found, versions, value)
+            plan.judge(found, versions, copies, value)
+            if not self._always:
+                self._uncopied.discard(plan.name)
             if not self._always and (torch.is_grad_enabled() or not plan.in_graph):
                 self._unjudged.discard(plan.name)
         return value
@@ -372,26 +390,29 @@ class Terms(nn.Module):
     ) -> Tensor:
         """A term's value, with its inputs looked at, filled and reduced here where that is due."""
         inputs = {name: found[place] for name, place in plan.inputs}
-        unchecked = looked_at and plan.name in self._unchecked
-        sizes = check_inputs(plan.definition, inputs) if unchecked else {}
         mask = None if plan.mask is None else found[plan.mask]
-        keep = self._kept(plan, mask, inputs) if plan.unreduced else None
+        weight = None if plan.sample_weight is None else found[plan.sample_weight]
+        unchecked = looked_at and plan.name in self._unchecked
+        sizes = self._notices.look_at_inputs(plan, module, inputs, mask) if unchecked else {}
+        keep = plan.kept(mask, inputs) if plan.unreduced else None
         if keep is not None:
             # What is masked may be anything, so no value is looked at before it is filled.
             inputs = filled(plan.definition, inputs, keep)
         if unchecked:
-            check_values(plan.definition, module, inputs, sizes, masked=keep is not None)
+            self._notices.look_at_values(plan, module, inputs, sizes, keep, weight)
             if not self._always:
                 self._unchecked.discard(plan.name)
         if looked_at:
-            self._refuse_unsafe(plan, module, inputs)
-        weight = None if plan.sample_weight is None else found[plan.sample_weight]
+            plan.refuse_unsafe(module, inputs)
+        if plan.cuts and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            for name, place in plan.cuts:
+                self._notices.cut(plan, name, found[place])
         if whole is not None:
             total = self._numerator(plan, module, inputs, keep, weight)
             return divided(total, whole.to(device=total.device, dtype=total.dtype))
         if plan.denominator is not None:
             total = self._numerator(plan, module, inputs, keep, weight)
-            return divided(total, self._given_denominator(plan, total, values))
+            return divided(total, plan.given_denominator(total, values))
         if not plan.unreduced:
             value: Tensor = module(*inputs.values())
             return value
@@ -443,36 +464,6 @@ class Terms(nn.Module):
         if plan.twin.training != module.training:
             plan.twin.train(module.training)
         return plan.twin
-
-    def _kept(self, plan: Plan, mask: Tensor | None, inputs: dict[str, Tensor]) -> Tensor | None:
-        if plan.ignore is None:
-            return kept_entries(mask, None, None)
-        name = plan.definition.target or ""  # the config refuses `ignore` where there is none
-        target = inputs[name]
-        (each,) = (each for each in plan.definition.inputs if each.name == name)
-        if each.letters(target, plan.definition.inputs[0]) != each.shape:
-            raise Misfit(name, "expected class indices, for 'ignore' is one; found probabilities")
-        return kept_entries(mask, target, plan.ignore)
-
-    def _refuse_unsafe(self, plan: Plan, module: nn.Module, inputs: dict[str, Tensor]) -> None:
-        unsafe = plan.definition.check
-        if unsafe is None or inputs[plan.inputs[0][0]].device.type != "cpu":
-            return
-        problem = unsafe(module, inputs)
-        if problem is not None:
-            raise InputError(f"term '{plan.name}': expected {problem}", term=plan.name)
-
-    def _given_denominator(self, plan: Plan, numerator: Tensor, values: Any) -> Tensor:
-        path = plan.denominator
-        assert path is not None  # noqa: S101 - the caller has looked
-        given = find(values, path, term=plan.name, argument="denominator")
-        if isinstance(given, Tensor):
-            if given.numel() != 1:
-                raise Misfit("denominator", f"expected one number, found {tuple(given.shape)}")
-            return given.detach().reshape(()).to(numerator.dtype)
-        if isinstance(given, bool) or not isinstance(given, int | float):
-            raise Misfit("denominator", f"expected a number, found a {type(given).__name__}")
-        return numerator.new_full((), given)
 
     def described(self, name: str, values: Any) -> str:
         """What a term was given, for a message about a value that is not finite."""

@@ -74,6 +74,10 @@ class Draw:
     def numbers(self, count: int) -> list[float]:
         return [self.rng.uniform(0.1, 2.0) for _ in range(count)]
 
+    def factors(self, shape: tuple[int, ...]) -> list[float]:
+        """One number for each place of the last dimension, if no other one has as many."""
+        return self.numbers(1 if shape[-1] in shape[1:-1] else shape[-1])
+
     def maybe(self, **params: Any) -> dict[str, Any]:
         return {name: value for name, value in params.items() if self.rng.random() < 0.5}
 
@@ -121,7 +125,7 @@ def smooth_l1(draw: Draw) -> Example:
 
 def bce(draw: Draw) -> Example:
     shape = draw.shape()
-    params = draw.maybe(weight=draw.numbers(shape[-1]))
+    params = draw.maybe(weight=draw.factors(shape))
     weight = draw.tensor(params, "weight")
     tensors = {"input": draw.uniform(*shape), "target": draw.uniform(*shape)}
     return _entrywise(
@@ -133,7 +137,7 @@ def bce(draw: Draw) -> Example:
 
 def bce_with_logits(draw: Draw) -> Example:
     shape = draw.shape()
-    params = draw.maybe(weight=draw.numbers(shape[-1]), pos_weight=draw.numbers(shape[-1]))
+    params = draw.maybe(weight=draw.factors(shape), pos_weight=draw.factors(shape))
     weight, positive = draw.tensor(params, "weight"), draw.tensor(params, "pos_weight")
     tensors = {"input": draw.normal(*shape), "target": draw.uniform(*shape)}
     return _entrywise(
@@ -159,7 +163,7 @@ def poisson_nll(draw: Draw) -> Example:
 
 
 def kl_div(draw: Draw) -> Example:
-    shape = draw.shape(1, 3)
+    shape = (*draw.shape(0, 2), draw.rng.randint(2, 5))
     params = draw.maybe(log_target=True)
     target = draw.normal(*shape).softmax(-1)
     tensors = {

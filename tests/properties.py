@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 import lossreg
+from lossreg.errors import ConfigWarning
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FLOAT_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
@@ -120,3 +122,27 @@ def ulps(found: Tensor, expected: Tensor, *, of_largest: bool = False) -> float:
         size = size.max().expand_as(size)
     unit = torch.nextafter(size, torch.full_like(size, torch.inf)) - size
     return ((found - expected).abs() / unit).max().item() if found.numel() else 0.0
+
+
+def refusal(name: str, batch: Mapping[str, Tensor], **term: Any) -> str:
+    """What a composite's checks say of an input of a batch that they refuse."""
+    with pytest.raises(lossreg.InputError) as raised:
+        lossreg.build({"terms": {"t": {"type": name, **term}}})(batch)
+    assert raised.value.term == "t"
+    assert raised.value.argument in batch
+    return str(raised.value)
+
+
+def suspicion(name: str, batch: Mapping[str, Tensor], **term: Any) -> str:
+    """What a composite warns of, once, for a batch that it takes."""
+    loss = lossreg.build({"checks": "always", "terms": {"t": {"type": name, **term}}})
+    with pytest.warns(ConfigWarning) as found:
+        loss(batch)
+    loss(batch)  # warnings are errors
+    (warning,) = found
+    return str(warning.message)
+
+
+def assert_no_fault(name: str, batch: Mapping[str, Tensor], **term: Any) -> None:
+    """A composite's checks take the batch without a word."""
+    lossreg.build({"terms": {"t": {"type": name, **term}}})(batch)

@@ -35,6 +35,13 @@ from lossreg.plugin.fields import (
 )
 from lossreg.plugin.hooks import LossHooks, hookimpl
 from lossreg.plugin.inputs import Domain, DType, LossInput
+from lossreg.plugin.problems import (
+    Problem,
+    aligned_weight,
+    normalised_logits,
+    several_classes,
+    unnormalised,
+)
 
 __all__ = [
     "ClassWeights",
@@ -48,8 +55,13 @@ __all__ = [
     "LossDefinition",
     "LossHooks",
     "LossInput",
+    "Problem",
     "Reduction",
+    "aligned_weight",
     "hookimpl",
+    "normalised_logits",
+    "several_classes",
     "target_weights",
     "to_tensor",
+    "unnormalised",
 ]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from lossreg.plugin.problems import Problem
+
 __all__ = ["Denominator", "LossDefinition", "target_weights"]
 
 # A name is a YAML key, an entry point and part of `distribution:loss`.
@@ -84,6 +86,11 @@ class LossDefinition:
         check: Looks for values that torch would not refuse but take as an address: called with
             the module and the arguments by name before each forward on the CPU, it says what is
             wrong, or None.
+        check_shapes: Looks at the shapes of a batch that is checked, with the module and the
+            arguments by name; it gives a `Problem` or None. It reads no values, and only sees what
+            fits the letters of the inputs.
+        check_values: As `check_shapes`, for the values; these are in the inputs' domains, and what
+            is masked is filled.
         compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
             breaks the graph, so that `fullgraph=True` refuses it.
         generated: Whether the parameters are those of a signature, and nobody described them.
@@ -108,6 +115,8 @@ class LossDefinition:
     unbatched: bool = False
     denominator: Denominator = Denominator()
     check: Callable[[Any, Mapping[str, torch.Tensor]], str | None] | None = None
+    check_shapes: Callable[[Any, Mapping[str, torch.Tensor]], Problem | None] | None = None
+    check_values: Callable[[Any, Mapping[str, torch.Tensor]], Problem | None] | None = None
     compiles: bool = True
     generated: bool = False
 
@@ -178,5 +187,9 @@ class LossDefinition:
             raise TypeError("LossDefinition.inputs must hold at least one LossInput")
         if len({each.name for each in self.inputs}) != len(self.inputs):
             raise ValueError("LossDefinition.inputs names an argument twice")
+        for field in ("check", "check_shapes", "check_values"):
+            hook = getattr(self, field)
+            if not (hook is None or callable(hook)):
+                raise TypeError(f"LossDefinition.{field} must be callable or None, not {hook!r}")
         if not isinstance(self.compiles, bool):
             raise TypeError(f"LossDefinition.compiles must be True or False, not {self.compiles!r}")

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 from torch import Tensor
 
-from lossreg.checks import check_inputs, check_values
+from lossreg.checks import check_inputs, check_values, suspicions
 from lossreg.config import examine
 from lossreg.reduction import Misfit
 from lossreg.testing.loading import fault_without_torch
@@ -197,16 +197,27 @@ class DefinitionChecks(Subject):
 
     def test_the_batch_fits_what_the_definition_says(self) -> None:
         """A composite's checks let the batch through."""
-        batch = self._batch()
+        definition, batch, module = self._definition, self._batch(), self.module()
         try:
-            sizes = check_inputs(self._definition, batch)
-            check_values(self._definition, self.module(), batch, sizes, masked=False)
+            sizes = check_inputs(definition, batch)
+            found = suspicions(definition, module, batch, values=False)
+            check_values(definition, module, batch, sizes, masked=False)
+            found += suspicions(definition, module, batch, values=True)
+        except (RuntimeError, TypeError) as error:
+            told = self._told(str(error), "Mend what the definition looks at a batch with")
+            raise AssertionError(told) from error
         except Misfit as misfit:
             told = self._told(
                 f"a composite would refuse {misfit.argument!r} of the batch: {misfit.message}",
                 "Mend the batch, or the dtype, shape and domain of the LossInput",
             )
             raise AssertionError(told) from None
+        suspected = "; ".join(f"{each.argument!r}: {each.message}" for each in found)
+        self._require(
+            not suspected,
+            f"a composite would warn of the batch: {suspected}",
+            "Give a batch as users have it, or suspect less in check_shapes and check_values",
+        )
 
 
 def _plain(value: Any) -> object:

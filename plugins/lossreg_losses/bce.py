@@ -10,13 +10,17 @@ from lossreg.plugin import (
     LossConfig,
     LossDefinition,
     LossInput,
+    Problem,
     Reduction,
+    aligned_weight,
     hookimpl,
     to_tensor,
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 
 class BCEConfig(LossConfig):
@@ -36,6 +40,10 @@ def build(config: BCEConfig) -> nn.Module:
     from torch import nn
 
     return nn.BCELoss(weight=to_tensor(config.weight), reduction=config.reduction)
+
+
+def _weight(module: nn.BCELoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    return aligned_weight("weight", module.weight, "input", inputs["input"])
 
 
 @hookimpl
@@ -63,6 +71,7 @@ def lossreg_losses() -> list[LossDefinition]:
                     gradient=True,
                 ),
             ),
+            check_shapes=_weight,
             summary="Binary cross entropy of probabilities",
             use_when="The model puts out probabilities already, as an autoencoder's pixels.",
             avoid_when="The model puts out logits: bce_with_logits is more precise, and runs under "

@@ -10,13 +10,17 @@ from lossreg.plugin import (
     LossConfig,
     LossDefinition,
     LossInput,
+    Problem,
     Reduction,
+    aligned_weight,
     hookimpl,
     to_tensor,
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 
 class BCEWithLogitsConfig(LossConfig):
@@ -31,9 +35,9 @@ class BCEWithLogitsConfig(LossConfig):
     )
     pos_weight: ElementWeights | None = Field(
         None,
-        description="How much positive targets count against negative ones, aligned with the last "
-        "dimensions: one number a class, or a single one for all. Negative numbers, which reward "
-        "mistakes, and all zeros, which leave nothing to find, are refused.",
+        description="How much positive targets count against negative ones: one number a class, "
+        "where the classes are the last dimension, or a single one for all. Negative numbers, "
+        "which reward mistakes, and all zeros, which leave nothing to find, are refused.",
     )
 
 
@@ -46,6 +50,14 @@ def build(config: BCEWithLogitsConfig) -> nn.Module:
         reduction=config.reduction,
         pos_weight=to_tensor(config.pos_weight),
     )
+
+
+def _weights(module: nn.BCEWithLogitsLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    for name in ("weight", "pos_weight"):
+        problem = aligned_weight(name, getattr(module, name), "input", inputs["input"])
+        if problem is not None:
+            return problem
+    return None
 
 
 @hookimpl
@@ -67,6 +79,7 @@ def lossreg_losses() -> list[LossDefinition]:
                     gradient=True,
                 ),
             ),
+            check_shapes=_weights,
             summary="Sigmoid and binary cross entropy in one step",
             use_when="Labels are independent of each other, or there is one question of yes or no; "
             "the model puts out logits.",

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+from lossreg.plugin import (
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Problem,
+    Reduction,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 
 class CosineEmbeddingConfig(LossConfig):
@@ -28,6 +38,18 @@ def build(config: CosineEmbeddingConfig) -> nn.Module:
     from torch import nn
 
     return nn.CosineEmbeddingLoss(margin=config.margin, reduction=config.reduction)
+
+
+def _one_number(_: nn.CosineEmbeddingLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    vectors = inputs["input1"]
+    if vectors.shape[-1] != 1:
+        return None
+    return Problem(
+        "input1",
+        f"expected vectors of several numbers, found one each, {tuple(vectors.shape)}: their "
+        "cosine is 1 or -1 whatever they are, and its gradient 0. Is hinge_embedding meant, of "
+        "their distances?",
+    )
 
 
 @hookimpl
@@ -64,6 +86,7 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             unreduced="N",
             unbatched=True,
+            check_shapes=_one_number,
             summary="Cosine distance of similar pairs, hinge for dissimilar ones",
             use_when="Pairs of vectors are labelled similar or dissimilar; length is no matter.",
             avoid_when="The model puts out distances (hinge_embedding), or pairs share an anchor "

@@ -12,14 +12,22 @@ from lossreg.plugin import (
     LossConfig,
     LossDefinition,
     LossInput,
+    Problem,
     Reduction,
     hookimpl,
+    normalised_logits,
+    several_classes,
     target_weights,
     to_tensor,
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+
+_ROUNDING = 0.05  # of probabilities in half precision
 
 
 class CrossEntropyConfig(LossConfig):
@@ -53,6 +61,34 @@ def build(config: CrossEntropyConfig) -> nn.Module:
     )
 
 
+def _one_class(_: nn.CrossEntropyLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    return several_classes(
+        "input",
+        inputs["input"],
+        "Is bce_with_logits meant, which takes one logit for a yes or no?",
+    )
+
+
+def _probabilities(_: nn.CrossEntropyLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    logits, target = inputs["input"], inputs["target"]
+    problem = normalised_logits(
+        "input", logits, "give the logits, or the probabilities' logarithm to nll"
+    )
+    if problem is not None or not target.is_floating_point():
+        return problem
+    sums = target.float().sum(min(1, target.dim() - 1))
+    wrong = ((sums - 1).abs() > _ROUNDING) & (sums != 0)  # a row of zeros is left out on purpose
+    if not bool(wrong.any()):
+        return None
+    return Problem(
+        "target",
+        "expected class probabilities that add up to 1, found some that add up to "
+        f"{sums[wrong].flatten()[0]:.3g}; are these labels of bce_with_logits, any number of which "
+        "may be true?",
+        certain=False,
+    )
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Cross entropy."""
@@ -76,6 +112,8 @@ def lossreg_losses() -> list[LossDefinition]:
             unreduced="N *",
             unbatched=True,
             denominator=Denominator(count=target_weights),
+            check_shapes=_one_class,
+            check_values=_probabilities,
             summary="Softmax and negative log-likelihood of the true class",
             use_when="Each example has one class among several; the model puts out logits.",
             avoid_when="Labels are independent of each other (bce_with_logits), or the model "

@@ -10,8 +10,11 @@ from lossreg.plugin import (
     LossConfig,
     LossDefinition,
     LossInput,
+    Problem,
     Reduction,
     hookimpl,
+    several_classes,
+    unnormalised,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +74,19 @@ def _out_of_range(_: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> str | None:
     return None
 
 
+def _one_class(_: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    return several_classes(
+        "log_probs",
+        inputs["log_probs"],
+        "One class is the blank, and leaves none for labels.",
+        dim=-1,
+    )
+
+
+def _logits(_: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    return unnormalised("log_probs", inputs["log_probs"], "is a log_softmax missing?", dim=-1)
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """CTC."""
@@ -115,6 +131,8 @@ def lossreg_losses() -> list[LossDefinition]:
             unbatched=True,
             denominator=Denominator(scale=_per_label),
             check=_out_of_range,
+            check_shapes=_one_class,
+            check_values=_logits,
             compiles=False,  # its intermediate result's size depends on the lengths, which are data
             summary="Label sequences against outputs of unknown alignment",
             use_when="Speech or handwriting: the labels' order is known, their places are not.",

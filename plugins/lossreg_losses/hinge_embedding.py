@@ -35,7 +35,12 @@ def lossreg_losses() -> list[LossDefinition]:
             config=HingeEmbeddingConfig,
             build=build,
             inputs=(
-                LossInput(name="input", meaning="distances of pairs", gradient=True),
+                LossInput(
+                    name="input",
+                    meaning="distances of pairs",
+                    domain="non-negative",
+                    gradient=True,
+                ),
                 LossInput(
                     name="target",
                     counted=True,

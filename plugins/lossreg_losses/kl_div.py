@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, hookimpl
+from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Problem, hookimpl
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 
 class KLDivConfig(LossConfig):
@@ -39,6 +41,18 @@ def build(config: KLDivConfig) -> nn.Module:
     return nn.KLDivLoss(reduction=config.reduction, log_target=config.log_target)
 
 
+def _one_outcome(_: nn.KLDivLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    log_probs = inputs["input"]
+    if 1 not in log_probs.shape[1:] or not log_probs.numel() or bool(log_probs.any()):
+        return None
+    return Problem(
+        "input",
+        f"expected log-probabilities of several outcomes, found {tuple(log_probs.shape)}, all 0: "
+        "a softmax over a dimension of size 1 gives that, whatever the model does",
+        certain=False,
+    )
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """KL divergence."""
@@ -66,6 +80,7 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             unreduced="N *",
             unbatched=True,
+            check_values=_one_outcome,
             summary="Divergence of log-probabilities from a distribution",
             use_when="The target is a whole distribution: a teacher's output or soft labels. "
             "Choose the reduction batchmean.",

@@ -10,13 +10,17 @@ from lossreg.plugin import (
     LossConfig,
     LossDefinition,
     LossInput,
+    Problem,
     Reduction,
     hookimpl,
+    several_classes,
     to_tensor,
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 
 class MultiMarginConfig(LossConfig):
@@ -47,6 +51,14 @@ def build(config: MultiMarginConfig) -> nn.Module:
     )
 
 
+def _one_class(_: nn.MultiMarginLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    return several_classes(
+        "input",
+        inputs["input"],
+        "Is soft_margin meant, which takes one score for a yes or no?",
+    )
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Multi-class margin."""
@@ -68,6 +80,7 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             unreduced="N",
             unbatched=True,
+            check_shapes=_one_class,
             summary="Hinge between the true class and each other one",
             use_when="Each example has one class, and only the order of scores matters.",
             avoid_when="Probabilities are wanted, or targets to leave out (cross_entropy), or "

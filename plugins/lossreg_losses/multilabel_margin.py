@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.plugin import LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+from lossreg.plugin import (
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Problem,
+    Reduction,
+    hookimpl,
+    several_classes,
+)
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 
 class MultilabelMarginConfig(LossConfig):
@@ -21,6 +31,14 @@ def build(config: MultilabelMarginConfig) -> nn.Module:
     from lossreg_losses._modules import MultiLabelMarginLoss
 
     return MultiLabelMarginLoss(reduction=config.reduction)
+
+
+def _one_class(_: nn.MultiLabelMarginLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    return several_classes(
+        "input",
+        inputs["input"],
+        "Is soft_margin meant, which takes one score for a yes or no?",
+    )
 
 
 @hookimpl
@@ -44,6 +62,7 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             unreduced="N",
             unbatched=True,
+            check_shapes=_one_class,
             summary="Hinge between an example's labels and other classes",
             use_when="Each example has several classes, and these should score above all others.",
             avoid_when="Probabilities are wanted or targets are zeros and ones "

@@ -10,13 +10,17 @@ from lossreg.plugin import (
     LossConfig,
     LossDefinition,
     LossInput,
+    Problem,
     Reduction,
+    aligned_weight,
     hookimpl,
     to_tensor,
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 
 class MultilabelSoftMarginConfig(LossConfig):
@@ -35,6 +39,10 @@ def build(config: MultilabelSoftMarginConfig) -> nn.Module:
     from torch import nn
 
     return nn.MultiLabelSoftMarginLoss(weight=to_tensor(config.weight), reduction=config.reduction)
+
+
+def _weight(module: nn.MultiLabelSoftMarginLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    return aligned_weight("weight", module.weight, "input", inputs["input"])
 
 
 @hookimpl
@@ -57,6 +65,7 @@ def lossreg_losses() -> list[LossDefinition]:
                     gradient=True,
                 ),
             ),
+            check_shapes=_weight,
             summary="Binary cross entropy with logits, averaged over labels",
             use_when="Each example has any number of labels, and one loss an example is wanted.",
             avoid_when="Positives need a weight of their own or inputs have other shapes than N C "

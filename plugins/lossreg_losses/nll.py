@@ -12,14 +12,19 @@ from lossreg.plugin import (
     LossConfig,
     LossDefinition,
     LossInput,
+    Problem,
     Reduction,
     hookimpl,
+    several_classes,
     target_weights,
     to_tensor,
+    unnormalised,
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 
 class NLLConfig(LossConfig):
@@ -42,6 +47,20 @@ def build(config: NLLConfig) -> nn.Module:
         weight=to_tensor(config.weight),
         ignore_index=config.ignore_index,
         reduction=config.reduction,
+    )
+
+
+def _one_class(_: nn.NLLLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    return several_classes(
+        "input",
+        inputs["input"],
+        "Is bce_with_logits meant, which takes one logit for a yes or no?",
+    )
+
+
+def _logits(_: nn.NLLLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    return unnormalised(
+        "input", inputs["input"], "is a log_softmax missing? cross_entropy takes logits"
     )
 
 
@@ -73,6 +92,8 @@ def lossreg_losses() -> list[LossDefinition]:
             unreduced="N *",
             unbatched=True,
             denominator=Denominator(count=target_weights),
+            check_shapes=_one_class,
+            check_values=_logits,
             summary="Negative log-likelihood of the true class",
             use_when="Each example has one class among several; the model puts out "
             "log-probabilities.",

@@ -15,14 +15,19 @@ from lossreg.plugin import (
     LossConfig,
     LossDefinition,
     LossInput,
+    Problem,
     Reduction,
     hookimpl,
+    several_classes,
     target_weights,
     to_tensor,
+    unnormalised,
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 
 class NLL2dConfig(LossConfig):
@@ -45,6 +50,20 @@ def build(config: NLL2dConfig) -> nn.Module:
         weight=to_tensor(config.weight),
         ignore_index=config.ignore_index,
         reduction=config.reduction,
+    )
+
+
+def _one_class(_: nn.NLLLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    return several_classes(
+        "input",
+        inputs["input"],
+        "Is bce_with_logits meant, which takes one logit for a yes or no?",
+    )
+
+
+def _logits(_: nn.NLLLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    return unnormalised(
+        "input", inputs["input"], "is a log_softmax missing? cross_entropy takes logits"
     )
 
 
@@ -75,6 +94,8 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             unreduced="N H W",
             denominator=Denominator(count=target_weights),
+            check_shapes=_one_class,
+            check_values=_logits,
             summary="Negative log-likelihood of each pixel's class",
             use_when="Porting code that names NLLLoss2d; nll does the same.",
             avoid_when="New code (nll), or the model puts out logits (cross_entropy).",

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+from lossreg.plugin import (
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Problem,
+    Reduction,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
 
 class PoissonNLLConfig(LossConfig):
@@ -40,6 +50,17 @@ def build(config: PoissonNLLConfig) -> nn.Module:
     )
 
 
+def _negative_rate(module: nn.PoissonNLLLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
+    rates = inputs["input"]
+    if module.log_input or not bool((rates < 0).any()):
+        return None
+    return Problem(
+        "input",
+        f"expected rates of at least 0, for log_input is false, found {rates[rates < 0][0]:g}: is "
+        "a softplus missing, or do they hold logarithms (log_input: true)?",
+    )
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Poisson negative log-likelihood."""
@@ -64,6 +85,7 @@ def lossreg_losses() -> list[LossDefinition]:
                     gradient=True,
                 ),
             ),
+            check_values=_negative_rate,
             summary="Negative log-likelihood of counts",
             use_when="Targets count rare events, and their variance grows with their mean.",
             avoid_when="Errors are alike at all sizes (mse, smooth_l1), or counts vary more than "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, get_args
 
 import pytest
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import lossreg
-from lossreg.checks import _outside, check_inputs
-from lossreg.errors import InputError
+from lossreg.checks import _outside, check_inputs, check_sample_weight, is_changed
+from lossreg.errors import ConfigWarning, InputError
 from lossreg.plugin import Domain, LossInput
 from lossreg.reduction import Misfit
 from lossreg.registry import Registry
@@ -199,6 +200,10 @@ LOG = torch.tensor([[-1.0, -2.0, -0.5]])
         ("margin_ranking", (zeros(2), zeros(2), zeros(2)), "target", "of 1 and -1, found 0", {}),
         ("cosine_embedding", (zeros(2, 3), zeros(2, 3), longs(2)), "target", "found 0", {}),
         ("poisson_nll", (zeros(2), torch.tensor(COUNTED)), "target", "value, found -1", {}),
+        ("hinge_embedding", (zeros(2) - 5, signs(2)), "input", "negative value, found -5", {}),
+        ("poisson_nll", (zeros(2) - 5, longs(2)), "input", "found -5", {"log_input": False}),
+        ("cross_entropy", (zeros(2, 1), longs(2)), "input", "at least two classes", {}),
+        ("nll", (zeros(2, 1, 8), longs(2, 8)), "input", "at least two classes", {}),
         ("ctc", (LOG[None] + 5, longs(1, 1), longs(1), longs(1)), "log_probs", "log_softmax", {}),
         ("ctc", (LOG[None], longs(1, 1), longs(1) - 1, longs(1)), "input_lengths", "found -1", {}),
     ],
@@ -345,6 +350,202 @@ def test_what_is_masked_may_be_anything_and_the_rest_may_not() -> None:
         loss(input=zeros(2, 3) - 1, target=torch.tensor([7, 255]))
 
 
+def weighed(checks: str = "always", **term: Any) -> lossreg.CompositeLoss:
+    return lossreg.build({"checks": checks, "terms": {"fit": {"type": "l1", **term}}})
+
+
+# Absolute errors 1, 2 and 3.
+ERRORS = {"input": torch.tensor([1.0, 2.0, 3.0]), "target": zeros(3)}
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("checks", ["first", "always"])
+@pytest.mark.parametrize(
+    ("mask", "shown"),
+    [
+        *((torch.tensor([1.0, math.nan, 0.0], dtype=dtype), "nan") for dtype in DTYPES),
+        *((torch.tensor([1.0, 0.5, 0.0], dtype=dtype), "0.5") for dtype in DTYPES),
+        (torch.tensor([1.0, math.inf, 0.0]), "inf"),
+        (torch.tensor([1.0, -math.inf, 0.0]), "-inf"),
+        (torch.tensor([1.0, -1.0, 0.0]), "-1"),
+        (torch.tensor([1, -1, 0]), "-1"),
+        (torch.tensor([1, 2, -1]), "-1"),  # what is wrong, and not what is suspicious
+        (torch.tensor([1.0, 1e-8, 0.0]), "1e-08"),
+        (torch.tensor([1.0, 0.0, 0.0], dtype=torch.complex64), "torch.complex64"),
+    ],
+)
+def test_a_mask_that_is_none_is_refused(mask: Tensor, shown: str, checks: str) -> None:
+    loss = weighed(checks, mask="m")
+    for _ in range(2):
+        with pytest.raises(InputError) as raised:
+            loss({**ERRORS, "m": mask})
+        assert (raised.value.argument, raised.value.path) == ("mask", "m")
+        assert f"expected a mask of bool, or of 0 and 1, found {shown}" in str(raised.value)
+    assert loss({**ERRORS, "m": torch.tensor([1, 0, 1])}).total == 2
+
+
+@pytest.mark.filterwarnings("default::lossreg.errors.ConfigWarning")
+@pytest.mark.parametrize(
+    ("mask", "shown"),
+    [
+        (torch.tensor([255, 0, 255], dtype=torch.uint8), "255"),
+        (torch.tensor([2, 0, 1]), "2"),
+        (torch.tensor([1.5, 0.0, 1.0]), "1.5"),
+    ],
+)
+def test_a_mask_of_larger_numbers_is_warned_of_once(mask: Tensor, shown: str) -> None:
+    loss = weighed(mask="m")
+    with pytest.warns(ConfigWarning) as found:
+        assert loss({**ERRORS, "m": mask}).total == 2
+    (warning,) = found
+    assert str(warning.message) == (
+        f"term 'fit', 'mask' (path 'm'): expected a mask of bool, or of 0 and 1, found {shown}: "
+        "every number but 0 keeps an entry, and none weighs it; apply: [{cast: bool}] says that "
+        "this is meant"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loss({**ERRORS, "m": mask})
+        meant = {"from": "m", "apply": [{"cast": "bool"}]}
+        assert weighed(mask=meant)({**ERRORS, "m": mask}).total == 2
+
+
+@pytest.mark.filterwarnings("error::lossreg.errors.ConfigWarning")
+@pytest.mark.parametrize(
+    "dtype", [torch.bool, torch.uint8, torch.int32, torch.int64, *DTYPES], ids=str
+)
+def test_a_mask_of_0_and_1_is_one(dtype: torch.dtype) -> None:
+    for mask, expected in (([1, 0, 1], 2), ([0, 0, 0], 0), ([1, 1, 1], 2)):
+        assert weighed(mask="m")({**ERRORS, "m": torch.tensor(mask).to(dtype)}).total == expected
+    weighed(checks="always", params={"reduction": "sum"}, mask="m")(
+        input=zeros(0), target=zeros(0), m=zeros(0).to(dtype)
+    )
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "term",
+    [{}, {"params": {"reduction": "sum"}}, {"denominator": "n"}, {"params": {"reduction": "mean"}}],
+    ids=str,
+)
+def test_a_weight_that_is_not_finite_is_refused_where_it_counts(
+    bad: float, term: dict[str, Any]
+) -> None:
+    values = {**ERRORS, "w": torch.tensor([1.0, bad, 1.0]), "n": 2}
+    with pytest.raises(InputError, match=f"found {bad:g}") as raised:
+        weighed(sample_weight="w", **term)(values)
+    assert (raised.value.argument, raised.value.path) == ("sample_weight", "w")
+    assert "expected finite weights where an entry counts" in str(raised.value)
+    kept = torch.tensor([True, False, True])
+    assert weighed(sample_weight="w", mask="m", **term)({**values, "m": kept}).total.isfinite()
+    target = torch.tensor([0.0, 9.0, 0.0])
+    ignoring = weighed(sample_weight="w", ignore=9, **term)
+    assert ignoring({**values, "target": target}).total.isfinite()
+
+
+def test_a_negative_weight_is_refused_where_the_mean_divides_by_weights() -> None:
+    values = {**ERRORS, "w": torch.tensor([1.0, -1.0, 1.0]), "n": 2}
+    with pytest.raises(InputError) as raised:
+        weighed(sample_weight="w")(values)
+    assert str(raised.value) == (
+        "term 'fit', 'sample_weight' (path 'w'): expected weights of at least 0, for their sum is "
+        "what the mean divides by, found -1; give the term a 'denominator', or params: {reduction: "
+        "sum}"
+    )
+    with pytest.raises(InputError, match="expected weights of at least 0"):
+        weighed(sample_weight="w")({**values, "w": torch.tensor([1, -1, 1])})
+    loss = weighed(sample_weight="w")
+    with pytest.raises(InputError, match="expected weights of at least 0"):
+        loss(values, denominators=loss.denominators([values]))
+    # 1 - 2 + 3
+    assert weighed(sample_weight="w", denominator="n")(values).total == 1
+    assert weighed(sample_weight="w", params={"reduction": "sum"})(values).total == 2
+    kept = torch.tensor([True, False, True])
+    assert weighed(sample_weight="w", mask="m")({**values, "m": kept}).total == 2
+
+
+def test_batchmean_does_not_divide_by_weights() -> None:
+    term = {"type": "kl_div", "params": {"reduction": "batchmean"}, "sample_weight": "w"}
+    loss = lossreg.build({"terms": {"fit": term}})
+    values = {"input": zeros(2, 3) - 1, "target": probabilities(2, 3)}
+    loss({**values, "w": torch.tensor([1.0, -1.0])})
+
+
+@pytest.mark.parametrize("weight", [[1, 0, 2], [0, 0, 0], [True, False, True]])
+def test_weights_of_0_and_more_are_taken(weight: list[Any]) -> None:
+    found = weighed(sample_weight="w")({**ERRORS, "w": torch.tensor(weight)}).total
+    expected = sum(w * e for w, e in zip(weight, (1, 2, 3), strict=True)) / (sum(weight) or 1)
+    assert found.item() == pytest.approx(expected)
+
+
+def test_complex_weights_are_refused() -> None:
+    weight = torch.ones(3, dtype=torch.complex64)
+    with pytest.raises(InputError, match="expected real numbers, found torch"):
+        weighed(sample_weight="w")({**ERRORS, "w": weight})
+
+
+@pytest.mark.parametrize(
+    ("keep", "weight", "fine"),
+    [
+        ((2,), (2, 3), [[1, 1, 1], [-1, 1, 1]]),
+        ((2, 3), (2,), [1, -1]),
+        ((), (2,), [1, -1]),
+    ],
+)
+def test_masks_and_weights_of_other_dimensions_are_compared(
+    keep: tuple[int, ...], weight: tuple[int, ...], fine: list[Any]
+) -> None:
+    mask = torch.ones(keep, dtype=torch.bool)
+    weights = torch.tensor(fine, dtype=torch.float32)
+    assert weights.shape == weight
+    with pytest.raises(Misfit, match="found -1"):
+        check_sample_weight(weights, mask, divides=True)
+    check_sample_weight(weights, mask, divides=False)
+    if keep:
+        mask[1] = False  # where the negative one is
+    else:
+        mask = ~mask
+    check_sample_weight(weights, mask, divides=True)
+
+
+def test_a_mask_that_fits_no_weight_is_left_to_the_reduction() -> None:
+    check_sample_weight(-torch.ones(2), torch.ones(3, dtype=torch.bool), divides=True)
+    check_sample_weight(None, torch.ones(3, dtype=torch.bool), divides=True)
+
+
+def test_nobody_looks_at_masks_and_weights_after_the_first_batch() -> None:
+    loss = weighed("first", mask="m", sample_weight="w", params={"reduction": "sum"})
+    loss({**ERRORS, "m": torch.ones(3), "w": torch.ones(3)})
+    loss({**ERRORS, "m": torch.tensor([1.0, -1.0, 0.5]), "w": torch.tensor([1.0, -1.0, 1.0])})
+    off = weighed("off", mask="m", sample_weight="w", params={"reduction": "sum"})
+    off({**ERRORS, "m": torch.tensor([1.0, -1.0, 0.5]), "w": torch.tensor([1.0, -1.0, 1.0])})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (torch.tensor([1.0, math.nan]), torch.tensor([1.0, math.nan]), False),
+        (torch.tensor([1.0, math.nan]), torch.tensor([1.0, 2.0]), True),
+        (torch.tensor([1.0, 2.0]), torch.tensor([1.0, math.nan]), True),
+        (torch.tensor([1.0, math.inf]), torch.tensor([1.0, -math.inf]), True),
+        (torch.tensor([1, 2]), torch.tensor([1, 2]), False),
+        (torch.tensor([1, 2]), torch.tensor([1, 3]), True),
+        (torch.tensor([True]), torch.tensor([False]), True),
+        (torch.tensor([1j, complex(math.nan, 1)]), torch.tensor([1j, complex(math.nan, 1)]), False),
+        (torch.tensor([1j]), torch.tensor([2j]), True),
+        (torch.tensor([1.0]), torch.tensor([[1.0]]), True),
+        (torch.tensor([1.0]), torch.tensor([1.0], dtype=torch.float64), True),
+        (torch.tensor([1.0]), torch.tensor([1.0], device="meta"), True),
+        (torch.tensor([1.0], device="meta"), torch.tensor([1.0], device="meta"), False),
+        (zeros(0), zeros(0), False),
+        (torch.tensor([1.0]).to_sparse(), torch.tensor([1.0]).to_sparse(), False),
+        (torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True), False),
+    ],
+)
+def test_what_is_changed(before: Tensor, after: Tensor, *, expected: bool) -> None:
+    assert is_changed(before, after) is expected
+
+
 def ctc(**changes: Any) -> dict[str, Any]:
     return {
         "log_probs": zeros(7, 2, 3).log_softmax(-1),
@@ -410,6 +611,49 @@ def test_ctc_of_no_sequence_is_no_error_of_lossreg() -> None:
     assert check is not None
     empty = arguments("ctc", zeros(7, 0, 3), longs(0, 4), longs(0), longs(0))
     assert check(module, empty) is None
+
+
+@pytest.mark.parametrize(
+    ("domain", "tensor", "wrong", "wanted"),
+    [
+        ("zero or one", [0.0, 1.0, 0.5, -1.0, 2.0], [2, 3, 4], "labels of 0 and 1"),
+        ("zero or one", [0, 1, 2], [2], "labels of 0 and 1"),
+        ("plus or minus one", [1.0, -1.0, 0.0, 2.0, 0.5], [2, 3, 4], "labels of 1 and -1"),
+        ("probability", [0.0, 1.0, 1.009, -0.009, 1.02, -0.02], [4, 5], "from 0 to 1"),
+        ("log-probability", [0.0, -9.0, 0.009, 0.02], [3], "log-probabilities, at most 0"),
+        ("probability or log-probability", [0.0, 1.0, -0.02], [2], "from 0 to 1"),
+        ("class index", [0, 2, 3, -1], [2, 3], "class indices from 0 to 2"),
+        ("class index or probability", [0, 2, 3, -1], [2, 3], "class indices from 0 to 2"),
+        ("class index or probability", [0.0, 1.0, 1.5, -1.0], [2, 3], "from 0 to 1"),
+        ("class index list", [0, 2, -1, 3, -2], [3, 4], "from 0 to 2, ended by -1"),
+        ("count", [0.0, 0.5, 9.0, -0.001], [3], "no negative value"),
+        ("length", [0, 9, -1], [2], "no negative value"),
+        ("non-negative", [0.0, 0.5, -0.009, -0.02], [3], "no negative value"),
+        ("real", [0.0, -9.0], [], ""),
+        ("label sequence", [0, -9], [], ""),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_each_domain_has_its_ends(
+    domain: Any, tensor: list[float], wrong: list[int], wanted: str
+) -> None:
+    each = LossInput(name="input", meaning="anything", dtype="float or int", domain=domain)
+    found = _outside(each, torch.tensor(tensor), {"C": 3}, nn.Identity())
+    if not wrong:
+        assert found is None
+        return
+    assert found is not None
+    assert found[0].nonzero().flatten().tolist() == wrong
+    assert wanted in found[1]
+
+
+def test_every_domain_is_among_these() -> None:
+    (mark,) = (
+        each
+        for each in test_each_domain_has_its_ends.pytestmark
+        if each.name == "parametrize"  # type: ignore[attr-defined]
+    )
+    assert {case[0] for case in mark.args[1]} == set(get_args(Domain))
 
 
 @pytest.mark.parametrize(

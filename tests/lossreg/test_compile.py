@@ -581,6 +581,33 @@ def test_a_list_that_grows_is_looked_at_again(
         assert (found.terms["aux"].item() > 1) == bool(both)
 
 
+@pytest.mark.parametrize("bad", [NAN, math.inf, -2.0])
+@pytest.mark.parametrize("kind", [float, torch.tensor])
+def test_a_denominator_that_is_none_makes_a_nan_in_a_graph(
+    kind: Callable[[float], Any], bad: float
+) -> None:
+    loss = build({"fit": fit(denominator="n")})
+    loss.compile(backend="aot_eager", fullgraph=True)
+    for number in (4.0, 0.0, bad):
+        found = loss({**tensors(), "n": kind(number)}).total
+        expected = (tensors()["p"] - tensors()["y"]).square().sum() / (number or 1)
+        if number not in (4.0, 0.0):
+            assert found.isnan()
+        else:
+            torch.testing.assert_close(found, expected)
+    with pytest.raises(NonFiniteError, match="earlier step: 'fit'"):
+        loss.step()
+
+
+@pytest.mark.parametrize("terms", [fit(mask="m"), fit(sample_weight="m")], ids=str)
+def test_a_mask_or_weights_that_are_none_make_a_nan_in_a_graph(terms: dict[str, Any]) -> None:
+    loss = build({"fit": terms})
+    loss.compile(backend="aot_eager", fullgraph=True)
+    number = NAN if "mask" in terms else -9.0
+    found = loss({**tensors(), "m": torch.tensor([1.0, 0.0, number, 1.0, 1.0, 1.0])}).total
+    assert found.isnan()
+
+
 def test_denominators_are_an_argument() -> None:
     terms = {name: each for name, each in SIX.items() if name != "penalty"}
     terms["masked"] = fit(mask="valid", sample_weight="w")

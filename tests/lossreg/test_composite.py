@@ -325,6 +325,26 @@ def test_moving_to_a_dtype_does_not_round_the_weights(dtype: torch.dtype) -> Non
     assert loss(values).weights["a"].item() == 0.1
 
 
+@pytest.mark.parametrize("how", ["eager", "compiled"])
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("place", [0, 1, -1])
+def test_one_term_in_float64_makes_a_total_in_float64(count: int, place: int, how: str) -> None:
+    loss = build(**{f"t{i}": fit_term(weight=0.1, inputs=[f"p{i}", f"y{i}"]) for i in range(count)})
+    if how == "compiled":
+        torch._dynamo.reset()
+        loss.compile(backend="aot_eager", fullgraph=True)
+    values, expected = {}, 0.0
+    for i in range(count):
+        dtype = torch.float64 if i == place % count else torch.float32
+        values[f"p{i}"] = torch.tensor([1 / 3], dtype=dtype, requires_grad=True)
+        values[f"y{i}"] = torch.zeros(1, dtype=dtype)
+        expected += 0.1 * values[f"p{i}"].square().item()
+    out = loss(values)
+    assert out.total.dtype == torch.float64
+    assert abs(out.total.item() - expected) <= 4 * torch.finfo(torch.float64).eps * expected
+    assert all(weight.item() == 0.1 for weight in out.weights.values())
+
+
 def test_terms_of_half_precision_are_summed_in_float32() -> None:
     values = {"p": torch.tensor([1.5], dtype=torch.bfloat16), "y": torch.zeros(1).bfloat16()}
     for terms in (["a"], ["a", "b", "c"]):
@@ -587,7 +607,9 @@ def test_a_first_step_in_a_function_transform_leaves_nothing_behind(terms: int) 
 
 
 def test_a_nan_in_a_weight_or_a_denominator_is_shown() -> None:
-    loss = build(fit=fit_term(sample_weight="w", denominator="n"))
+    loss = lossreg.build(
+        {"checks": "off", "terms": {"fit": fit_term(sample_weight="w", denominator="n")}}
+    )
     with pytest.raises(lossreg.NonFiniteError, match=r"'sample_weight' at 'w': .* 1 nan") as caught:
         loss(step(w=torch.tensor([1.0, torch.nan]), n=3))
     assert "'denominator' at 'n': 3" in str(caught.value)

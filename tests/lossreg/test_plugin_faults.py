@@ -21,6 +21,7 @@ from lossreg.cli import main
 from lossreg.config import examine
 from lossreg.errors import (
     ConfigError,
+    ConfigWarning,
     DuplicateLossError,
     InputError,
     NonFiniteError,
@@ -312,6 +313,12 @@ def step_fault(
     return lossreg.build({"checks": checks, "terms": {"fine": fit, "bad": odd}})
 
 
+def odd_alone(checks: str) -> lossreg.CompositeLoss:
+    """A composite of the loss that is installed already."""
+    term = {"type": "odd", "inputs": ["p", "y"]}
+    return lossreg.build({"checks": checks, "terms": {"bad": term}})
+
+
 def values() -> dict[str, torch.Tensor]:
     return {"p": torch.ones(2, requires_grad=True), "y": torch.zeros(2)}
 
@@ -390,6 +397,208 @@ def test_only_the_first_step_is_looked_at_and_none_without_checks(site: Site) ->
         ).terms["bad"]
         == 2
     )
+
+
+# How a forward may write past what torch counts.
+WRITES = {
+    "data": ("y.data.add_(2)", "target", "y"),
+    "data of the prediction": ("p.data.add_(1)", "input", "p"),
+    "detached data": ("p.detach().data.zero_()", "input", "p"),
+    "numpy": ("y.numpy().fill(7)", "target", "y"),
+    "a view as numpy": ("p.detach()[:1].numpy().fill(7)", "input", "p"),
+    "other data": ("setattr(y, 'data', y + 1)", "target", "y"),
+    "data of another shape": ("setattr(y, 'data', y.repeat(2))", "target", "y"),
+    "data of another dtype": ("setattr(y, 'data', y.double())", "target", "y"),
+    "nan": ("y.data.fill_(torch.nan)", "target", "y"),
+    "one entry": ("y.data[-1:].fill_(1e-30)", "target", "y"),
+    "a shape": ("y.data.unsqueeze_(0), y.unsqueeze_(0)", "target", "y"),
+}
+
+
+@pytest.mark.parametrize("checks", ["first", "always"])
+@pytest.mark.parametrize(("write", "argument", "path"), WRITES.values(), ids=WRITES)
+def test_an_input_written_to_without_being_counted(
+    site: Site, write: str, argument: str, path: str, checks: str
+) -> None:
+    loss = step_fault(site, f"({write}, p.sum())[-1]", checks)
+    for _ in range(2):  # a first batch that failed was not the first
+        with pytest.raises(InputError) as raised:
+            loss(values())
+        assert raised.value.term == "bad"
+        assert str(raised.value) == (
+            f"term 'bad': expected inputs left as they are, found '{argument}' from '{path}' "
+            f"changed in place; the loss is odd ({OWNER}, acme_odd)"
+        )
+
+
+def test_a_mask_or_a_weight_written_to_is_told_as_well(site: Site) -> None:
+    # The target is a view of both, as columns of one table are.
+    head = """
+        import torch
+        class Odd(torch.nn.Module):
+            def forward(self, p, y):
+                TABLE.data.fill_(1)
+                return (p - y).abs()
+        TABLE = torch.zeros(2, 3)
+    """
+    source = plugin("odd", build="Odd()", head=head).replace("config=LossConfig", "config=Config")
+    source += "\nfrom lossreg.plugin import Reduction\nclass Config(LossConfig):\n"
+    source += "    reduction: Reduction = 'mean'\n"
+    site.add("acme-losses", {"odd": "acme_odd"}, {"acme_odd": source}, version="2.1")
+    term = {"type": "odd", "inputs": ["p", "y"]}
+    for name in ("mask", "sample_weight"):
+        loss = lossreg.build({"terms": {"bad": {**term, name: "m"}}})
+        import acme_odd  # type: ignore[import-not-found]
+
+        acme_odd.TABLE.zero_()
+        with pytest.raises(InputError, match=f"found '{name}' from 'm' changed in place"):
+            loss(**values(), m=acme_odd.TABLE[:, 0])
+
+
+@pytest.mark.parametrize("checks", ["first", "always"])
+def test_nan_inputs_are_as_they_were(site: Site, checks: str) -> None:
+    step_fault(site, "p.nansum() + 0 * y.nansum()", checks)
+    nan = {"p": torch.tensor([torch.nan, 1.0], requires_grad=True), "y": torch.zeros(2)}
+    loss = odd_alone(checks)
+    for _ in range(2):
+        assert loss(nan).terms["bad"] == 1
+
+
+def test_inference_tensors_are_compared_with_their_copies(site: Site) -> None:
+    loss = step_fault(site, "(y.mul_(2), y.add_(1), p.sum())[-1]")
+    with torch.inference_mode(), pytest.raises(InputError, match="'target' from 'y' changed"):
+        loss({name: each.clone() for name, each in values().items()})
+
+
+def test_only_the_first_batch_is_copied(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+    clone = torch.Tensor.clone
+
+    def counted(tensor: torch.Tensor, **options: Any) -> torch.Tensor:
+        seen.append(tensor)
+        return clone(tensor, **options)
+
+    step_fault(site, "p.sum()")
+    loss, off, always = odd_alone("first"), odd_alone("off"), odd_alone("always")
+    batch = values()
+    monkeypatch.setattr(torch.Tensor, "clone", counted)
+    with torch.no_grad():  # what is left to be judged later is not copied again
+        for _ in range(3):
+            loss(batch)
+            assert len(seen) == 2
+    loss(batch)
+    off(batch)
+    assert len(seen) == 2
+    for expected in (4, 6):
+        always(batch)
+        assert len(seen) == expected
+
+
+def looking(site: Site, look: str, name: str = "check_values", **options: Any) -> Any:
+    """A composite of a loss that looks at its batch with the body of this function."""
+    head = f"""
+        import torch
+        from lossreg.plugin import Problem
+        calls = []
+        def look(module, inputs):
+            calls.append(dict(inputs))
+            {look}
+    """
+    source = plugin("odd", head=head).replace('summary="made up"', f'summary="", {name}=look')
+    source = source.replace("config=LossConfig", "config=Config")
+    source = source.replace("nn.L1Loss()", "nn.L1Loss(reduction=config.reduction)")
+    source += "\nfrom lossreg.plugin import Reduction\nclass Config(LossConfig):\n"
+    source += "    reduction: Reduction = 'mean'\n"
+    site.add("acme-losses", {"odd": "acme_odd"}, {"acme_odd": source}, version="2.1")
+    term = {"type": "odd", "inputs": ["p", "y"], **options.pop("term", {})}
+    return lossreg.build({"terms": {"bad": term}, **options})
+
+
+def calls() -> list[dict[str, torch.Tensor]]:
+    found: list[dict[str, torch.Tensor]] = sys.modules["acme_odd"].calls
+    return found
+
+
+LOOKS = ["check_shapes", "check_values"]
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_problem_is_an_error_of_the_input(site: Site, name: str) -> None:
+    loss = looking(site, "return Problem('target', 'expected more, found less')", name)
+    for _ in range(2):
+        with pytest.raises(InputError) as raised:
+            loss(values())
+    assert (raised.value.term, raised.value.argument, raised.value.path) == ("bad", "target", "y")
+    assert str(raised.value) == "term 'bad', 'target' (path 'y'): expected more, found less"
+
+
+@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize("checks", ["first", "always"])
+def test_a_problem_that_is_not_certain_is_warned_of_once(
+    site: Site, name: str, checks: str
+) -> None:
+    look = "return Problem('input', 'expected more, found less', certain=False)"
+    loss = looking(site, look, name, checks=checks)
+    with pytest.warns(ConfigWarning) as found:
+        loss(values())
+    (warning,) = found
+    assert str(warning.message) == "term 'bad', 'input' (path 'p'): expected more, found less"
+    assert warning.filename == __file__
+    for _ in range(2):
+        loss(values())  # warnings are errors
+    assert len(calls()) == (1 if checks == "first" else 3)
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_without_a_problem_there_is_nothing_to_say(site: Site, name: str) -> None:
+    loss = looking(site, "return None", name)
+    assert [loss(values()).total.item() for _ in range(2)] == [1, 1]
+    assert len(calls()) == 1
+    assert list(calls()[0]) == ["input", "target"]
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_nobody_looks_where_checks_are_off(site: Site, name: str) -> None:
+    looking(site, "return Problem('input', 'no')", name, checks="off")(values())
+    assert not calls()
+
+
+def test_what_is_looked_at_is_filled_where_it_is_masked(site: Site) -> None:
+    loss = looking(site, "return None", term={"mask": "m"})
+    p, y = torch.tensor([5.0, torch.nan]), torch.zeros(2)
+    loss(p=p, y=y, m=torch.tensor([True, False]))
+    assert calls()[0]["input"].tolist() == [5, 0]
+
+
+def test_of_a_batch_that_is_masked_as_a_whole_nothing_is_said(site: Site) -> None:
+    loss = looking(site, "return Problem('input', 'no')", term={"mask": "m"})
+    assert loss(**values(), m=torch.tensor([False, False])).total == 0
+
+
+@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize(
+    ("look", "problem"),
+    [
+        ("return {}['x']", "its {} failed: KeyError: 'x'"),
+        ("1 / 0", "its {} failed: ZeroDivisionError: division by zero"),
+        ("return 'bad'", "its {} gave a str, not a Problem or None"),
+        ("return ('input', 'bad', True)", "its {} gave a tuple, not a Problem or None"),
+        ("return True", "its {} gave a bool, not a Problem or None"),
+    ],
+)
+def test_a_look_that_fails_is_its_plugins_fault(
+    site: Site, name: str, look: str, problem: str
+) -> None:
+    loss = looking(site, look, name)
+    with pytest.raises(InputError) as raised:
+        loss(values())
+    said = f"term 'bad': odd ({OWNER}, acme_odd) refused its inputs: {problem.format(name)}; "
+    assert str(raised.value).startswith(said)
+
+
+def test_a_look_out_of_memory_is_no_fault_of_the_plugin(site: Site) -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        looking(site, "raise torch.OutOfMemoryError('too much')")(values())
 
 
 def test_an_interrupt_while_loading_interrupts_and_is_no_fault(

@@ -12,8 +12,16 @@ from torch import Tensor, nn
 
 import lossreg
 from lossreg.errors import InputError
-from lossreg.reduction import share_state
+from lossreg.plugin import Denominator, LossInput
+from lossreg.reduction import (
+    divided,
+    entry_shape,
+    kept_entries,
+    share_state,
+    unreduced_shape,
+)
 from lossreg.registry import Registry
+from wrong_losses.fair import InMemory, fair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +33,7 @@ pytestmark = [
 ]
 
 DOUBLE = torch.float64
+NAN = math.nan
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -171,7 +180,7 @@ CASES = {
     ),
     "soft_margin": entrywise("soft_margin", nn.SoftMarginLoss, random(*SHAPE), signs(*SHAPE)),
     "hinge_embedding": entrywise(
-        "hinge_embedding", nn.HingeEmbeddingLoss, random(*SHAPE), signs(*SHAPE)
+        "hinge_embedding", nn.HingeEmbeddingLoss, random(*SHAPE).abs(), signs(*SHAPE)
     ),
     "margin_ranking": Case(
         "margin_ranking",
@@ -483,6 +492,66 @@ def test_a_large_ignored_index_is_compared_exactly() -> None:
     assert loss(input=torch.zeros(2), target=target).total == torch.tensor(index + 1.0) ** 2
 
 
+@pytest.mark.parametrize("ignore", [0.5, 1.5, -0.5])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.float32])
+def test_no_integer_is_a_fraction_that_is_ignored(ignore: float, dtype: torch.dtype) -> None:
+    target = torch.tensor([0, 1, 2]).to(dtype)
+    keep = kept_entries(None, target, ignore)
+    assert keep is not None
+    assert keep.all()
+    values = {"input": torch.tensor([5.0, 5.0, 5.0]), "target": target}
+    assert small(ignore=ignore)(values).total == pytest.approx((25 + 16 + 9) / 3)
+
+
+def test_a_whole_number_is_ignored_in_integers_and_floats() -> None:
+    for dtype in (torch.int64, torch.uint8, torch.float32, torch.bfloat16):
+        keep = kept_entries(None, torch.tensor([0, 1, 2]).to(dtype), 1.0)
+        assert keep is not None
+        assert keep.tolist() == [True, False, True]
+
+
+class RowSums(nn.Module):
+    """A loss a row, of all that the row has."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.reduction = config.reduction
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+        each = (input - target).abs().reshape(len(input), -1).sum(1)
+        if self.reduction == "none":
+            return each
+        return each.mean() if self.reduction == "mean" else each.sum()
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 3, 2)])
+def test_an_unreduced_loss_may_lack_the_rest_of_its_inputs_dimensions(
+    shape: tuple[int, ...],
+) -> None:
+    inputs = tuple(
+        LossInput(name=name, meaning="x", shape="N *", gradient=not counted, counted=counted)
+        for name, counted in (("input", False), ("target", True))
+    )
+    definition = fair(RowSums, inputs=inputs, unreduced="N", denominator=Denominator(), example="")
+    registry = Registry([InMemory("fair", (definition,))])  # type: ignore[misc]
+    batch = {"input": random(*shape).float(), "target": random(*shape, seed=1).float()}
+    rows = (batch["input"] - batch["target"]).abs().reshape(4, -1).sum(1)
+    assert unreduced_shape(definition, batch) == entry_shape(definition, batch) == (4,)
+    mask, weight = torch.tensor([True, False, True, True]), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    for term, expected in (
+        ({}, rows.mean()),
+        ({"mask": "m"}, rows[mask].mean()),
+        ({"sample_weight": "w"}, (rows * weight).sum() / 10),
+    ):
+        loss = lossreg.build({"terms": {"t": {"type": "fair", **term}}}, registry=registry)
+        values = {**batch, "m": mask, "w": weight}
+        torch.testing.assert_close(loss(values).total, expected)
+        parts = [{name: each[rows] for name, each in values.items()} for rows in ([0, 1], [2, 3])]
+        denominators = loss.denominators(parts)
+        total = sum(loss(part, denominators=denominators).total for part in parts)
+        torch.testing.assert_close(total, expected)
+
+
 def test_ignore_needs_a_target_that_is_one_number_each() -> None:
     case = CASES["cross_entropy of probabilities"]
     with pytest.raises(InputError, match=r"expected class indices.*found probabilities") as raised:
@@ -679,6 +748,15 @@ def test_a_given_denominator_divides_the_sum(
         (True, "expected a number, found a bool"),
         (None, "expected a number, found a NoneType"),
         ([4], "expected a number, found a list"),
+        (torch.tensor([True]), "expected a number, found torch.bool"),
+        (torch.tensor(4j), "expected a number, found torch.complex64"),
+        *(
+            (kind(number), f"expected a finite number of at least 0, found {shown}$")
+            for kind in (float, torch.tensor)
+            for number, shown in ((NAN, "nan"), (math.inf, "inf"), (-math.inf, "-inf"), (-2, "-2"))
+        ),
+        (1e-46, "found 1e-46, which is 0 in torch.float32"),
+        (torch.tensor(1e300, dtype=DOUBLE), r"found 1e\+300, which is inf in torch.float32"),
     ],
     ids=str,
 )
@@ -687,6 +765,98 @@ def test_a_denominator_that_is_no_number_is_an_error(number: Any, message: str) 
         given()({**GIVEN, "sizes": {"n": number}})
     error = raised.value
     assert (error.term, error.argument, error.path) == ("t", "denominator", "sizes.n")
+
+
+@pytest.mark.parametrize("number", [NAN, math.inf, -math.inf, -2.0, -1e-30])
+def test_a_denominator_that_is_no_divisor_is_an_error_at_every_step(number: float) -> None:
+    loss = lossreg.build({"checks": "off", "terms": {"t": {"type": "l1", "denominator": "n"}}})
+    for _ in range(2):
+        assert loss({**GIVEN, "n": torch.tensor(4.0)}).total == 1.5
+        with pytest.raises(InputError, match="expected a finite number of at least 0"):
+            loss({**GIVEN, "n": torch.tensor(number)})
+    with pytest.raises(InputError, match=r"term 't', 'denominator'.* expected a finite number"):
+        loss.denominators([{**GIVEN, "n": 3}, {**GIVEN, "n": number}])
+
+
+@pytest.mark.parametrize("number", [NAN, math.inf, -math.inf, -2.0, -1e-30])
+def test_where_a_denominator_is_not_read_it_makes_a_nan(
+    number: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on an accelerator, which would have to be waited for.
+    loss = lossreg.build(
+        {
+            "checks": "off",
+            "on_nonfinite": "ignore",
+            "terms": {"t": {"type": "l1", "denominator": "n"}},
+        }
+    )
+    monkeypatch.setattr(torch.Tensor, "is_cpu", property(lambda _: False))
+    assert loss({**GIVEN, "n": torch.tensor(number)}).total.isnan()
+    assert [loss({**GIVEN, "n": torch.tensor(n)}).total for n in (4, 0, 0.5)] == [1.5, 6, 12]
+
+
+def test_what_is_divided_by() -> None:
+    numerators = torch.tensor([6.0] * 6, requires_grad=True)
+    found = divided(numerators, torch.tensor([4.0, 0.0, -0.0, -4.0, NAN, 1e-38]))
+    assert found[:3].tolist() == [1.5, 6.0, 6.0]
+    assert found[3:5].isnan().all()
+    assert found[5].isfinite() or found[5] == math.inf
+    assert divided(numerators, None) is numerators
+    double = divided(numerators.double(), torch.tensor(4.0, dtype=DOUBLE))
+    assert (double.dtype, double[0].item()) == (DOUBLE, 1.5)
+    assert divided(numerators, torch.tensor(4.0)).dtype == torch.float32
+
+
+def test_sample_weights_below_zero_together_make_a_nan() -> None:
+    loss = lossreg.build(
+        {
+            "checks": "off",
+            "on_nonfinite": "ignore",
+            "terms": {"t": {"type": "l1", "sample_weight": "w"}},
+        }
+    )
+    for weights, expected in (
+        ([1.0, 1.0, -1.0], 0.0),  # (1 + 2 - 3) / 1
+        ([0.0, 0.0, 0.0], 0.0),
+        ([2.0, 0.0, 1.0], 5 / 3),
+    ):
+        found = loss({**GIVEN, "w": torch.tensor(weights)}).total.item()
+        assert found == pytest.approx(expected)
+    for weights in ([1.0, 1.0, -3.0], [-1.0, -1.0, -1.0]):
+        assert loss({**GIVEN, "w": torch.tensor(weights)}).total.isnan()
+
+
+@pytest.mark.parametrize("bad", [NAN, math.inf])
+@pytest.mark.parametrize(
+    "term",
+    [
+        {},
+        {"params": {"reduction": "sum"}},
+        {"denominator": "n"},
+        {"sample_weight": "w"},
+        {"ignore": 7},
+    ],
+    ids=str,
+)
+def test_a_nan_in_a_mask_makes_a_nan(bad: float, term: dict[str, Any]) -> None:
+    document = {"t": {"type": "l1", "mask": "m", **term}}
+    loss = lossreg.build({"checks": "off", "on_nonfinite": "ignore", "terms": document})
+    values = {**GIVEN, "n": 2, "w": torch.ones(3)}
+    for dtype in (torch.float32, DOUBLE, torch.bfloat16):
+        mask = torch.tensor([1.0, bad, 0.0], dtype=dtype)
+        assert loss({**values, "m": mask}).total.isnan()
+        assert loss(
+            {**values, "m": mask}, denominators=loss.denominators([{**values, "m": mask}])
+        ).total.isnan()
+        kept = loss({**values, "m": torch.tensor([1.0, 0.0, 1.0], dtype=dtype)}).total
+        assert torch.equal(kept, loss({**values, "m": torch.tensor([True, False, True])}).total)
+        assert kept.dtype == torch.float32
+
+
+def test_a_mask_of_many_halves_is_no_nan() -> None:
+    count = 70_000  # more than float16 has
+    values = {"input": torch.ones(count), "target": torch.zeros(count)}
+    assert small(mask="m")({**values, "m": torch.ones(count, dtype=torch.float16)}).total == 1
 
 
 def test_a_denominator_that_is_not_there_is_an_error() -> None:

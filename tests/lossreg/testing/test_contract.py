@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lossreg.plugin import Denominator, LossDefinition
+from lossreg.plugin import Denominator, LossDefinition, Problem
 from lossreg.registry import Registry
 from lossreg.testing import LossContract
 from wrong_losses import WRONG
@@ -108,6 +108,29 @@ def test_what_stops_a_check_is_explained(suite: LossContract, problem: str) -> N
     with pytest.raises(AssertionError, match=re.escape(f"fair: {problem}")) as raised:
         suite.test_gradient_reaches_each_declared_input()
     assert_says_what_to_do(str(raised.value), "fair")
+
+
+@pytest.mark.parametrize("name", ["check_shapes", "check_values"])
+@pytest.mark.parametrize(
+    ("look", "problem"),
+    [
+        (lambda *_: Problem("input", "no"), "a composite would refuse 'input' of the batch: no"),
+        (
+            lambda *_: Problem("input", "no", certain=False),
+            "a composite would warn of the batch: 'input': no",
+        ),
+        (lambda *_: "no", "gave a str, not a Problem or None"),
+        (lambda *_: 1 / 0, "failed: ZeroDivisionError"),
+    ],
+)
+def test_a_batch_that_its_own_definition_finds_fault_with(
+    name: str, look: Any, problem: str
+) -> None:
+    found = failures(contract(fair(**{name: look})))
+    (check,) = found
+    assert check == "the_batch_fits_what_the_definition_says"
+    assert problem in found[check]
+    assert_says_what_to_do(found[check], "fair")
 
 
 def test_a_suite_without_a_batch_is_not_done() -> None:

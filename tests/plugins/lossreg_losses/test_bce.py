@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import lossreg
 from lossreg.testing import LossContract
-from properties import FLOAT_DTYPES, assert_same_as_torch
+from properties import FLOAT_DTYPES, assert_no_fault, assert_same_as_torch, refusal
 
 
 def batch() -> dict[str, Tensor]:
@@ -111,3 +111,24 @@ def test_state_dict_has_torchs_keys() -> None:
     for params in ({}, {"weight": weight}):
         keys = lossreg.create("bce", **params).state_dict().keys()
         assert keys == nn.BCELoss(**params).state_dict().keys()
+
+
+@pytest.mark.parametrize("name", ["weight"])
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 3, 8, 3), (2, 3, 5), (2, 4), (2, 1)])
+def test_one_number_a_class_is_refused_where_classes_are_not_last(
+    name: str, shape: tuple[int, ...]
+) -> None:
+    tensors = {"input": torch.rand(shape), "target": torch.rand(shape)}
+    said = refusal("bce", tensors, params={name: [1.0, 2.0, 3.0]})
+    assert f"'input' (path 'input'): expected a last dimension of 3, for '{name}' has" in said
+    assert ("permute" in said) == (len(shape) > 2)
+
+
+@pytest.mark.parametrize("name", ["weight"])
+def test_one_number_a_class_is_taken_where_classes_are_last(name: str) -> None:
+    for shape in [(3,), (2, 3), (3, 3), (2, 8, 3), (2, 8, 8, 3)]:
+        tensors = {"input": torch.rand(shape), "target": torch.rand(shape)}
+        assert_no_fault("bce", tensors, params={name: [1.0, 2.0, 3.0]})
+    tensors = {"input": torch.rand(2, 3, 8, 3), "target": torch.rand(2, 3, 8, 3)}
+    assert_no_fault("bce", tensors, params={name: [2.0]})
+    assert_no_fault("bce", tensors, params={name: torch.ones(3, 1, 1)})

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import lossreg
 from lossreg.testing import LossContract
-from properties import FLOAT_DTYPES, assert_same_as_torch
+from properties import FLOAT_DTYPES, assert_no_fault, assert_same_as_torch, refusal
 
 
 def batch() -> dict[str, Tensor]:
@@ -132,3 +132,37 @@ def test_state_dict_has_torchs_keys() -> None:
     for params in ({}, {"weight": weight}, {"pos_weight": weight}):
         keys = lossreg.create("bce_with_logits", **params).state_dict().keys()
         assert keys == nn.BCEWithLogitsLoss(**params).state_dict().keys()
+
+
+@pytest.mark.parametrize("name", ["weight", "pos_weight"])
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 3, 8, 3), (2, 3, 5), (2, 4), (2, 1)])
+def test_one_number_a_class_is_refused_where_classes_are_not_last(
+    name: str, shape: tuple[int, ...]
+) -> None:
+    tensors = {"input": torch.rand(shape), "target": torch.rand(shape)}
+    said = refusal("bce_with_logits", tensors, params={name: [1.0, 2.0, 3.0]})
+    assert f"'input' (path 'input'): expected a last dimension of 3, for '{name}' has" in said
+    assert ("permute" in said) == (len(shape) > 2)
+
+
+@pytest.mark.parametrize("name", ["weight", "pos_weight"])
+def test_one_number_a_class_is_taken_where_classes_are_last(name: str) -> None:
+    for shape in [(3,), (2, 3), (3, 3), (2, 8, 3), (2, 8, 8, 3)]:
+        tensors = {"input": torch.rand(shape), "target": torch.rand(shape)}
+        assert_no_fault("bce_with_logits", tensors, params={name: [1.0, 2.0, 3.0]})
+    tensors = {"input": torch.rand(2, 3, 8, 3), "target": torch.rand(2, 3, 8, 3)}
+    assert_no_fault("bce_with_logits", tensors, params={name: [2.0]})
+    assert_no_fault("bce_with_logits", tensors, params={name: torch.ones(3, 1, 1)})
+
+
+def test_the_remedy_for_classes_at_dimension_1_weighs_classes() -> None:
+    logits, target = torch.randn(2, 3, 4, 3), torch.rand(2, 3, 4, 3)
+    last = [{"permute": [0, 2, 3, 1]}, {"flatten": {"end": -2}}]
+    term = {
+        "type": "bce_with_logits",
+        "inputs": [{"from": "input", "apply": last}, {"from": "target", "apply": last}],
+        "params": {"pos_weight": [1.0, 2.0, 3.0]},
+    }
+    found = lossreg.build({"terms": {"tags": term}})(input=logits, target=target).total
+    weight = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1)
+    torch.testing.assert_close(found, nn.BCEWithLogitsLoss(pos_weight=weight)(logits, target))

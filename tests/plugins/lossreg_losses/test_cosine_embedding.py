@@ -113,3 +113,12 @@ def test_no_gradient_reaches_the_target() -> None:
 def test_state_dict_is_torchs() -> None:
     module = lossreg.create("cosine_embedding", margin=0.5)
     assert module.state_dict().keys() == nn.CosineEmbeddingLoss(margin=0.5).state_dict().keys()
+
+
+def test_vectors_of_one_number_are_refused() -> None:
+    one, other = torch.randn(4, 1), torch.randn(4, 1)
+    said = properties.refusal(
+        "cosine_embedding", {"input1": one, "input2": other, "target": torch.ones(4)}
+    )
+    assert "'input1' (path 'input1'): expected vectors of several numbers" in said
+    assert "hinge_embedding" in said

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import lossreg
 from lossreg.testing import LossContract
-from properties import FLOAT_DTYPES, assert_same_as_torch
+from properties import FLOAT_DTYPES, assert_no_fault, assert_same_as_torch, refusal, suspicion
 
 
 def batch() -> dict[str, Tensor]:
@@ -182,3 +182,43 @@ def test_state_dict_has_torchs_keys() -> None:
     for params in ({}, {"weight": weight}):
         keys = lossreg.create("cross_entropy", **params).state_dict().keys()
         assert keys == nn.CrossEntropyLoss(**params).state_dict().keys()
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (2, 1, 8, 8), (1,)])
+def test_one_class_is_refused(shape: tuple[int, ...]) -> None:
+    target = torch.zeros(shape[:1] + shape[2:] if len(shape) > 1 else (), dtype=torch.int64)
+    # torch's value and gradient are 0, whatever the logits are.
+    assert nn.CrossEntropyLoss()(torch.randn(shape), target) == 0
+    for each in (target, torch.ones(shape)):
+        said = refusal("cross_entropy", {"input": torch.randn(shape), "target": each})
+        assert "'input' (path 'input'): expected at least two classes" in said
+        assert "Is bce_with_logits meant" in said
+
+
+def test_probabilities_given_as_logits_are_warned_of() -> None:
+    logits, target = batch().values()
+    said = suspicion("cross_entropy", {"input": logits.softmax(1), "target": target})
+    assert "'input' (path 'input'): expected logits, found what looks like probabilities" in said
+    assert "nll" in said
+    kept = torch.arange(len(target)) > 0
+    masked = {"input": logits.softmax(1), "target": target, "m": kept}
+    assert "found what looks like" in suspicion("cross_entropy", masked, mask="m")
+
+
+def test_logits_and_log_probabilities_are_taken() -> None:
+    logits, target = batch().values()
+    for each in (logits, logits.log_softmax(1), logits.sigmoid(), logits * 0):
+        assert_no_fault("cross_entropy", {"input": each, "target": target})
+
+
+def test_several_labels_given_as_probabilities_are_warned_of() -> None:
+    logits = torch.randn(2, 3)
+    labels = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    said = suspicion("cross_entropy", {"input": logits, "target": labels})
+    assert "'target' (path 'target'): expected class probabilities that add up to 1" in said
+    assert "some that add up to 2; are these labels of bce_with_logits" in said
+    # A row of zeros is one that is left out.
+    rows = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    for each in (rows, *(logits.softmax(1).to(dtype) for dtype in FLOAT_DTYPES)):
+        assert_no_fault("cross_entropy", {"input": logits.to(each.dtype), "target": each})
+    assert_no_fault("cross_entropy", {"input": logits[0], "target": logits[0].softmax(0)})

@@ -143,3 +143,19 @@ def test_targets_one_after_another_are_as_good_as_padded_ones() -> None:
 def test_state_dict_is_torchs() -> None:
     module = lossreg.create("ctc", blank=1)
     assert module.state_dict().keys() == nn.CTCLoss(blank=1).state_dict().keys()
+
+
+def test_the_blank_alone_is_refused() -> None:
+    batch = make_batch()
+    batch["log_probs"] = batch["log_probs"][..., :1] * 0
+    said = properties.refusal("ctc", batch)
+    assert "'log_probs' (path 'log_probs'): expected at least two classes at dimension 2" in said
+    assert "One class is the blank" in said
+
+
+def test_logits_that_are_all_negative_are_warned_of() -> None:
+    batch = make_batch()
+    batch["log_probs"] = batch["log_probs"] / 10
+    said = properties.suspicion("ctc", batch)
+    assert "expected log-probabilities, found classes whose probabilities add up to" in said
+    properties.assert_no_fault("ctc", make_batch())

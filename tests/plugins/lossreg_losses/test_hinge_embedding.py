@@ -101,3 +101,17 @@ def test_no_gradient_reaches_the_target() -> None:
 def test_state_dict_is_torchs() -> None:
     module = lossreg.create("hinge_embedding", margin=0.5)
     assert module.state_dict().keys() == nn.HingeEmbeddingLoss(margin=0.5).state_dict().keys()
+
+
+def test_a_negative_distance_is_refused() -> None:
+    # torch's value falls without end.
+    distance, target = torch.tensor([2.0, -5.0]), torch.ones(2)
+    assert nn.HingeEmbeddingLoss()(distance, target) < 0
+    said = properties.refusal("hinge_embedding", {"input": distance, "target": target})
+    assert "'input' (path 'input'): expected no negative value, found -5" in said
+
+
+def test_a_distance_may_be_rounded_to_below_0() -> None:
+    # As 1 - cosine and x^2 + y^2 - 2xy are.
+    tensors = {"input": torch.tensor([-1e-3, 0.5]), "target": torch.ones(2)}
+    properties.assert_no_fault("hinge_embedding", tensors)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import lossreg
 from lossreg.testing import LossContract
-from properties import FLOAT_DTYPES, assert_same_as_torch
+from properties import FLOAT_DTYPES, assert_no_fault, assert_same_as_torch, suspicion
 
 # torch says at every call of `mean` that it is not the divergence.
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
@@ -100,3 +100,26 @@ def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
 
 def test_state_dict_is_empty_as_torchs() -> None:
     assert lossreg.create("kl_div").state_dict().keys() == nn.KLDivLoss().state_dict().keys()
+
+
+def test_a_softmax_of_one_outcome_is_warned_of() -> None:
+    params = {"reduction": "batchmean"}
+    for shape in [(4, 1), (2, 3, 1), (2, 1, 5)]:
+        tensors = {"input": torch.zeros(shape), "target": torch.ones(shape)}
+        said = suspicion("kl_div", tensors, params=params)
+        assert f"expected log-probabilities of several outcomes, found {shape}, all 0" in said
+
+
+def test_several_outcomes_are_not_suspected() -> None:
+    params = {"reduction": "sum"}
+    ones = torch.ones(4, 1)
+    nothing = torch.zeros(4, dtype=torch.bool)
+    for input, target in [  # noqa: A001
+        (torch.zeros(4, 2), torch.ones(4, 2)),
+        (ones * -0.5, ones),
+        (torch.zeros(1), torch.ones(1)),
+        (torch.zeros(0, 1), torch.ones(0, 1)),
+    ]:
+        assert_no_fault("kl_div", {"input": input, "target": target}, params=params)
+    masked = {"input": ones * -0.5, "target": ones, "m": nothing}
+    assert_no_fault("kl_div", masked, params=params, mask="m")

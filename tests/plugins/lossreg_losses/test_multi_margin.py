@@ -147,3 +147,12 @@ def test_state_dict_is_torchs() -> None:
     module = lossreg.create("multi_margin", weight=[1.0, 2.0, 0.5])
     assert list(module.state_dict()) == ["weight"]
     assert not lossreg.create("multi_margin").state_dict()
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1,)])
+def test_one_class_is_refused(shape: tuple[int, ...]) -> None:
+    target = torch.zeros(shape[:-1], dtype=torch.int64)
+    assert nn.MultiMarginLoss()(torch.randn(shape), target) == 0
+    said = properties.refusal("multi_margin", {"input": torch.randn(shape), "target": target})
+    assert "'input' (path 'input'): expected at least two classes" in said
+    assert "Is soft_margin meant" in said

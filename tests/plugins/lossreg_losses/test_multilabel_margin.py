@@ -87,3 +87,12 @@ def test_same_as_torch(dtype: torch.dtype) -> None:
 def test_state_dict_is_torchs() -> None:
     module = lossreg.create("multilabel_margin")
     assert module.state_dict().keys() == nn.MultiLabelMarginLoss().state_dict().keys()
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1,)])
+def test_one_class_is_refused(shape: tuple[int, ...]) -> None:
+    target = torch.zeros(shape, dtype=torch.int64)
+    assert nn.MultiLabelMarginLoss()(torch.randn(shape), target) == 0
+    said = properties.refusal("multilabel_margin", {"input": torch.randn(shape), "target": target})
+    assert "'input' (path 'input'): expected at least two classes" in said
+    assert "Is soft_margin meant" in said

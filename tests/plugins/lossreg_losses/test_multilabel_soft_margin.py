@@ -127,3 +127,25 @@ def test_state_dict_is_torchs() -> None:
     module = lossreg.create("multilabel_soft_margin", weight=[1.0, 2.0, 0.5])
     assert list(module.state_dict()) == ["weight"]
     assert not lossreg.create("multilabel_soft_margin").state_dict()
+
+
+@pytest.mark.parametrize("name", ["weight"])
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 3, 8, 3), (2, 3, 5), (2, 4), (2, 1)])
+def test_one_number_a_class_is_refused_where_classes_are_not_last(
+    name: str, shape: tuple[int, ...]
+) -> None:
+    tensors = {"input": torch.rand(shape), "target": torch.rand(shape)}
+    said = properties.refusal("multilabel_soft_margin", tensors, params={name: [1.0, 2.0, 3.0]})
+    assert f"'input' (path 'input'): expected a last dimension of 3, for '{name}' has" in said
+    assert ("permute" in said) == (len(shape) > 2)
+
+
+@pytest.mark.parametrize("name", ["weight"])
+def test_one_number_a_class_is_taken_where_classes_are_last(name: str) -> None:
+    for shape in [(3,), (2, 3), (3, 3), (2, 8, 3), (2, 8, 8, 3)]:
+        tensors = {"input": torch.rand(shape), "target": torch.rand(shape)}
+        properties.assert_no_fault(
+            "multilabel_soft_margin", tensors, params={name: [1.0, 2.0, 3.0]}
+        )
+    tensors = {"input": torch.rand(2, 3, 8, 3), "target": torch.rand(2, 3, 8, 3)}
+    properties.assert_no_fault("multilabel_soft_margin", tensors, params={name: [2.0]})

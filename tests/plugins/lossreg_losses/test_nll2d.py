@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 import lossreg
 from lossreg.testing import LossContract
-from properties import FLOAT_DTYPES, assert_bit_identical, assert_same_as_torch
+from properties import (
+    FLOAT_DTYPES,
+    assert_bit_identical,
+    assert_no_fault,
+    assert_same_as_torch,
+    refusal,
+    suspicion,
+)
 
 
 def batch() -> dict[str, Tensor]:
@@ -133,3 +140,22 @@ def test_state_dict_has_torchs_keys() -> None:
     for params in ({}, {"weight": weight}):
         keys = lossreg.create("nll2d", **params).state_dict().keys()
         assert keys == nn.NLLLoss(**params).state_dict().keys()
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 8, 8)])
+def test_one_class_is_refused(shape: tuple[int, ...]) -> None:
+    target = torch.zeros(shape[:1] + shape[2:] if len(shape) > 1 else (), dtype=torch.int64)
+    said = refusal("nll2d", {"input": torch.zeros(shape), "target": target})
+    assert "'input' (path 'input'): expected at least two classes" in said
+    assert "Is bce_with_logits meant" in said
+
+
+def test_logits_that_are_all_negative_are_warned_of() -> None:
+    log_probs, target = batch().values()
+    logits = -log_probs.abs() / 10
+    said = suspicion("nll2d", {"input": logits, "target": target})
+    assert "expected log-probabilities, found classes whose probabilities add up to" in said
+    assert "cross_entropy takes logits" in said
+    assert_no_fault("nll2d", {"input": log_probs, "target": target})
+    nothing = torch.zeros(target.shape, dtype=torch.bool)
+    assert_no_fault("nll2d", {"input": logits, "target": target, "m": nothing}, mask="m")

@@ -124,3 +124,18 @@ def test_integer_targets_are_as_good() -> None:
 def test_state_dict_is_torchs() -> None:
     module = lossreg.create("poisson_nll", eps=0.1)
     assert module.state_dict().keys() == nn.PoissonNLLLoss(eps=0.1).state_dict().keys()
+
+
+def test_a_negative_rate_is_refused() -> None:
+    tensors = {"input": torch.tensor([1.0, -5.0]), "target": torch.tensor([2.0, 1.0])}
+    said = properties.refusal("poisson_nll", tensors, params={"log_input": False})
+    assert "'input' (path 'input'): expected rates of at least 0" in said
+    assert "found -5" in said
+    assert "softplus" in said
+    properties.assert_no_fault("poisson_nll", tensors)  # a logarithm may be negative
+
+
+def test_a_rate_of_0_and_a_negative_one_under_a_mask_are_taken() -> None:
+    tensors = {"input": torch.tensor([0.0, -5.0]), "target": torch.tensor([2.0, 1.0])}
+    tensors["m"] = torch.tensor([True, False])
+    properties.assert_no_fault("poisson_nll", tensors, params={"log_input": False}, mask="m")
