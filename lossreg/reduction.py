@@ -48,10 +48,19 @@ class Misfit(Exception):  # noqa: N818 - caught by the term, which makes an Inpu
         message: What was expected, and what came.
     """
 
-    def __init__(self, argument: str, message: str) -> None:
-        super().__init__(message)
-        self.argument = argument
-        self.message = message
+    # Properties, for torch.compile can show what an exception without a constructor was made of.
+    @property
+    def argument(self) -> str:  # noqa: D102 - described above
+        name: str = self.args[0]
+        return name
+
+    @property
+    def message(self) -> str:  # noqa: D102 - described above
+        text: str = self.args[1]
+        return text
+
+    def __str__(self) -> str:
+        return self.message
 
     def located(self, term: str, path: str) -> InputError:
         """The error that a user sees."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from lossreg.checks import check_inputs, suspicions
 from lossreg.construction import unreduced_twin
 from lossreg.errors import ConfigError, InputError, described
 from lossreg.notices import Notices
@@ -73,6 +74,7 @@ class Terms(nn.Module):
         self._has_lost = bool(self._unsaved)
         self._all_plain = all(plan.plain for plan in plans)
         self._always = checks == "always"
+        self._while_tracing = checks != "off"
         self._unchecked = set() if checks == "off" else {plan.name for plan in plans}
         # The results of these. A set of its own, for without gradients there is less to see.
         self._unjudged = set(self._unchecked)
@@ -302,8 +304,79 @@ class Terms(nn.Module):
         return raw
 
     def look_ahead(self, values: Any) -> None:
-        """Warn of what an eager step would warn of, before a compiled one runs."""
+        """Look at a batch, and warn of it, as an eager step does, before a graph runs.
+
+        Raises:
+            InputError: A tensor is missing or does not fit.
+            StateError: A buffer lost its values.
+        """
         self._notices.look_ahead(self._plans, values, training=self.training)
+        if self._has_lost:
+            self._refuse_lost()
+        plans = [plan for plan in self._plans if self._is_looked_at(plan)]
+        if not plans:
+            return
+        found = self._router.run(values)
+        self._follow(found)
+        for plan in plans:
+            if plan.optional and plan.absent(found):
+                continue
+            module = self._modules[plan.name]
+            assert module is not None  # noqa: S101 - only __init__ fills _modules
+            try:
+                with torch.no_grad():
+                    self._looked_at(plan, module, found)
+            except Misfit as misfit:
+                raise misfit.located(plan.name, plan.routes.get(misfit.argument, "")) from None
+            except (InputError, torch.OutOfMemoryError):
+                raise  # the latter is a RuntimeError, but not for the tensors' reason
+            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+                raise plan.refused(found, error) from error
+
+    def _is_looked_at(self, plan: Plan) -> bool:
+        return plan.name in self._unchecked or plan.definition.check is not None
+
+    def _looked_at(
+        self, plan: Plan, module: nn.Module, found: list[Any]
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """A term's arguments, filled where they are masked, and which entries count.
+
+        Raises:
+            InputError: torch would take a value as an address.
+            Misfit: A tensor does not fit.
+        """
+        inputs = {name: found[place] for name, place in plan.inputs}
+        mask = None if plan.mask is None else found[plan.mask]
+        unchecked = plan.name in self._unchecked
+        sizes = self._notices.look_at_inputs(plan, module, inputs, mask) if unchecked else {}
+        keep = plan.kept(mask, inputs) if plan.unreduced else None
+        if keep is not None:
+            # What is masked may be anything, so no value is looked at before it is filled.
+            inputs = filled(plan.definition, inputs, keep)
+        if unchecked:
+            weight = None if plan.sample_weight is None else found[plan.sample_weight]
+            self._notices.look_at_values(plan, module, inputs, sizes, keep, weight)
+            if not self._always:
+                self._unchecked.discard(plan.name)
+        plan.refuse_unsafe(module, inputs)
+        return inputs, keep
+
+    def _look_while_tracing(self, plan: Plan, found: Sequence[Any]) -> None:
+        """Look at what a graph knows of tensors: shapes, dtypes and devices.
+
+        Raises:
+            Misfit: A tensor does not fit. Without `fullgraph` the step then runs without a graph,
+                and raises what an eager step raises.
+        """
+        module = self._modules[plan.name]
+        assert module is not None  # noqa: S101 - only __init__ fills _modules
+        inputs = {name: found[place] for name, place in plan.inputs}
+        try:
+            check_inputs(plan.definition, inputs)
+            suspicions(plan.definition, module, inputs, values=False)
+        except Misfit as misfit:
+            message = f"{plan.place(misfit.argument)}: {misfit.message}"
+            raise Misfit(misfit.argument, message) from None
 
     def is_plain(self, *, compiling: bool) -> bool:
         """Whether no term is more than a loss of its inputs, and none is to be looked at."""
@@ -316,6 +389,9 @@ class Terms(nn.Module):
         found = self._router.run(values)
         if self._class_weighted and not torch.compiler.is_compiling():
             self._follow(found)
+        if self._while_tracing and torch.compiler.is_compiling():
+            for plan in self._plans:
+                self._look_while_tracing(plan, found)
         modules: dict[str, Any] = self._modules
         raw: list[Tensor] = []
         plan = self._plans[0]
@@ -348,13 +424,13 @@ class Terms(nn.Module):
     ) -> Tensor:
         module = self._modules[plan.name]
         assert module is not None  # noqa: S101 - only __init__ fills _modules
+        if compiling and self._while_tracing:
+            self._look_while_tracing(plan, found)
         judged = not compiling and plan.name in self._unjudged
         versions = plan.versions(found) if judged else []
         copies = plan.copies(found) if judged and plan.name in self._uncopied else []
         try:
-            looked_at = not compiling and (
-                plan.name in self._unchecked or plan.definition.check is not None
-            )
+            looked_at = not compiling and self._is_looked_at(plan)
             if looked_at or plan.unreduced or plan.denominator is not None or whole is not None:
                 value = self._handled(plan, module, found, values, whole, looked_at=looked_at)
             else:
@@ -389,21 +465,14 @@ class Terms(nn.Module):
         looked_at: bool,
     ) -> Tensor:
         """A term's value, with its inputs looked at, filled and reduced here where that is due."""
-        inputs = {name: found[place] for name, place in plan.inputs}
-        mask = None if plan.mask is None else found[plan.mask]
-        weight = None if plan.sample_weight is None else found[plan.sample_weight]
-        unchecked = looked_at and plan.name in self._unchecked
-        sizes = self._notices.look_at_inputs(plan, module, inputs, mask) if unchecked else {}
-        keep = plan.kept(mask, inputs) if plan.unreduced else None
-        if keep is not None:
-            # What is masked may be anything, so no value is looked at before it is filled.
-            inputs = filled(plan.definition, inputs, keep)
-        if unchecked:
-            self._notices.look_at_values(plan, module, inputs, sizes, keep, weight)
-            if not self._always:
-                self._unchecked.discard(plan.name)
         if looked_at:
-            plan.refuse_unsafe(module, inputs)
+            inputs, keep = self._looked_at(plan, module, found)
+        else:
+            inputs = {name: found[place] for name, place in plan.inputs}
+            mask = None if plan.mask is None else found[plan.mask]
+            keep = plan.kept(mask, inputs) if plan.unreduced else None
+            inputs = inputs if keep is None else filled(plan.definition, inputs, keep)
+        weight = None if plan.sample_weight is None else found[plan.sample_weight]
         if plan.cuts and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             for name, place in plan.cuts:
                 self._notices.cut(plan, name, found[place])
