@@ -33,22 +33,28 @@ class Notices:
     """Remembers what was warned of, and which optional terms were never there so far.
 
     Args:
-        plans: The composite's terms.
-        router: What finds their tensors.
+        router: What finds the terms' tensors.
 
     Attributes:
         awaited: For each optional term that was never there, in how many training forwards.
     """
 
-    def __init__(self, plans: Iterable[Plan], router: Router) -> None:
+    def __init__(self, router: Router) -> None:
         self._router = router
         self._told: set[tuple[str, str]] = set()
-        self.awaited = {plan.name: 0 for plan in plans if plan.optional}
+        self.awaited: dict[str, int] = {}
         # Before a graph runs, each is looked at until its tensors were there once.
-        self._uncut = {plan.name for plan in plans if plan.cuts and plan.in_graph}
+        self._uncut: set[str] = set()
+
+    def expect(self, term: Plan) -> None:
+        """Look at one more term."""
+        if term.optional:
+            self.awaited[term.name] = 0
+        if term.cuts and term.in_graph:
+            self._uncut.add(term.name)
 
     def look_at_inputs(
-        self, plan: Plan, module: nn.Module, inputs: Mapping[str, Tensor], mask: Tensor | None
+        self, term: Plan, module: nn.Module, inputs: Mapping[str, Tensor], mask: Tensor | None
     ) -> dict[str, int]:
         """Look at a term's tensors as they came: shapes, dtypes, devices, and the mask's values.
 
@@ -58,15 +64,15 @@ class Notices:
         Raises:
             Misfit: A tensor is not what the definition says.
         """
-        sizes = check_inputs(plan.definition, inputs)
-        self._suspect(plan, module, inputs, values=False)
+        sizes = check_inputs(term.definition, inputs)
+        self._suspect(term, module, inputs, values=False)
         for problem in check_mask(mask):
-            self.note(plan, "mask", problem)
+            self.note(term, "mask", problem)
         return sizes
 
     def look_at_values(
         self,
-        plan: Plan,
+        term: Plan,
         module: nn.Module,
         inputs: Mapping[str, Tensor],
         sizes: Mapping[str, int],
@@ -76,7 +82,7 @@ class Notices:
         """Look at the values of a term's tensors, which are filled where they are masked.
 
         Args:
-            plan: The term.
+            term: The term.
             module: Its loss.
             inputs: That one's arguments.
             sizes: The size behind each letter of their shapes.
@@ -86,73 +92,73 @@ class Notices:
         Raises:
             Misfit: A tensor is not what the definition says.
         """
-        check_values(plan.definition, module, inputs, sizes, masked=keep is not None)
+        check_values(term.definition, module, inputs, sizes, masked=keep is not None)
         if keep is None or bool(keep.any()):  # otherwise there is nothing but what was filled in
-            self._suspect(plan, module, inputs, values=True)
-        check_sample_weight(weight, keep, divides=plan.divides_by_weights)
+            self._suspect(term, module, inputs, values=True)
+        check_sample_weight(weight, keep, divides=term.divides_by_weights)
 
     def _suspect(
-        self, plan: Plan, module: nn.Module, inputs: Mapping[str, Tensor], *, values: bool
+        self, term: Plan, module: nn.Module, inputs: Mapping[str, Tensor], *, values: bool
     ) -> None:
-        for problem in suspicions(plan.definition, module, inputs, values=values):
-            self.note(plan, problem.argument, problem.message)
+        for problem in suspicions(term.definition, module, inputs, values=values):
+            self.note(term, problem.argument, problem.message)
 
-    def note(self, plan: Plan, argument: str, problem: str) -> None:
+    def note(self, term: Plan, argument: str, problem: str) -> None:
         """Warn of a term's tensor, unless that was done before."""
-        if (plan.name, argument) in self._told:
+        if (term.name, argument) in self._told:
             return
-        self._told.add((plan.name, argument))
-        warn(f"{plan.place(argument)}: {problem}")
+        self._told.add((term.name, argument))
+        warn(f"{term.place(argument)}: {problem}")
 
-    def cut(self, plan: Plan, argument: str, tensor: object) -> None:
+    def cut(self, term: Plan, argument: str, tensor: object) -> None:
         """Warn of a gradient that ends at a tensor without anybody having said so."""
         if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
             self.note(
-                plan,
+                term,
                 argument,
                 "it requires a gradient, but no gradient goes through masks and sample weights: a "
                 "model that could choose what counts would choose what costs least; apply: "
                 "[detach] says that this is meant",
             )
 
-    def count(self, plan: Plan, absent: tuple[str, int] | None, values: Any) -> None:
+    def count(self, term: Plan, absent: tuple[str, int] | None, values: Any) -> None:
         """Take note of a training forward with or without an optional term.
 
         Args:
-            plan: The term.
+            term: The term.
             absent: The first argument that was not there, and its place, or None.
             values: The step's values.
         """
         if absent is None:
-            self.awaited.pop(plan.name, None)
+            self.awaited.pop(term.name, None)
             return
-        count = self.awaited.get(plan.name)
+        count = self.awaited.get(term.name)
         if count is None:
             return
-        self.awaited[plan.name] = count + 1
+        self.awaited[term.name] = count + 1
         if count + 1 < _PATIENCE:
             return
-        del self.awaited[plan.name]
+        del self.awaited[term.name]
         argument, place = absent
-        why = self._router.absence(values, place, term=plan.name, argument=argument)
+        why = self._router.absence(values, place, term=term.name, argument=argument)
         warn(
             f"{why}. The term is optional, and was left out of all {_PATIENCE} training forwards "
             "so far"
         )
 
-    def look_ahead(self, plans: Iterable[Plan], values: Any, *, training: bool) -> None:
+    def look_ahead(self, terms: Iterable[Plan], values: Any, *, training: bool) -> None:
         """Warn before a graph runs, inside of which nothing is warned of."""
         if not (self.awaited or self._uncut):
             return
-        for plan in plans:
-            if plan.name in self.awaited:
-                places = plan.places
+        for term in terms:
+            if term.name in self.awaited:
+                places = term.places
                 absent = [each for each in places if self._router.peek(values, each[1]) is None]
                 if training or not absent:
-                    self.count(plan, absent[0] if absent else None, values)
-            if plan.name in self._uncut and torch.is_grad_enabled():
-                found = [(name, self._router.get(values, place)) for name, place in plan.cuts]
+                    self.count(term, absent[0] if absent else None, values)
+            if term.name in self._uncut and torch.is_grad_enabled():
+                found = [(name, self._router.get(values, place)) for name, place in term.cuts]
                 for name, tensor in found:
-                    self.cut(plan, name, tensor)
+                    self.cut(term, name, tensor)
                 if all(tensor is not None for _, tensor in found):
-                    self._uncut.discard(plan.name)
+                    self._uncut.discard(term.name)

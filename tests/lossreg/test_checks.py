@@ -331,11 +331,15 @@ def test_the_first_batch_is_one_a_term() -> None:
     loss({"a": ODD["input"], "b": ODD["target"]})
 
 
-@quiet
 @pytest.mark.parametrize("checks", ["first", "always"])
-def test_nothing_is_looked_at_under_compile(checks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_value_is_looked_at_while_a_graph_is_traced(
+    checks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    assert build("mse", checks=checks)(ODD).total == 3.5
+    signs = {"input": zeros(2), "target": torch.tensor([0.0, 1.0])}
+    assert build("soft_margin", checks=checks)(signs).total.isfinite()
+    with pytest.raises(Misfit, match="torch would broadcast"):
+        build("mse", checks=checks)(ODD)
 
 
 def test_what_is_masked_may_be_anything_and_the_rest_may_not() -> None:
