@@ -12,13 +12,13 @@ from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import diagnostic_text, github_text, summary_text
 from lossreg.config import examine
 from lossreg.config.source import MAX_BYTES
+from lossreg.errors import Diagnostic
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from lossreg.config import Examined
-    from lossreg.errors import Diagnostic
     from lossreg.registry import Registry
 
 __all__ = ["add_arguments", "run"]
@@ -32,10 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         metavar="FILE|FOLDER",
         nargs="+",
-        help="a YAML file; a folder, of which every .yaml and .yml with a loss is checked; or - "
-        "for standard input",
+        help="a YAML file; a folder, of which every .yaml and .yml with an objective is checked; "
+        "or - for standard input",
     )
-    parser.add_argument("--key", help="where the loss is in a larger document: model.criterion")
+    parser.add_argument(
+        "--key",
+        help="check only the objective that stands there: model.criterion; without it, every "
+        "objective of a document is",
+    )
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -60,32 +64,51 @@ def run(arguments: argparse.Namespace) -> int:
     registry = registry_of(arguments)
     found: list[Diagnostic] = []
     checked = skipped = 0
-    for path, in_folder in _files(arguments.paths):
-        examined = _examine(path, registry, arguments)
-        if in_folder and any(map(_says_no_loss, examined.diagnostics)):
-            skipped += 1
-            continue
+    left_out: list[str] = []
+    for path, in_folder in _files(arguments.paths, found, left_out):
+        told = _examine(path, registry, arguments).diagnostics
+        if in_folder and any(map(_says_no_objective, told)):
+            # What looks like a part of an objective is told of all the same.
+            told = tuple(each for each in told if each.code == "LR905")
+            if not told:
+                skipped += 1
+                continue
         checked += 1
-        found.extend(examined.diagnostics)
-    if not checked and not skipped:
+        found.extend(told)
+    if not checked and not skipped and not found:
         print("error: there is no .yaml or .yml file there", file=sys.stderr)
         return 2
-    _print(found, arguments.format, checked, skipped)
+    _print(found, arguments, checked, skipped, left_out)
     failing = ("error", "warning") if arguments.strict else ("error",)
     return int(any(each.severity in failing for each in found))
 
 
-def _says_no_loss(diagnostic: Diagnostic) -> bool:
-    # With a path, LR109 is about a key that looks like a misspelt loss.
+def _says_no_objective(diagnostic: Diagnostic) -> bool:
+    # With a path, LR109 is about a key that looks like a misspelt one.
     return diagnostic.code == "LR011" or (diagnostic.code == "LR109" and not diagnostic.path)
 
 
-def _files(paths: list[str]) -> Iterator[tuple[str, bool]]:
-    """Each file's path, and whether it was found in a folder rather than named."""
+def _files(
+    paths: list[str], found: list[Diagnostic], left_out: list[str]
+) -> Iterator[tuple[str, bool]]:
+    """Each file's path, and whether it was found in a folder rather than named.
+
+    Args:
+        paths: The files and folders.
+        found: Takes the folders that cannot be read.
+        left_out: Takes the links to folders, which are not followed.
+    """
+
+    def unread(error: OSError) -> None:
+        message = f"the folder cannot be read: {error.strerror}"
+        found.append(Diagnostic(code="LR001", message=message, file=str(error.filename)))
+
     for path in paths:
         if path != "-" and Path(path).is_dir():
-            for folder, folders, names in os.walk(path):
+            for folder, folders, names in os.walk(path, onerror=unread):
                 folders[:] = sorted(each for each in folders if not each.startswith("."))
+                inner = (Path(folder, each) for each in folders)
+                left_out.extend(str(each) for each in inner if each.is_symlink())
                 for name in sorted(names):
                     if Path(name).suffix.lower() in _SUFFIXES:
                         yield str(Path(folder, name)), True
@@ -100,6 +123,7 @@ def _examine(path: str, registry: Registry, arguments: argparse.Namespace) -> Ex
         registry=registry,
         overrides=arguments.overrides,
         name="<stdin>",
+        every=True,
     )
 
 
@@ -108,13 +132,21 @@ def _standard_input() -> bytes:
     return sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
 
 
-def _print(found: list[Diagnostic], form: str, checked: int, skipped: int) -> None:
+def _print(
+    found: list[Diagnostic],
+    arguments: argparse.Namespace,
+    checked: int,
+    skipped: int,
+    left_out: list[str],
+) -> None:
+    form = arguments.format
     if form == "json":
         import json
 
         report = {
             "files": checked,
             "skipped": skipped,
+            "not_followed": left_out,
             "diagnostics": [asdict(each) for each in found],
         }
         print(json.dumps(report, indent=2))
@@ -126,6 +158,14 @@ def _print(found: list[Diagnostic], form: str, checked: int, skipped: int) -> No
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     for each in found:
         print(diagnostic_text(each, colour=colour), end="\n\n")
-    files = f"{checked} file{'' if checked == 1 else 's'} checked"
-    without = f" ({skipped} without a loss skipped)" if skipped else ""
-    print(f"{files}{without}: {summary_text(found)}")
+    wanted = "an objective" if arguments.key is None else f"'{arguments.key}'"
+    notes = [f"{skipped} without {wanted} skipped"] * bool(skipped)
+    notes += [f"{_counted(len(left_out), 'linked folder')} not followed"] * bool(left_out)
+    aside = f" ({', '.join(notes)})" if notes else ""
+    # Of files that nobody has looked at, there is nothing to say.
+    result = f": {summary_text(found)}" if checked or found else ""
+    print(f"{_counted(checked, 'file')} checked{aside}{result}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -375,6 +375,17 @@ _ALL = (
         good="terms:\n  fit: {type: mse, weight: 1}\n",
         warning=True,
     ),
+    Code(
+        code="LR905",
+        title="a term outside the objective",
+        explanation="A mapping beside the objective has the name of an installed loss as its type, "
+        "and another key of a term; but only what stands under `terms:` is trained. It is probably "
+        "indented too little. In an experiment this is an error. If it is something else, call its "
+        "`type` by another name.",
+        bad="loss:\n  terms:\n    fit: {type: mse}\nrebuild: {type: l1, weight: 5.0}\n",
+        good="loss:\n  terms:\n    fit: {type: mse}\n    rebuild: {type: l1, weight: 5.0}\n",
+        warning=True,
+    ),
 )
 
 CODES = {each.code: each for each in _ALL}

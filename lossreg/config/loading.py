@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from lossreg.config.diagnostics import ConfigPath, Faults, clipped, describe, path_text
 from lossreg.config.files import read_file
 from lossreg.config.guesses import Guesses
-from lossreg.config.nodes import Node, SourceError, Span
+from lossreg.config.nodes import Node, SourceError
 from lossreg.config.objectives import (
     COMPOSITE_KEYS,
     EXPERIMENT_KEYS,
     holds_terms,
     is_loss,
+    is_map_of_objectives,
+    is_map_of_terms,
     read_composite,
     read_experiment,
 )
 from lossreg.config.overrides import apply_override, overridden
-from lossreg.config.schema import CompositeConfig, ExperimentConfig
+from lossreg.config.schema import TASKS, CompositeConfig, ExperimentConfig
+from lossreg.config.search import Located, Search
 from lossreg.config.source import from_python, read_bytes
 from lossreg.errors import ConfigError, ConfigWarning, Diagnostic
 from lossreg.inputs import Path as ValuePath
@@ -35,7 +38,10 @@ __all__ = ["Examined", "Source", "examine", "load_config", "load_experiment"]
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Mapping[str, object]"
 """A YAML file's path, a YAML document as bytes, or a mapping."""
 
+_Severity: TypeAlias = Literal["error", "warning"]
+
 _LOSS_KEYS = ("loss", "terms")
+_MOST_SHOWN = 3
 _GUESSED_KEYS = 1_000  # among so many, what was meant is looked for
 _FOREIGN_LOSS_KEYS = {"criterion", "criterions", "loss_fn", "losses", "objective", "objectives"}
 
@@ -47,11 +53,13 @@ class Examined(NamedTuple):
         loss: The composite, or None if the source has an error.
         experiment: The experiment, if the source is one and has no error.
         diagnostics: Errors and warnings, in the order of the text.
+        objectives: How many objectives were looked at.
     """
 
     loss: CompositeConfig | None
     experiment: ExperimentConfig | None
     diagnostics: tuple[Diagnostic, ...]
+    objectives: int = 0
 
 
 def examine(
@@ -61,6 +69,7 @@ def examine(
     registry: Registry | None = None,
     overrides: Iterable[str] = (),
     name: str = "<bytes>",
+    every: bool = False,
 ) -> Examined:
     """Read a source and find all that is wrong with it; raises nothing for a config's reason.
 
@@ -71,28 +80,47 @@ def examine(
         registry: Where losses are looked up: what is installed, unless given.
         overrides: `path=value` each, as `loss.terms.seg.weight=0.3`; the value is YAML.
         name: What to call a document given as bytes.
+        every: Whether to look at every objective of the document, wherever it is, and not only at
+            the one that the key names.
     """
     faults = Faults()
     registry = Registry.installed() if registry is None else registry
-    loss = experiment = None
+    found = Examined(None, None, ())
     try:
         root = _root(source, name, faults)
         for override in overrides:
             apply_override(root, override, faults)
-        found = _find_loss(root, key, faults)
-        if found is not None:
-            path, node, at = found
-            _refuse_stray_overrides(root, path_text(path), faults)
-            loss = read_composite(node, path, at, registry, faults)
-        if key is None and isinstance(root.value, dict) and "task" in root.value:
-            experiment = read_experiment(root, loss, faults)
+        found = _examine(root, key, registry, faults, every=every)
     except SourceError as error:
         for each in error.document.faults if error.document is not None else ():
             faults.add_source_error(each)
         faults.add_source_error(error)
     if faults.has_errors:
-        loss = experiment = None
-    return Examined(loss=loss, experiment=experiment, diagnostics=tuple(faults.sorted()))
+        found = found._replace(loss=None, experiment=None)
+    return found._replace(diagnostics=tuple(faults.sorted()))
+
+
+def _examine(
+    root: Node, key: str | None, registry: Registry, faults: Faults, *, every: bool
+) -> Examined:
+    search = Search(registry)
+    every = every and key is None
+    asked = _find_loss(root, key, search, faults, every=every)
+    objectives = [] if asked is None else [asked]
+    if every:
+        objectives += search.objectives(root, asked)
+    if objectives:
+        _refuse_stray_overrides(root, objectives, faults)
+    read = [read_composite(*each, registry, faults) for each in objectives]
+    loss = None if asked is None else read[0]
+    is_experiment = key is None and isinstance(root.value, dict) and "task" in root.value
+    if asked is None and objectives:
+        is_experiment = False  # a document of something else, which has tasks as well
+    if objectives or every:
+        severity: _Severity = "error" if is_experiment else "warning"
+        _note_lone_terms(root, objectives, search, faults, severity)
+    experiment = read_experiment(root, loss, faults) if is_experiment else None
+    return Examined(loss, experiment, (), len(objectives))
 
 
 def _root(source: object, name: str, faults: Faults) -> Node:
@@ -111,64 +139,116 @@ def _root(source: object, name: str, faults: Faults) -> Node:
 
 
 def _find_loss(
-    root: Node, key: str | None, faults: Faults
-) -> tuple[ConfigPath, Node, Span | None] | None:
-    """The loss's path, its mapping, and the key it stands under."""
-    if not isinstance(root.value, dict):
-        message = f"expected a mapping with 'loss:' or 'terms:', found {describe(root.value)}"
-        faults.add("LR109", "", message, root)
-        return None
-    if key is not None:
-        return _follow(root, key, faults)
-    if "loss" in root.value:
-        return "loss", root.value["loss"], root.keys["loss"]
-    if "terms" in root.value:
-        if "task" not in root.value:
-            return "", root, None
-        return _misplaced(root, "terms", faults)
-    return _guess_loss(root, faults)
+    root: Node, key: str | None, search: Search, faults: Faults, *, every: bool
+) -> Located | None:
+    """The objective that a key names, or that needs none; None after noting that there is none.
 
-
-def _guess_loss(root: Node, faults: Faults) -> tuple[ConfigPath, Node, Span | None] | None:
-    """What was probably meant to be the loss of a document that has none, after noting that."""
-    for name, at in islice(root.keys.items(), _GUESSED_KEYS):
-        node = root.value[name]
-        meant = "loss" if name in _FOREIGN_LOSS_KEYS else None
-        if meant is None and isinstance(node.value, dict):
-            meant = closest(name, _LOSS_KEYS)
-        if meant == "terms" and "task" in root.value:
-            return _misplaced(root, name, faults)
-        if meant:
-            where = ("", name)
-            faults.add("LR109", where, f"there is no loss here; did you mean '{meant}'?", at)
-            # One run finds what else is wrong.
-            if meant == "terms":
-                guesses = Guesses(root, COMPOSITE_KEYS)
-                guesses.written = {"terms": name}
-                return ("", guesses.applied("", faults), None) if holds_terms(node) else None
-            return (where, node, at) if is_loss(node) else None
-    message = "expected 'loss:' or 'terms:'; for a loss elsewhere, say at which key it is"
-    faults.add("LR109", "", message, root)
+    Where every objective is looked at, there may be others instead, and nothing is noted then.
+    """
+    if isinstance(root.value, dict):
+        if key is not None:
+            return _follow(root, key, faults)
+        if "loss" in root.value:
+            return Located(root.value["loss"], "loss", root.keys["loss"])
+        if "terms" in root.value:
+            is_whole = "task" not in root.value
+            return Located(root, "", None) if is_whole else _misplaced(root, "terms", faults)
+        for name in islice(root.keys, _GUESSED_KEYS):
+            meant = _meant(name, root)
+            if meant is not None:
+                return _guessed(name, meant, root, faults)
+    _note_no_loss(root, search, faults, every=every)
     return None
 
 
-def _misplaced(root: Node, name: str, faults: Faults) -> tuple[ConfigPath, Node, Span | None]:
-    """The terms at the root of an experiment, as the loss that they belong to."""
+def _meant(name: str, root: Node) -> str | None:
+    """What a key of a document without a loss was probably meant to be: `loss` or `terms`."""
+    node = root.value[name]
+    if name == "objectives" and is_map_of_objectives(node):
+        return None
+    if name in _FOREIGN_LOSS_KEYS:
+        return "terms" if is_map_of_terms(node) else "loss"
+    return closest(name, _LOSS_KEYS) if isinstance(node.value, dict) else None
+
+
+def _guessed(name: str, meant: str, root: Node, faults: Faults) -> Located | None:
+    """What was probably meant to be the loss, after noting it: one run finds what else is wrong."""
+    node, key = root.value[name], root.keys[name]
+    if meant == "terms" and ("task" in root.value or name in _FOREIGN_LOSS_KEYS):
+        return _misplaced(root, name, faults)
+    # Of a document that is not lossreg's, it may be the name of something.
+    where = ("", name) if isinstance(node.value, dict | list) else ""
+    faults.add("LR109", where, f"there is no loss here; did you mean '{meant}'?", key)
+    if meant == "loss":
+        return Located(node, where, key) if is_loss(node) else None
+    guesses = Guesses(root, COMPOSITE_KEYS)
+    guesses.written = {"terms": name}
+    return Located(guesses.applied("", faults), "", None) if holds_terms(node) else None
+
+
+def _misplaced(root: Node, name: str, faults: Faults) -> Located:
+    """Terms at the root of a document, as the loss that they belong to."""
     at = root.keys[name]
-    message = "an experiment has its loss under 'loss:'; put 'terms' there, one level deeper"
+    if name in _FOREIGN_LOSS_KEYS:
+        message = "these are terms; put them under 'loss:', and there under 'terms:'"
+    else:
+        message = "an experiment has its loss under 'loss:'; put 'terms' there, one level deeper"
     faults.add("LR109", ("", name), message, at)
     faults.read_as("", name, "terms")
     loss = Node({"terms": root.value[name]}, *root.span)
     loss.keys["terms"] = at
-    return "", loss, None
+    return Located(loss, "", None)
 
 
-def _refuse_stray_overrides(root: Node, loss: str, faults: Faults) -> None:
-    """Note overrides that made a key beside the loss, which nothing would read."""
-    if not loss:
+def _note_no_loss(root: Node, search: Search, faults: Faults, *, every: bool) -> None:
+    """Note that a document has no objective, or none that needs no key."""
+    expected = "expected 'loss:' or 'terms:'"
+    task = root.value.get("task") if isinstance(root.value, dict) else None
+    if task is not None and closest(task.value, TASKS):
+        faults.add("LR109", "task", f"{expected} beside 'task:'", root.keys["task"])
+        return
+    others = search.objectives(root)
+    dropped = root.document.dropped if root.document is not None else ()
+    if every and (others or any(map(search.holds_objective, dropped))):
+        return
+    if not isinstance(root.value, dict):
+        expected = f"expected a mapping with 'loss:' or 'terms:', found {describe(root.value)}"
+    if others:
+        shown = [f"'{clipped(path_text(each.path))}'" for each in others[:_MOST_SHOWN]]
+        more = ", …" if len(others) > _MOST_SHOWN else ""
+        hint = f"for an objective elsewhere, give its key: {', '.join(shown)}{more}"
+    else:
+        hint = "for a loss elsewhere, say at which key it is"
+    faults.add("LR109", "", f"{expected}; {hint}", root)
+
+
+def _note_lone_terms(
+    root: Node, objectives: Sequence[Located], search: Search, faults: Faults, severity: _Severity
+) -> None:
+    """Note terms that stand outside the objectives, where nothing trains them."""
+    made = [("", name) for name in overridden(root)] if objectives else []
+    for each in search.lone_terms(root, objectives):
+        if each.path in made:
+            continue  # noted already
+        near = (other for other in objectives if _around(other.path) == _around(each.path))
+        target = path_text((next(near, *objectives[:1]).path, "terms")) if objectives else "terms"
+        what, it = "this looks like a term", "it"
+        if "type" not in each.node.value:
+            what, it = "these look like terms", "them"
+        message = f"{what}, but nothing trains {it} here; move {it} under '{clipped(target)}'"
+        faults.add("LR905", each.path, message, each.key or each.node, severity=severity)
+
+
+def _around(path: ConfigPath) -> ConfigPath:
+    return "" if isinstance(path, str) else path[0]
+
+
+def _refuse_stray_overrides(root: Node, objectives: Sequence[Located], faults: Faults) -> None:
+    """Note overrides that made a key beside the objectives, which nothing would read."""
+    read = tuple(path_text(each.path).partition(".")[0].partition("[")[0] for each in objectives)
+    if "" in read:
         return  # the whole document is the loss, whose keys are all known
-    read: tuple[str, ...] = (loss.partition(".")[0].partition("[")[0],)
-    if "task" in root.value:
+    if isinstance(root.value, dict) and "task" in root.value:
         read += EXPERIMENT_KEYS
     for name in overridden(root):
         if name not in read:
@@ -178,7 +258,7 @@ def _refuse_stray_overrides(root: Node, loss: str, faults: Faults) -> None:
             faults.add("LR402", ("", name), message, root.keys[name])
 
 
-def _follow(root: Node, key: str, faults: Faults) -> tuple[ConfigPath, Node, Span | None] | None:
+def _follow(root: Node, key: str, faults: Faults) -> Located | None:
     try:
         steps = ValuePath.parse(str(key)).steps
     except PathError:
@@ -210,7 +290,7 @@ def _follow(root: Node, key: str, faults: Faults) -> tuple[ConfigPath, Node, Spa
                 faults.add("LR109", "", message, at or node)
             return None
         path = (path, step)
-    return path, node, at
+    return Located(node, path, at)
 
 
 def load_config(

@@ -30,6 +30,7 @@ class Document:
         self.name = name
         self.text = text
         self.faults: list[SourceError] = []  # those that do not keep the rest from being read
+        self.dropped: list[Node] = []  # values whose keys have such a fault
         self._line_starts = array("l")
 
     def place(self, start: int, end: int) -> Place:

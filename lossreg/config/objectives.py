@@ -29,14 +29,17 @@ if TYPE_CHECKING:
 __all__ = [
     "COMPOSITE_KEYS",
     "EXPERIMENT_KEYS",
+    "FOREIGN_COMPOSITE_KEYS",
     "holds_terms",
     "is_loss",
+    "is_map_of_objectives",
+    "is_map_of_terms",
     "read_composite",
     "read_experiment",
 ]
 
 COMPOSITE_KEYS = ("checks", "on_nonfinite", "terms")
-_FOREIGN_COMPOSITE_KEYS = {"losses": "terms", "components": "terms", "objectives": "terms"}
+FOREIGN_COMPOSITE_KEYS = {"losses": "terms", "components": "terms", "objectives": "terms"}
 _EXAMPLE = "'fit: {type: mse}'"
 _ELSEWHERE = dict.fromkeys(TERM_KEYS, "it belongs to a term: move it under one of 'terms'")
 EXPERIMENT_KEYS = ("task", "seed", "trainer", "loss")
@@ -65,7 +68,7 @@ def read_composite(
         faults.add("LR102", path, message, key or node)
         node, where = _gathered(node, strays), path
     node = check_keys(
-        node, path, COMPOSITE_KEYS, _FOREIGN_COMPOSITE_KEYS, faults, elsewhere=_ELSEWHERE
+        node, path, COMPOSITE_KEYS, FOREIGN_COMPOSITE_KEYS, faults, elsewhere=_ELSEWHERE
     )
     if "terms" not in node.value:
         message = f"the key 'terms' is missing; under it each term has a name, as in {_EXAMPLE}"
@@ -98,6 +101,19 @@ def is_loss(node: Node) -> bool:
     return isinstance(node.value, dict) and (_has_terms(node) or bool(_stray_terms(node)))
 
 
+def is_map_of_terms(node: Node) -> bool:
+    """Whether a mapping is what stands under `terms:`, and nothing else."""
+    return isinstance(node.value, dict) and node.value.keys() == set(_stray_terms(node)) != set()
+
+
+def is_map_of_objectives(node: Node) -> bool:
+    """Whether each value of a mapping has `terms:`."""
+    if not isinstance(node.value, dict):
+        return False
+    values = node.value.values()
+    return bool(values) and all(isinstance(v.value, dict) and "terms" in v.value for v in values)
+
+
 def holds_terms(node: Node) -> bool:
     """Whether a mapping has terms by name."""
     return any(map(_is_term, islice(node.value.values(), MOST_FAULTS)))
@@ -114,7 +130,7 @@ def _is_term(node: Node) -> bool:
 def _has_terms(node: Node) -> bool:
     if "terms" in node.value:
         return True
-    written = Guesses(node, COMPOSITE_KEYS, _FOREIGN_COMPOSITE_KEYS).written.get("terms")
+    written = Guesses(node, COMPOSITE_KEYS, FOREIGN_COMPOSITE_KEYS).written.get("terms")
     # A term may bear a name that looks like a typo.
     return written is not None and not _is_term(node.value[written])
 

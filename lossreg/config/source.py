@@ -92,6 +92,7 @@ def read_document(document: Document) -> Node:
             if not document.faults:
                 return root
         document.faults.clear()
+        document.dropped.clear()
     return _Reader(document, yaml.SafeLoader).root()
 
 
@@ -204,6 +205,8 @@ class _Reader:
                     values[key] = node
                 elif key is _MERGED:
                     self.merges.setdefault(len(self.open), []).extend(self._merged(node))
+                else:
+                    document.dropped.append(node)
                 key = None
         return roots
 

@@ -162,7 +162,7 @@ def test_a_folder_is_searched_for_losses(capsys: Capture) -> None:
         (str(Path("configs/misspelt.yaml")), "LR109"),
         (str(Path("configs/b/deep/er.yml")), "LR104"),
     ]
-    assert out.endswith("\n5 files checked (5 without a loss skipped): 4 errors\n")
+    assert out.endswith("\n5 files checked (5 without an objective skipped): 4 errors\n")
 
 
 def test_a_named_file_without_a_loss_is_no_loss(capsys: Capture) -> None:
@@ -174,7 +174,7 @@ def test_a_folder_of_foreign_files_is_fine(capsys: Capture) -> None:
     write("configs/model.yaml", FOREIGN)
     assert main(["check", "configs"]) == 0
     out = capsys.readouterr().out
-    assert out == "0 files checked (1 without a loss skipped): no problems\n"
+    assert out == "0 files checked (1 without an objective skipped)\n"
 
 
 def test_a_folder_without_yaml_is_wrong_usage(capsys: Capture) -> None:
@@ -188,9 +188,84 @@ def test_a_folder_without_yaml_is_wrong_usage(capsys: Capture) -> None:
 def test_a_folder_with_a_key_skips_what_does_not_have_it(capsys: Capture) -> None:
     write("configs/model.yaml", FOREIGN)
     write("configs/other.yaml", "train: {loss: {terms: {fit: {type: mse}}}}\n")
+    write("configs/more.yaml", WRONG)
+    write("configs/term.yaml", "fit: {type: mse, weight: 1}\n")
     assert main(["check", "configs", "--key", "train.loss"]) == 0
     out = capsys.readouterr().out
-    assert out == "1 file checked (1 without a loss skipped): no problems\n"
+    assert out == "1 file checked (3 without 'train.loss' skipped): no problems\n"
+
+
+def test_every_objective_of_every_file_is_looked_at(capsys: Capture) -> None:
+    for name, text in {
+        "configs/gan.yaml": "generator:\n  terms: {adv: {type: l2, wieght: 3}}\n"
+        "discriminator:\n  terms: {adv: {type: l2, weight: 1}}\n",
+        "configs/lightning.yml": "model:\n  init_args:\n    objective: {terms: {a: {type: l2}}}\n",
+        "configs/fine.yaml": "one: {terms: {a: {type: mse}}}\ntwo: {terms: {a: {type: l1}}}\n",
+        "configs/optimizer.yaml": "optimizer: {type: adamw, params: {lr: 0.1}}\n",
+        "configs/dropped.yaml": "1: {terms: {a: {type: mse}}}\n",
+        "configs/experiment.yaml": "task: digits\nseed: 1\n",
+        "configs/yolo.yaml": "task: detect\nnames: {0: person}\n",
+    }.items():
+        write(name, text)
+    assert main(["check", "configs"]) == 1
+    out = capsys.readouterr().out
+    assert re.findall(r"^(\S+?):\d+:\d+ .*\[(\w+)\]$", out, re.MULTILINE) == [
+        (str(Path("configs/dropped.yaml")), "LR007"),
+        (str(Path("configs/experiment.yaml")), "LR109"),
+        (str(Path("configs/gan.yaml")), "LR105"),
+        (str(Path("configs/gan.yaml")), "LR104"),
+        (str(Path("configs/gan.yaml")), "LR105"),
+        (str(Path("configs/lightning.yml")), "LR105"),
+    ]
+    assert out.endswith("\n5 files checked (2 without an objective skipped): 6 errors\n")
+    assert main(["check", "configs/gan.yaml", "configs/fine.yaml"]) == 1
+    assert capsys.readouterr().out.endswith("\n2 files checked: 3 errors\n")
+    assert main(["check", "configs/fine.yaml"]) == 0
+    assert capsys.readouterr().out == "1 file checked: no problems\n"
+
+
+def test_a_term_outside_the_objective(capsys: Capture) -> None:
+    rebuild = "rebuild: {type: smooth_l1, weight: 5.0}\n"
+    write("configs/loss.yaml", "loss: {terms: {fit: {type: mse}}}\n" + rebuild)
+    write("configs/model.yaml", "depth: 3\n" + rebuild)
+    assert main(["check", "configs"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("warning [LR905]\n    this looks like a term, but nothing trains it here") == 2
+    assert out.endswith("\n2 files checked: 2 warnings\n")
+    assert main(["check", "configs", "--strict"]) == 1
+    write("configs/loss.yaml", "task: digits\nloss: {terms: {fit: {type: mse}}}\n" + rebuild)
+    assert main(["check", "configs/loss.yaml"]) == 1
+    assert "configs/loss.yaml:3:1  rebuild  [LR905]\n" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_not_looked_into_is_told(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("configs/a/loss.yaml", FINE)
+    write("elsewhere/loss.yaml", WRONG)
+    Path("configs/linked").symlink_to("../elsewhere", target_is_directory=True)
+    assert main(["check", "configs"]) == 0
+    out = capsys.readouterr().out
+    assert out == "1 file checked (1 linked folder not followed): no problems\n"
+    assert main(["check", "configs", "--json"]) == 0
+    linked = str(Path("configs/linked"))
+    assert json.loads(capsys.readouterr().out)["not_followed"] == [linked]
+    assert main(["check", "configs/linked"]) == 1
+    capsys.readouterr()
+
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "a":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert main(["check", "configs"]) == 1
+    out = capsys.readouterr().out
+    unread = str(Path("configs/a"))
+    assert f"{unread}  [LR001]\n    the folder cannot be read: Permission denied\n" in out
+    assert out.endswith("\n0 files checked (1 linked folder not followed): 1 error\n")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
@@ -404,6 +479,7 @@ def test_json(capsys: Capture) -> None:
     assert json.loads(capsys.readouterr().out) == {
         "files": 1,
         "skipped": 1,
+        "not_followed": [],
         "diagnostics": [
             {
                 "code": "LR104",
@@ -422,7 +498,12 @@ def test_json(capsys: Capture) -> None:
 
 def test_json_of_what_is_fine(capsys: Capture) -> None:
     assert main(["check", write("loss.yaml", FINE), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"files": 1, "skipped": 0, "diagnostics": []}
+    assert json.loads(capsys.readouterr().out) == {
+        "files": 1,
+        "skipped": 0,
+        "not_followed": [],
+        "diagnostics": [],
+    }
 
 
 def test_github_annotations(capsys: Capture) -> None:
