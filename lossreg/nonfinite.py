@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lossreg.errors import NonFiniteError
+from lossreg.errors import NonFiniteError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def report(message: str, *, term: str, action: OnNonFinite) -> None:
     if action == "raise":
         raise NonFiniteError(message, term=term)
     if action == "warn":
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        warnings.warn(printable(message, keep="\n"), RuntimeWarning, stacklevel=3)
 
 
 def culprits(raw: Mapping[str, Tensor]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from lossreg.errors import LossregError, PluginLoadError, described
+from lossreg.errors import LossregError, PluginLoadError, described, printable
 from lossreg.plugin import LossDefinition, LossHooks
 from lossreg.plugin.hooks import PROJECT
 
@@ -62,7 +62,7 @@ class Owner:
             found = getattr(Distribution.at(given) if isinstance(given, str) else given, what)
         except Exception:  # noqa: BLE001 - metadata is a file like any other: missing, binary
             return None
-        return found if isinstance(found, str) else None
+        return printable(found) if isinstance(found, str) else None
 
     def read(self, file: str) -> str:
         """The text of a file of its metadata; empty if there is none.
