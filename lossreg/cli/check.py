@@ -8,9 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossreg.cli.output import complain, is_coloured, say, say_json
 from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import diagnostic_text, github_text, summary_text
 from lossreg.config import examine
+from lossreg.errors import LossregError
 
 if TYPE_CHECKING:
     import argparse
@@ -67,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         checked += 1
         found.extend(examined.diagnostics)
     if not checked and not skipped:
-        print("error: there is no .yaml or .yml file there", file=sys.stderr)
+        complain("error: there is no .yaml or .yml file there")
         return 2
     _print(found, arguments.format, checked, skipped)
     failing = ("error", "warning") if arguments.strict else ("error",)
@@ -94,7 +96,7 @@ def _files(paths: list[str]) -> Iterator[tuple[str, bool]]:
 
 def _examine(path: str, registry: Registry, arguments: argparse.Namespace) -> Examined:
     return examine(
-        sys.stdin.buffer.read() if path == "-" else path,
+        _standard_input() if path == "-" else path,
         key=arguments.key,
         registry=registry,
         overrides=arguments.overrides,
@@ -102,24 +104,28 @@ def _examine(path: str, registry: Registry, arguments: argparse.Namespace) -> Ex
     )
 
 
+def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise LossregError("there is no standard input")
+    return sys.stdin.buffer.read()
+
+
 def _print(found: list[Diagnostic], form: str, checked: int, skipped: int) -> None:
     if form == "json":
-        import json
-
         report = {
             "files": checked,
             "skipped": skipped,
             "diagnostics": [asdict(each) for each in found],
         }
-        print(json.dumps(report, indent=2))
+        say_json(report)
         return
     if form == "github":
         for each in found:
-            print(github_text(each))
+            say(github_text(each))
         return
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    colour = is_coloured(sys.stdout)
     for each in found:
-        print(diagnostic_text(each, colour=colour), end="\n\n")
+        say(diagnostic_text(each, colour=colour), end="\n\n", coloured=colour)
     files = f"{checked} file{'' if checked == 1 else 's'} checked"
     without = f" ({skipped} without a loss skipped)" if skipped else ""
-    print(f"{files}{without}: {summary_text(found)}")
+    say(f"{files}{without}: {summary_text(found)}")
