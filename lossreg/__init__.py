@@ -1,31 +1,29 @@
 """Declare what a PyTorch model optimises: losses as plugins, composites from YAML.
 
-`import lossreg` brings no torch: what needs it is loaded on first use.
+`import lossreg` does not import torch: each name is loaded on first use.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
-
-from lossreg.errors import (
-    ConfigError,
-    Diagnostic,
-    DuplicateLossError,
-    InputError,
-    LossregError,
-    MissingExtraError,
-    NonFiniteError,
-    PluginError,
-    PluginLoadError,
-    StateError,
-    UnknownLossError,
-)
-
+# Nothing else is imported here: the command line answers an interrupt only once this is done.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lossreg.building import build, create
     from lossreg.composite import CompositeLoss
     from lossreg.config import load_config
+    from lossreg.errors import (
+        ConfigError,
+        Diagnostic,
+        DuplicateLossError,
+        InputError,
+        LossregError,
+        MissingExtraError,
+        NonFiniteError,
+        PluginError,
+        PluginLoadError,
+        StateError,
+        UnknownLossError,
+    )
     from lossreg.gradients import diagnose
     from lossreg.output import LossOutput
     from lossreg.registry import Registry
@@ -51,7 +49,7 @@ __all__ = [
     "load_config",
 ]
 
-_LAZY = {
+_ELSEWHERE = {
     "Registry": "lossreg.registry",
     "CompositeLoss": "lossreg.composite",
     "LossOutput": "lossreg.output",
@@ -63,9 +61,12 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY:
+    if name not in __all__ and name != "errors":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(_LAZY[name]), name)
+    import importlib
+
+    module = importlib.import_module(_ELSEWHERE.get(name, "lossreg.errors"))
+    value: object = module if name == "errors" else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -16,7 +16,7 @@ from importlib.metadata import Distribution, DistributionFinder, EntryPoint, dis
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from lossreg.errors import described
+from lossreg.errors import described, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,12 +55,12 @@ class Owner:
     @cached_property
     def name(self) -> str:
         """Its name; where the metadata does not have it, that of its folder."""
-        return self._stated("name") or self._folder_name[0] or "an unnamed distribution"
+        return printable(self._stated("name") or self._folder_name[0] or "an unnamed distribution")
 
     @cached_property
     def version(self) -> str | None:
         """Its version, or None."""
-        return self._stated("version") or self._folder_name[1] or None
+        return printable(self._stated("version") or self._folder_name[1]) or None
 
     @property
     def project(self) -> str:

@@ -38,6 +38,7 @@ __all__ = [
     "StateError",
     "UnknownLossError",
     "described",
+    "printable",
     "warn",
 ]
 
@@ -47,6 +48,10 @@ _INSIDE = ("lossreg.", "torch.")
 
 class LossregError(Exception):
     """Base of all that lossreg raises."""
+
+    # Names of files, of distributions and of values are other people's.
+    def __str__(self) -> str:
+        return printable(super().__str__(), keep="\n")
 
     # Exception would call the class with its message alone, which few of these take; and an error
     # that cannot be unpickled breaks the pool of processes it was raised in.
@@ -167,7 +172,7 @@ class UnknownLossError(LossregError, KeyError):
 
     # KeyError shows the repr of its argument, quotes and all.
     def __str__(self) -> str:
-        return self._message
+        return printable(self._message, keep="\n")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,10 +204,9 @@ class Diagnostic:
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
-        where = "  ".join(part for part in (place, self.path) if part)
-        return (
-            f"{where}: {self.message} [{self.code}]" if where else f"{self.message} [{self.code}]"
-        )
+        where = printable("  ".join(part for part in (place, self.path) if part))
+        message = printable(" ".join(self.message.splitlines()))
+        return f"{where}: {message} [{self.code}]" if where else f"{message} [{self.code}]"
 
 
 class ConfigError(LossregError, ValueError):
@@ -273,6 +277,29 @@ class MissingExtraError(LossregError, ImportError):
 class ConfigWarning(UserWarning):
     """A config that can be built, but is probably not what was meant."""
 
+    def __str__(self) -> str:
+        return printable(super().__str__(), keep="\n")
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""A text without what a terminal or an editor acts upon instead of showing it.
+
+    Control characters, marks that change the direction of writing, separators of lines and halves
+    of characters are replaced.
+
+    Args:
+        text: What somebody else may have written.
+        keep: Characters to leave as they are, such as line breaks.
+
+    >>> printable("evil\x1b[2J.yaml") == "evil\N{REPLACEMENT CHARACTER}[2J.yaml"
+    True
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
+
 
 def warn(message: str) -> None:
     """A `ConfigWarning` that shows the line of the user's code: the first one of another package.
@@ -291,9 +318,9 @@ def described(error: BaseException) -> str:
     >>> described(ValueError("no such", "thing"))
     "ValueError: ('no such', 'thing')"
     """
-    kind = type(error).__name__
+    kind = printable(type(error).__name__)
     try:
-        text = " ".join(str(error).split())
+        text = printable(" ".join(str(error).split()))
     except (Exception, SystemExit):  # noqa: BLE001 - a plugin's own method may raise anything
         return f"{kind} (whose message cannot be shown)"
     if len(text) > _LONGEST_REASON:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lossreg.errors import NonFiniteError
+from lossreg.errors import NonFiniteError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -156,4 +156,4 @@ class NonFinite:
     def _report(self, message: str, *, term: str) -> None:
         if self._action == "raise":
             raise NonFiniteError(message, term=term)
-        warnings.warn(message, RuntimeWarning, stacklevel=5)
+        warnings.warn(printable(message, keep="\n"), RuntimeWarning, stacklevel=5)

@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossreg.cli.output import complain, is_coloured, say, say_json
 from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import diagnostic_text, github_text, summary_text
 from lossreg.config import examine
 from lossreg.config.source import MAX_BYTES
-from lossreg.errors import Diagnostic
+from lossreg.errors import Diagnostic, LossregError
 
 if TYPE_CHECKING:
     import argparse
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         checked += 1
         found.extend(told)
     if not checked and not skipped and not found:
-        print("error: there is no .yaml or .yml file there", file=sys.stderr)
+        complain("error: there is no .yaml or .yml file there")
         return 2
     _print(found, arguments, checked, skipped, left_out)
     failing = ("error", "warning") if arguments.strict else ("error",)
@@ -128,8 +129,10 @@ def _examine(path: str, registry: Registry, arguments: argparse.Namespace) -> Ex
 
 
 def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise LossregError("there is no standard input")
     # One byte more than is read tells that there is too much; a stream may have no end.
-    return sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin is not None else b""
+    return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
 def _print(
@@ -141,30 +144,28 @@ def _print(
 ) -> None:
     form = arguments.format
     if form == "json":
-        import json
-
         report = {
             "files": checked,
             "skipped": skipped,
             "not_followed": left_out,
             "diagnostics": [asdict(each) for each in found],
         }
-        print(json.dumps(report, indent=2))
+        say_json(report)
         return
     if form == "github":
         for each in found:
-            print(github_text(each))
+            say(github_text(each))
         return
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    colour = is_coloured(sys.stdout)
     for each in found:
-        print(diagnostic_text(each, colour=colour), end="\n\n")
+        say(diagnostic_text(each, colour=colour), end="\n\n", coloured=colour)
     wanted = "an objective" if arguments.key is None else f"'{arguments.key}'"
     notes = [f"{skipped} without {wanted} skipped"] * bool(skipped)
     notes += [f"{_counted(len(left_out), 'linked folder')} not followed"] * bool(left_out)
     aside = f" ({', '.join(notes)})" if notes else ""
     # Of files that nobody has looked at, there is nothing to say.
     result = f": {summary_text(found)}" if checked or found else ""
-    print(f"{_counted(checked, 'file')} checked{aside}{result}")
+    say(f"{_counted(checked, 'file')} checked{aside}{result}")
 
 
 def _counted(count: int, what: str) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import json
-import sys
 import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from lossreg.cli.output import complain, say, say_json
 from lossreg.cli.report import table, terminal_width
 from lossreg.config.codes import CODES
 from lossreg.config.diagnostics import clipped
+from lossreg.errors import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -43,17 +43,17 @@ def run(arguments: argparse.Namespace) -> int:
         meant = arguments.code.upper().translate(str.maketrans("OI", "01"))
         close = difflib.get_close_matches(meant, CODES, n=1)
         hint = f"did you mean {close[0]}?" if close else "`lossreg codes` lists them"
-        print(f"error: there is no code '{clipped(arguments.code)}'; {hint}", file=sys.stderr)
+        complain(f"error: there is no code '{clipped(arguments.code)}'; {hint}")
         return 1
     if arguments.json:
-        print(json.dumps([asdict(each) for each in found], indent=2))
+        say_json([asdict(each) for each in found])
     elif arguments.markdown:
-        print(_markdown(found))
+        say(_markdown(found))
     elif arguments.code is None:
         rows = [(each.code, "warning" if each.warning else "error", each.title) for each in found]
-        print(table(rows, width=terminal_width()))
+        say(table(rows, width=terminal_width()))
     else:
-        print(_text(found[0]))
+        say(_text(found[0]))
     return 0
 
 
@@ -84,8 +84,4 @@ def _examples(code: Code) -> Iterable[tuple[str, str]]:
     overrides = "".join(f"# with --set {each}\n" for each in code.overrides)
     for title, example in (("Bad", overrides + code.bad), ("Good", code.good)):
         if example and code.bad:
-            shown = (
-                c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}"
-                for c in example
-            )
-            yield title, "".join(shown).rstrip()
+            yield title, printable(example, keep="\n\t").rstrip()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import TYPE_CHECKING
 
+from lossreg.cli.output import say, say_json
 from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import table
 
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print every loss, the broken and the conflicting ones included."""
     entries = registry_of(arguments).entries()
     if arguments.json:
-        print(json.dumps([_as_dict(each) for each in entries], indent=2))
+        say_json([_as_dict(each) for each in entries])
         return 0
     rows = [
         (
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         for each in entries
     ]
     width = min(shutil.get_terminal_size().columns, 120)
-    print(table([("NAME", "FROM", "SUMMARY"), *rows], width=width))
+    say(table([("NAME", "FROM", "SUMMARY"), *rows], width=width))
     return 0
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-import sys
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 
+from lossreg.cli.output import complain, say
+from lossreg.errors import printable
 from lossreg.registry import Registry
 
 __all__ = ["add_arguments", "distribution", "run"]
@@ -67,10 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
     name = arguments.name
     owners = Registry.installed().claimants(name)
     if owners:
-        print(
+        complain(
             f"error: {' and '.join(owners)} has a loss '{name}' already, and of two losses "
-            "with one name neither can be used by its name alone; choose another name",
-            file=sys.stderr,
+            "with one name neither can be used by its name alone; choose another name"
         )
         return 1
     files = distribution(name)
@@ -83,12 +83,13 @@ def run(arguments: argparse.Namespace) -> int:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8", newline="\n")
     except FileExistsError as error:
-        print(f"error: {error.filename} is there already; nothing is overwritten", file=sys.stderr)
+        place = printable(str(error.filename))
+        complain(f"error: {place} is there already; nothing is overwritten")
         return 1
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        complain(f"error: {printable(str(error.filename))}: {error.strerror}")
         return 1
-    print(_advice(folder, files))
+    say(_advice(folder, files))
     return 0
 
 
@@ -121,11 +122,11 @@ def _distribution(name: str) -> str:
 
 
 def _advice(folder: Path, files: dict[str, str]) -> str:
-    lines = [f"wrote {folder.as_posix()}:"]
+    lines = [f"wrote {printable(folder.as_posix())}:"]
     lines += [f"  {path}" for path in files]
     lines += [
         "next:",
-        f"  cd {shlex.quote(str(folder))}",
+        f"  cd {printable(shlex.quote(str(folder)))}",
         "  python -m pip install --editable '.[test]'",
         "  python -m pytest",
     ]

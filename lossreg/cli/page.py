@@ -38,7 +38,7 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         if prose:
             sections.append(f"**{title}:** {escaped(prose)}")
     if definition.formula:
-        sections += ["## Formula", f"$$\n{definition.formula}\n$$"]
+        sections += ["## Formula", _formula(definition.formula)]
     parameters = parameters_in_words(definition.config.model_json_schema())
     if parameters:
         rows = [
@@ -59,12 +59,25 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         sections += ["## torch.compile", escaped(BREAKS)]
     if definition.example:
         example = textwrap.indent(definition.example.rstrip(), "  ")
-        sections += ["## Example", f"```yaml\nterms:\n{example}\n```"]
+        sections += ["## Example", _fenced(f"terms:\n{example}", "yaml")]
     if definition.references:
         listed = "\n".join(f"- {_linked(each)}" for each in definition.references)
         sections += ["## References", listed]
     generated = ", generated from its signature" if definition.generated else ""
     return "\n\n".join([*sections, f"From {escaped(origin)}{generated}."]) + "\n"
+
+
+def _formula(latex: str) -> str:
+    # Either would end the block early, and the rest would be read as markup.
+    ends = "$$" in latex or any(not line.strip() for line in latex.splitlines())
+    return _fenced(latex, "latex") if ends else f"$$\n{latex}\n$$"
+
+
+def _fenced(text: str, language: str) -> str:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _inputs(definition: LossDefinition) -> str:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from lossreg.cli.output import complain
+from lossreg.errors import printable
 from lossreg.registry import Registry
 
 if TYPE_CHECKING:
@@ -108,5 +110,5 @@ def _plugins(file: Path, table: object) -> list[str]:
 
 
 def _refuse(file: Path, problem: str) -> NoReturn:
-    print(f"error: {file}: {problem}", file=sys.stderr)
+    complain(f"error: {printable(str(file))}: {problem}")
     raise SystemExit(2)

@@ -6,7 +6,7 @@ import textwrap
 import unicodedata
 from typing import TYPE_CHECKING
 
-from lossreg.errors import ConfigError
+from lossreg.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def error_text(error: LossregError, *, colour: bool = False) -> str:
     if isinstance(error, ConfigError):
         found = [diagnostic_text(each, colour=colour) for each in error.diagnostics]
         return "\n".join([*found, summary_text(error.diagnostics)])
-    return f"error: {error}"
+    return "error: " + printable(str(error), keep="\n")
 
 
 def diagnostic_text(diagnostic: Diagnostic, *, colour: bool = False) -> str:
@@ -52,7 +52,8 @@ def diagnostic_text(diagnostic: Diagnostic, *, colour: bool = False) -> str:
     place = _visible(":".join(str(each) for each in parts if each))
     warning = "warning " if diagnostic.severity == "warning" else ""
     code = f"{tint}{warning}[{diagnostic.code}]{off}"
-    head = "  ".join(each for each in (f"{bold}{place}{off}", diagnostic.path, code) if each)
+    path = _visible(diagnostic.path)
+    head = "  ".join(each for each in (f"{bold}{place}{off}", path, code) if each)
     message = "\n".join(_visible(each) for each in diagnostic.message.splitlines())
     lines = [head, textwrap.indent(message, "    ")]
     if diagnostic.source_line is not None and diagnostic.column is not None:
@@ -86,10 +87,7 @@ def _window(line: str, start: int, end: int) -> tuple[str, int, int]:
 
 def _visible(text: str) -> str:
     """Tabs as spaces, and what a terminal would act upon as a replacement character."""
-    return "".join(
-        char if char.isprintable() else "    " if char == "\t" else "\N{REPLACEMENT CHARACTER}"
-        for char in text
-    )
+    return printable(text.replace("\t", "    "))
 
 
 def _cells(text: str) -> int:
@@ -123,7 +121,8 @@ def github_text(diagnostic: Diagnostic) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    shown = printable(text, keep="\r\n")
+    return shown.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def summary_text(diagnostics: Sequence[Diagnostic]) -> str:
@@ -143,6 +142,7 @@ def table(rows: Sequence[Sequence[str]], *, width: int) -> str:
     l1   absolute error
     mse  squared error
     """
+    rows = [[*map(printable, row[:-1]), row[-1]] for row in rows]  # the last one is wrapped
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     indent = sum(widths) + 2 * len(widths)
     lines = []
@@ -150,7 +150,7 @@ def table(rows: Sequence[Sequence[str]], *, width: int) -> str:
         start = "".join(
             cell.ljust(wide) + "  " for cell, wide in zip(row[:-1], widths, strict=True)
         )
-        wrapped = textwrap.wrap(row[-1], max(width - indent, 20)) or [""]
+        wrapped = textwrap.wrap(printable(row[-1], keep="\n"), max(width - indent, 20)) or [""]
         lines.append((start + wrapped[0]).rstrip())
         lines.extend(" " * indent + each for each in wrapped[1:])
     return "\n".join(lines)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossreg.cli.interrupts import Interruptible
+from lossreg.cli.output import complain, is_terminal, say, say_json
 from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import error_text
-from lossreg.errors import InputError, LossregError, NonFiniteError
+from lossreg.errors import InputError, LossregError, NonFiniteError, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -50,9 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         result = experiments.run(
             experiment,
-            name=file.stem,
+            name=printable(file.stem),
             document=annotated_config(file, arguments.overrides),
-            progress=sys.stdout.isatty() and sys.stderr.isatty(),
+            progress=is_terminal(sys.stdout) and is_terminal(sys.stderr),
+            interruptible=Interruptible(),
         )
     except (LossregError, KeyboardInterrupt) as error:
         rank = experiments.rank()
@@ -60,10 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         # Rank 0 tells what befalls all; a fault of one rank's tensors would be seen nowhere else.
         if isinstance(error, InputError | NonFiniteError):
-            print(f"rank {rank}: {error_text(error)}", file=sys.stderr)
+            complain(f"rank {rank}: {error_text(error)}")
         return 1 if isinstance(error, LossregError) else 130
     if result is not None:
-        print(json.dumps(_as_dict(result), indent=2) if arguments.json else _text(result))
+        if arguments.json:
+            say_json(_as_dict(result))
+        else:
+            say(_text(result))
     return 0
 
 

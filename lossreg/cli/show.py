@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from lossreg.cli.output import say, say_json
 from lossreg.cli.page import BREAKS, loss_page
 from lossreg.cli.parameters import parameters_in_words
 from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.report import table
+from lossreg.errors import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -38,13 +39,13 @@ def run(arguments: argparse.Namespace) -> int:
     origin = f"{entry.distribution} {entry.version}" if entry.distribution else entry.module
     schema = definition.config.model_json_schema()
     if arguments.json:
-        print(json.dumps(_as_dict(definition, origin, schema), indent=2))
+        say_json(_as_dict(definition, origin, schema))
         return 0
     if arguments.markdown:
-        print(loss_page(definition, origin), end="")
+        say(loss_page(definition, origin), end="")
         return 0
     width = min(shutil.get_terminal_size().columns, 100)
-    print(_text(definition, origin, schema, width))
+    say(_text(definition, origin, schema, width))
     return 0
 
 
@@ -69,7 +70,8 @@ def _as_dict(definition: LossDefinition, origin: str, schema: dict[str, Any]) ->
 
 def _text(definition: LossDefinition, origin: str, schema: dict[str, Any], width: int) -> str:
     generated = ", generated from its signature" if definition.generated else ""
-    sections = [f"{definition.name}: {definition.summary}\nfrom {origin}{generated}"]
+    title = printable(f"{definition.name}: {definition.summary}")
+    sections = [f"{title}\nfrom {printable(origin)}{generated}"]
     for title, prose in (
         ("Use it when", definition.use_when),
         ("Choose another when", definition.avoid_when),
@@ -77,7 +79,7 @@ def _text(definition: LossDefinition, origin: str, schema: dict[str, Any], width
         if prose:
             sections.append(f"{title}\n{_indented(prose, width)}")
     if definition.formula:
-        sections.append(f"Formula (LaTeX)\n  {definition.formula}")
+        sections.append("Formula (LaTeX)\n" + textwrap.indent(definition.formula, "  "))
     parameters = parameters_in_words(schema)
     if parameters:
         sections.append("Parameters\n" + _blocks(parameters, width))
@@ -105,7 +107,7 @@ def _blocks(parameters: list[Parameter], width: int) -> str:
     lines = []
     for each in parameters:
         default = "required" if each.default is None else f"default {each.default}"
-        lines.append(f"  {each.name}: {each.kind}, {default}")
+        lines.append(printable(f"  {each.name}: {each.kind}, {default}"))
         if each.description:
             lines.append(_indented(each.description, width, by=6))
     return "\n".join(lines)

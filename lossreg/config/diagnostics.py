@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lossreg.config.nodes import MOST_FAULTS, SourceError, too_many_faults
-from lossreg.errors import ConfigError, Diagnostic
+from lossreg.errors import ConfigError, Diagnostic, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +50,7 @@ def path_text(
 
 def clipped(text: str) -> str:
     """A text from a config, short and printable."""
-    shown = text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in shown)
+    return printable(text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…")
 
 
 def describe(value: object) -> str:

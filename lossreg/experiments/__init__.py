@@ -6,12 +6,16 @@ Importing this package needs nothing beyond lossreg; `run` needs the extra `expe
 from __future__ import annotations
 
 import importlib.util
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lossreg.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from lossreg.config import ExperimentConfig
     from lossreg.experiments.runner import Result
 
@@ -27,6 +31,7 @@ def run(
     document: str = "",
     root: Path = Path("runs"),
     progress: bool = False,
+    interruptible: AbstractContextManager[None] | None = None,
 ) -> Result | None:
     """Train a task with an objective and write what happened to a folder of its own.
 
@@ -36,6 +41,8 @@ def run(
         document: The text to keep in it as `config.yaml`.
         root: Where the folder is made.
         progress: Whether Lightning shows its progress bar.
+        interruptible: Entered for as long as there is something that an interrupt should keep;
+            while modules are imported, it is not.
 
     Returns:
         What was measured; None on every rank but the first.
@@ -51,12 +58,20 @@ def run(
             raise MissingExtraError("`lossreg run`", extra="experiments", missing=distribution)
     from lossreg.experiments import runner
 
-    return runner.run(experiment, name=name, document=document, root=root, progress=progress)
+    return runner.run(
+        experiment,
+        name=name,
+        document=document,
+        root=root,
+        progress=progress,
+        interruptible=nullcontext() if interruptible is None else interruptible,
+    )
 
 
 def rank() -> int:
     """Which of the processes that train together this is."""
-    from lightning.pytorch.utilities import rank_zero_only
-
-    number: int = rank_zero_only.rank
+    # It is asked after an interrupt too, when Lightning, or torch, may be half imported: to import
+    # them once more would crash.
+    utilities = sys.modules.get("lightning.pytorch.utilities")
+    number: int = getattr(getattr(utilities, "rank_zero_only", None), "rank", 0)
     return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,9 @@ def draw_curves(rows: Sequence[Row], measures: Sequence[Measure], file: Path, ti
         figsize=(_PANEL_SIZE[0] * _COLUMNS, _PANEL_SIZE[1] * lines + 0.3), layout="constrained"
     )
     FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=_INK)
+    figure.suptitle(
+        title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=_INK, parse_math=False
+    )
     panels = [figure.add_subplot(lines, _COLUMNS, index + 1) for index in range(count)]
     _draw_weighted(panels[0], rows)
     _draw_raw(panels[1], rows)
@@ -55,7 +58,9 @@ def draw_curves(rows: Sequence[Row], measures: Sequence[Measure], file: Path, ti
     for panel in panels:
         _tidy(panel)
         panel.set_xlim(0, rows[-1].step * 1.03)
-    figure.savefig(file, dpi=150)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=150)
+    file.write_bytes(picture.getvalue())  # all of it or nothing, should the run be interrupted
 
 
 def _draw_weighted(panel: Any, rows: Sequence[Row]) -> None:

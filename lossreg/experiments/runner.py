@@ -24,6 +24,7 @@ from lossreg.integrations.lightning import CompositeModule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import Tensor
@@ -99,7 +100,13 @@ class _Training(CompositeModule):
 
 
 def run(
-    experiment: ExperimentConfig, *, name: str, document: str, root: Path, progress: bool
+    experiment: ExperimentConfig,
+    *,
+    name: str,
+    document: str,
+    root: Path,
+    progress: bool,
+    interruptible: AbstractContextManager[None],
 ) -> Result | None:
     """Train, measure and write; `lossreg.experiments.run` says how."""
     with quiet():
@@ -112,12 +119,13 @@ def run(
             folder=None,
         )
         trainer = _trainer(experiment, recorder, progress=progress)
-        if trainer.is_global_zero:
-            recorder.folder = new_folder(root, name)
         start = time.perf_counter()
         try:
-            _write_config(recorder.folder, document)
-            _fit(trainer, _Training(task, objective), task)
+            with interruptible:
+                if trainer.is_global_zero:
+                    recorder.folder = new_folder(root, name)
+                    _write_config(recorder.folder, document)
+                _fit(trainer, _Training(task, objective), task)
         except OSError as error:
             if error.filename is None:
                 raise
@@ -175,6 +183,8 @@ def _fit(trainer: Trainer, training: _Training, task: Task) -> None:
     finally:
         torch.set_num_threads(threads)
     if trainer.interrupted:
+        # Lightning has ended the other processes, and would kill this one for it while it writes.
+        getattr(trainer.strategy.launcher, "procs", []).clear()
         raise KeyboardInterrupt
 
 
@@ -195,9 +205,8 @@ def _as_it_is(batch: Any) -> Any:  # `Rows` has made a batch of it
     return batch
 
 
-def _write_config(folder: Path | None, document: str) -> None:
-    if folder is not None:
-        (folder / "config.yaml").write_text(document, encoding="utf-8", newline="")
+def _write_config(folder: Path, document: str) -> None:
+    (folder / "config.yaml").write_text(document, encoding="utf-8", newline="")
 
 
 def _finish(recorder: Recorder, measures: Sequence[Measure]) -> None:

@@ -6,14 +6,17 @@ import pytest
 
 from lossreg.errors import (
     ConfigError,
+    ConfigWarning,
     Diagnostic,
     DuplicateLossError,
     InputError,
+    LossregError,
     MissingExtraError,
     NonFiniteError,
     PluginLoadError,
     UnknownLossError,
     described,
+    printable,
 )
 
 
@@ -128,3 +131,39 @@ def test_an_error_crosses_processes(error: Exception) -> None:
 )
 def test_a_foreign_exception_is_described_in_one_line(error: Exception, text: str) -> None:
     assert described(error) == text
+
+
+# Control characters of both sets, marks of direction, separators, halves of characters.
+@pytest.mark.parametrize(
+    "char", "\x00\x07\x08\x1b\r\x7f\x85\x9b\u200e\u202e\u2066\u2028\ufeff\ud800"
+)
+def test_what_a_terminal_acts_upon_is_in_no_text(char: str) -> None:
+    shown = "a\N{REPLACEMENT CHARACTER}b"
+    assert printable(f"a{char}b") == shown
+    assert printable(f"a{char}b\n", keep="\n") == f"{shown}\n"
+    named = f"a{char}b"
+    errors = (
+        LossregError(named),
+        PluginLoadError(named, loss=None, distribution=named, version=named, module="m"),
+        DuplicateLossError(loss="l1", distributions=(named, "acme")),
+        UnknownLossError("l1", unreadable=(named,)),
+        ConfigError([Diagnostic(code="LR101", message=named, file=named, path=named)]),
+        InputError(named),
+        NonFiniteError(named, term="fit"),
+        MissingExtraError(named, extra="e", missing=named),
+        ConfigWarning(named),
+    )
+    for error in errors:
+        assert shown in str(error)
+        assert char not in str(error)
+    assert described(ValueError(named)) == f"ValueError: {'a b' if char.isspace() else shown}"
+
+
+def test_letters_of_every_script_stay() -> None:
+    text = "größe, 損失, потеря, خسارة, e\u0301, 🔥"
+    assert printable(text) == text
+
+
+def test_a_diagnostic_is_one_line() -> None:
+    found = Diagnostic(code="LR209", message="one\ntwo", file="a\nb.yaml")
+    assert str(found) == "a\N{REPLACEMENT CHARACTER}b.yaml: one two [LR209]"

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
+from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +15,8 @@ from lossreg.cli import list as list_verb
 from lossreg.cli import main
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fake_distributions import Site
 
 VERBS = ["list", "show", "check", "codes", "new", "run"]
@@ -73,19 +78,100 @@ def test_an_error_of_lossreg_itself_is_not_swallowed(monkeypatch: pytest.MonkeyP
         main(["list"])
 
 
-def test_a_reader_that_left_is_no_complaint() -> None:
+@contextmanager
+def pipe_without_a_reader() -> Iterator[int]:
     read_end, write_end = os.pipe()
     os.close(read_end)
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "lossreg", "list"],
-            stdout=write_end,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
+        yield write_end
     finally:
         os.close(write_end)
-    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def command(*arguments: str, **streams: Any) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own; what is no stream of it is captured."""
+    return subprocess.run(
+        [sys.executable, "-m", "lossreg", *arguments],
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+        text=True,
+        check=False,
+    )
+
+
+# What fits into Python's buffer is written at the end only, the rest of it on the way.
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *("list", "list --json", "show l1", "show l1 --markdown", "codes", "codes LR101"),
+        *("codes --json", "check right.yaml", "check wrong.yaml", "check wrong.yaml --json"),
+        *(
+            "check wrong.yaml --format github",
+            "check many.yaml",
+            "--help",
+            "list --help",
+        ),
+        "--version",
+    ],
+)
+def test_a_reader_that_left_is_no_complaint_and_no_verdict(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("right.yaml").write_text("terms: {fit: {type: mse}}", encoding="utf-8")
+    Path("wrong.yaml").write_text("terms: {fit: {type: mze}}", encoding="utf-8")
+    many = "".join(f"  fit{i}: {{type: mze}}\n" for i in range(900))
+    Path("many.yaml").write_text(f"terms:\n{many}", encoding="utf-8")
+    for unbuffered in ("", "1"):
+        monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+        with pipe_without_a_reader() as pipe:
+            done = command(*arguments.split(), stdout=pipe)
+        assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_reader_that_leaves_on_the_way() -> None:
+    arguments = [sys.executable, "-m", "lossreg", "list", "--json"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        os.read(process.stdout.fileno(), 1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    # All of it may have been written before.
+    assert process.returncode in (0, 141)
+
+
+def test_where_nobody_reads_the_complaints_the_exit_code_tells() -> None:
+    for arguments, code in (("show huber", 1), ("check none.yaml", 1), ("list --nothing", 2)):
+        with pipe_without_a_reader() as pipe:
+            assert command(*arguments.split(), stderr=pipe).returncode == code
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("list", 0), ("show l1", 0), ("show huber", 1), ("check none.yaml", 1)]
+)
+def test_closed_streams_are_no_crash(arguments: str, code: int) -> None:
+    call = f"{shlex.quote(sys.executable)} -m lossreg {arguments}"
+    for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+        done = subprocess.run(f"{call} {closed}", shell=True, capture_output=True, check=False)
+        assert done.returncode == code
+        assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+def test_standard_input_that_is_closed_is_a_problem() -> None:
+    call = f"{shlex.quote(sys.executable)} -m lossreg check - <&-"
+    done = subprocess.run(call, shell=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (1, b"error: there is no standard input\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's full device")
+def test_a_full_disk_is_a_problem() -> None:
+    message = "error: the output cannot be written: No space left on device\n"
+    for arguments in ("codes", "--help", "list --json"):
+        with Path("/dev/full").open("w") as full:
+            done = command(*arguments.split(), stdout=full)
+        assert (done.returncode, done.stderr) == (1, message)
 
 
 def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,3 +80,15 @@ def test_prose_of_a_plugin_is_not_taken_for_markup(
     assert "## Parameters" not in out
     assert "It gives one value." in out
     assert out.endswith("From acme 2.1.\n")
+
+
+def test_neither_a_formula_nor_an_example_ends_its_block(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = r'formula="x\n$$\n# A", example="```\n# B"'
+    source = plugin("odd").replace('summary="made up"', f'summary="made up", {ends}')
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": source})
+    assert main(["show", "--markdown", "odd"]) == 0
+    out = capsys.readouterr().out
+    assert "\n```latex\nx\n$$\n# A\n```\n" in out
+    assert "\n````yaml\nterms:\n  ```\n  # B\n````\n" in out

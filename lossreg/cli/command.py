@@ -1,0 +1,128 @@
+"""One command from its words to its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import gc
+import importlib
+import io
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from lossreg.cli.output import complain, discard, flush, is_coloured, say
+from lossreg.errors import LossregError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["run"]
+
+# Each verb is a module of this package, imported when it is the one that runs.
+_VERBS = {
+    "list": "list the installed losses",
+    "show": "show what a loss is, what it takes and how to declare it",
+    "check": "check configs as a compiler checks source code, without building them",
+    "codes": "explain diagnostic codes",
+    "new": "write the distribution of a new loss plugin",
+    "run": "train a bundled task with the objective of an experiment file",
+}
+# What a shell reports of a command whose output nobody reads any more: 128 + SIGPIPE.
+_READER_LEFT = 141
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: Its words; None for those that this process was started with.
+
+    Raises:
+        SystemExit: The words are wrong, or asked for help.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without Unicode gets escapes, not a crash.
+            stream.reconfigure(errors="backslashreplace")
+    words = sys.argv[1:] if argv is None else argv
+    if argv is None and words[:1] != ["run"]:
+        # A short process of its own: what it imports is looked through for garbage in vain, and
+        # at its end once more. What is garbage then goes with the process.
+        gc.set_threshold(100_000)
+        atexit.register(gc.freeze)
+    try:
+        return _run(words)
+    except BrokenPipeError:
+        discard(sys.stdout)
+        return _READER_LEFT
+
+
+def _run(words: Sequence[str]) -> int:
+    debug = False
+    try:
+        try:
+            arguments = _parser(words).parse_args(words)
+            debug = arguments.debug
+            code: int = arguments.run(arguments)
+        except SystemExit:  # after help, too
+            flush()
+            raise
+        flush()
+    except LossregError as error:
+        from lossreg.cli.report import error_text
+
+        if debug:
+            import traceback
+
+            complain(traceback.format_exc().rstrip())
+        colour = is_coloured(sys.stderr)
+        complain(error_text(error, colour=colour), coloured=colour)
+        return 1
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Prints as the verbs do."""
+
+    def print_help(self, file: Any = None) -> None:
+        del file
+        say(self.format_help(), end="")
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+class _Version(argparse.Action):
+    """Prints the version; only then is it looked up."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        say(f"lossreg {version('lossreg')}")
+        parser.exit()
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = _Parser(prog="lossreg", description="Declare what a PyTorch model optimises.")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="show program's version number and exit"
+    )
+    verbs = parser.add_subparsers(metavar="COMMAND", required=True)
+    # Argument parsers are dear, and one verb is all that runs.
+    chosen = {name: _VERBS[name] for name in words[:1] if name in _VERBS}
+    for name, summary in (chosen or _VERBS).items():
+        verb_parser = verbs.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
+        if chosen:
+            if name != "run":
+                # pydantic would look through every distribution for plugins of its own.
+                os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+            verb = importlib.import_module(f"lossreg.cli.{name}")
+            verb.add_arguments(verb_parser)
+            verb_parser.add_argument(
+                "--debug", action="store_true", help="show the traceback of an error"
+            )
+            verb_parser.set_defaults(run=verb.run)
+    return parser
