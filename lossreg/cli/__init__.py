@@ -1,7 +1,6 @@
 """The command line: one module a verb, each parses, calls, formats and gives an exit code.
 
-Exit codes: 0 fine, 1 a problem was found, 2 wrong usage, 130 interrupted, 141 whoever read the
-output has left.
+Exit codes: 0 fine, 1 a problem was found, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from lossreg.cli.output import complain, discard, flush, is_coloured, say
+from lossreg.cli.output import complain, flush, is_coloured, say
 from lossreg.errors import LossregError, printable
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ _VERBS = {
     "new": "write the distribution of a new loss plugin",
     "run": "train a bundled task with the objective of an experiment file",
 }
-# What a shell reports of a command whose output nobody reads any more: 128 + SIGPIPE.
-_READER_LEFT = 141
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -51,14 +49,6 @@ def run(argv: Sequence[str] | None) -> int:
         # at its end once more. What is garbage then goes with the process.
         gc.set_threshold(100_000)
         atexit.register(gc.freeze)
-    try:
-        return _run(words)
-    except BrokenPipeError:
-        discard(sys.stdout)
-        return _READER_LEFT
-
-
-def _run(words: Sequence[str]) -> int:
     debug = False
     try:
         try:

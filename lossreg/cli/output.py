@@ -28,14 +28,16 @@ def say(text: str, *, end: str = "\n", coloured: bool = False) -> None:
         end: What follows it.
         coloured: Whether the text holds colours, and is clean already.
 
+    Whoever reads the output may leave before its end, as `head` does: the verb goes on to its exit
+    code, which says what it found.
+
     Raises:
-        BrokenPipeError: Whoever reads the output has left.
         LossregError: It cannot be written.
     """
     try:
         print(text if coloured else printable(text, keep=_LAYOUT), end=end)
     except OSError as error:
-        raise _unwritable(error) from error
+        _give_up(error)
 
 
 def say_json(value: object) -> None:
@@ -61,7 +63,7 @@ def flush() -> None:
         if sys.stdout is not None:  # None where the process was started without one
             sys.stdout.flush()
     except OSError as error:
-        raise _unwritable(error) from error
+        _give_up(error)
 
 
 def complain(text: str, *, coloured: bool = False) -> None:
@@ -93,10 +95,14 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def _unwritable(error: OSError) -> OSError | LossregError:
-    if isinstance(error, BrokenPipeError):
-        return error
-    if os.name == "nt" and error.errno == errno.EINVAL:  # what Windows says of a closed pipe
-        return BrokenPipeError(*error.args)
+def _give_up(error: OSError) -> None:
+    """Print nothing more.
+
+    Raises:
+        LossregError: Somebody still reads, so that what is missing would be missed.
+    """
     discard(sys.stdout)
-    return LossregError(f"the output cannot be written: {error.strerror or error}")
+    # The latter is what Windows says of a closed pipe.
+    if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
+        return
+    raise LossregError(f"the output cannot be written: {error.strerror or error}") from error

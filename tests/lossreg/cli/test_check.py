@@ -329,14 +329,6 @@ class Endless(io.RawIOBase):
         return len(buffer)
 
 
-def test_a_standard_input_that_is_closed_is_empty(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-    assert main(["check", "-"]) == 1
-    assert "the document is empty" in capsys.readouterr().out
-
-
 NESTED = """\
 model:
   backbone: resnet
