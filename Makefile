@@ -1,8 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEVICE ?= cpu
+LOWEST := .venv-lowest/bin
+TORCH ?= 2.13.0
 
-.PHONY: run test nightly docs bench clean
+.PHONY: run test nightly lowest docs bench clean
 
 # The mark is written last, so an interrupted install is done again.
 .venv/.installed: pyproject.toml constraints.txt
@@ -24,6 +26,20 @@ test: .venv/.installed
 nightly: .venv/.installed
 	$(BIN)/python -m pytest -n 2
 
+.venv-lowest/.installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	$(LOWEST)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints-lowest.txt --editable '.[test]' torch==$(TORCH)
+	touch $@
+
+# With the lowest versions that pyproject.toml allows; torch's own: make lowest TORCH=2.6.0
+lowest: .venv-lowest/.installed
+	$(LOWEST)/ruff check .
+	$(LOWEST)/ruff format --check .
+	$(LOWEST)/mypy
+	$(LOWEST)/lint-imports
+	$(LOWEST)/python -m pytest -n 2 -m 'not nightly'
+
 docs: .venv/.installed
 	$(BIN)/python docs/assemble.py build
 	$(BIN)/zensical build --strict --config-file build/mkdocs.yml
@@ -41,4 +57,4 @@ bench: .venv/.bench
 	$(BIN)/python benchmarks/configs.py
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-lowest build dist

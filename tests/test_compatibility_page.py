@@ -35,6 +35,18 @@ def test_what_it_runs_on_is_what_the_project_asks_for() -> None:
     assert f"torch>={torch}" in project["dependencies"]
 
 
+def test_the_lowest_versions_are_what_the_project_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["lightning"]]
+    lowest = dict(
+        re.fullmatch(r"([\w-]+)>=([\d.]+)", each.partition(";")[0].strip()).groups()  # type: ignore[union-attr]
+        for each in asked
+    )
+    del lowest["tomli"]  # for one Python only
+    promised = {row[0].strip("`").lower(): row[1] for row in PAGE.table("package")}
+    assert promised == lowest
+
+
 def test_the_group_and_the_exit_codes() -> None:
     assert f"`{GROUP}`" in PAGE.text
     assert [row[0] for row in PAGE.table("exit code")] == ["0", "1", "2", "130"]
