@@ -53,6 +53,7 @@ class Notices:
         if term.cuts and term.in_graph:
             self._uncut.add(term.name)
 
+    @torch.no_grad()
     def look_at_inputs(
         self, term: Plan, module: nn.Module, inputs: Mapping[str, Tensor], mask: Tensor | None
     ) -> dict[str, int]:
@@ -70,6 +71,7 @@ class Notices:
             self.note(term, "mask", problem)
         return sizes
 
+    @torch.no_grad()
     def look_at_values(
         self,
         term: Plan,
