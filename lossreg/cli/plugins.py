@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-from lossreg.cli.output import complain
-from lossreg.errors import printable
+from lossreg.cli.pyproject import named_plugins, refuse_strange
+from lossreg.errors import PluginLoadError
 from lossreg.registry import Registry
 
 if TYPE_CHECKING:
     import argparse
+    from importlib.machinery import ModuleSpec
 
 __all__ = ["add_plugin_arguments", "registry_of"]
-
-# Whether it is worth to parse the file: every spelling of the table has this in it, or `[tool]`.
-_TABLE = re.compile(rb"""tool["']?\s*\.\s*["']?lossreg|^\s*\[\s*tool\s*\]""", re.MULTILINE)
 
 
 def add_plugin_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,72 +41,69 @@ def registry_of(arguments: argparse.Namespace) -> Registry:
     """What is installed, and the losses of the modules that the user named.
 
     Their folders become importable: that of the pyproject.toml for those it names, the working
-    directory for the others, as with `python -m`.
+    directory for the others.
 
     Raises:
         PluginLoadError: A module cannot be imported, or is no plugin.
         SystemExit: With code 2, after saying what is wrong with the pyproject.toml.
     """
-    folder, named = _named_in_pyproject() if arguments.pyproject else (None, [])
+    file, named = None, list[str]()
+    if arguments.pyproject:
+        file, named = named_plugins(others_named=bool(arguments.plugins))
     registry = Registry.installed()
-    if named:
-        _make_importable(str(folder))
-    if arguments.plugins:
-        _make_importable(str(Path.cwd()))
+    if file is not None and named:
+        for module in named:
+            for place in _make_importable(module, str(file.parent)):
+                refuse_strange(place, file)
+    for module in arguments.plugins:
+        _make_importable(module, str(Path.cwd()))
     plugins = [*named, *arguments.plugins]
     return registry.with_plugins(*plugins) if plugins else registry
 
 
-def _make_importable(folder: str) -> None:
+def _make_importable(module: str, folder: str) -> set[str]:
+    """Let Python look for modules in a folder, after all other places.
+
+    In front, any file of it would take the place of an installed module: a built-in loss, or
+    `random`.
+
+    Args:
+        module: The module that the folder is meant for.
+        folder: The folder.
+
+    Returns:
+        Where in the folder the module's outermost package is; nothing if it is elsewhere.
+
+    Raises:
+        PluginLoadError: It is in the folder, but another one of its name comes first.
+    """
     if folder not in sys.path:
-        sys.path.insert(0, folder)
+        sys.path.append(folder)
+    from importlib.machinery import PathFinder
+    from importlib.util import find_spec
 
-
-def _named_in_pyproject() -> tuple[Path | None, list[str]]:
-    """The plugins of the nearest pyproject.toml with a table for lossreg, and its folder."""
+    outermost = module.partition(".")[0]
+    local = PathFinder.find_spec(outermost, [folder]) if outermost.isidentifier() else None
+    if local is None:
+        return set()
     try:
-        here = Path.cwd()
-    except OSError:  # somebody has deleted it
-        return None, []
-    for folder in (here, *here.parents):
-        file = folder / "pyproject.toml"
-        try:
-            content = file.read_bytes()
-        except OSError:
-            continue
-        if _TABLE.search(content):
-            table = _table(file, content)
-            if table is not None:
-                return folder, _plugins(file, table)
-    return None, []
+        found = find_spec(outermost)
+    except ValueError:  # what has been imported under that name does not say where it is from
+        found = None
+    if found is None or _places(found).isdisjoint(_places(local)):
+        rival = (found and (found.origin or "a folder")) or "a module without a file"
+        raise PluginLoadError(
+            f"'{outermost}' in {folder} is not the one that Python imports: {rival} comes first; "
+            "rename one of them",
+            loss=None,
+            distribution=None,
+            version=None,
+            module=module,
+        )
+    return _places(local)
 
 
-def _table(file: Path, content: bytes) -> Any:
-    """What is under `tool.lossreg`; None if nothing is."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        document: dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))
-    except ValueError as error:  # of the encoding as well
-        _refuse(file, f"cannot be read: {error}")
-    tool = document.get("tool")
-    return tool.get("lossreg") if isinstance(tool, dict) else None
-
-
-def _plugins(file: Path, table: object) -> list[str]:
-    if not isinstance(table, dict):
-        _refuse(file, "tool.lossreg must be a table")
-    unknown = [key for key in table if key != "plugins"]
-    if unknown:
-        _refuse(file, f"unknown key '{unknown[0]}' in [tool.lossreg]; it has plugins")
-    found = table.get("plugins", [])
-    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-        _refuse(file, "plugins in [tool.lossreg] must be a list of modules' names")
-    return found
-
-
-def _refuse(file: Path, problem: str) -> NoReturn:
-    complain(f"error: {printable(str(file))}: {problem}")
-    raise SystemExit(2)
+def _places(spec: ModuleSpec) -> set[str]:
+    """The file of a module; the folders of a package, one without a file included."""
+    folders = set(map(os.path.realpath, spec.submodule_search_locations or ()))
+    return folders or {os.path.realpath(spec.origin or spec.name)}

@@ -39,20 +39,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the file, train, and print a table of results."""
-    from lossreg.config import load_experiment
+    from lossreg.config import load_kept_experiment
 
-    experiment = load_experiment(
+    experiment, document = load_kept_experiment(
         arguments.file, registry=registry_of(arguments), overrides=arguments.overrides
     )
     from lossreg import experiments
-    from lossreg.experiments.folder import annotated_config
+    from lossreg.experiments.folder import kept_config
 
     file = Path(arguments.file)
+    options = [f"--plugin {each}" for each in arguments.plugins]
+    options += [f"--set {each}" for each in arguments.overrides]
     try:
         result = experiments.run(
             experiment,
             name=printable(file.stem),
-            document=annotated_config(file, arguments.overrides),
+            document=kept_config(document, file.name, options),
             progress=is_terminal(sys.stdout) and is_terminal(sys.stderr),
             interruptible=Interruptible(),
         )

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from lossreg.config.loading import Examined, examine, load_config, load_experiment
+from lossreg.config.loading import (
+    Examined,
+    examine,
+    load_config,
+    load_experiment,
+    load_kept_experiment,
+)
 from lossreg.config.schema import CompositeConfig, ExperimentConfig, TermConfig
 
 __all__ = [
@@ -13,4 +19,5 @@ __all__ = [
     "examine",
     "load_config",
     "load_experiment",
+    "load_kept_experiment",
 ]

@@ -33,7 +33,14 @@ from lossreg.inputs import PathError
 from lossreg.registry import Registry
 from lossreg.suggest import closest
 
-__all__ = ["Examined", "Source", "examine", "load_config", "load_experiment"]
+__all__ = [
+    "Examined",
+    "Source",
+    "examine",
+    "load_config",
+    "load_experiment",
+    "load_kept_experiment",
+]
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Mapping[str, object]"
 """A YAML file's path, a YAML document as bytes, or a mapping."""
@@ -54,12 +61,14 @@ class Examined(NamedTuple):
         experiment: The experiment, if the source is one and has no error.
         diagnostics: Errors and warnings, in the order of the text.
         objectives: How many objectives were looked at.
+        document: The whole source with its overrides applied, or None if it has an error.
     """
 
     loss: CompositeConfig | None
     experiment: ExperimentConfig | None
     diagnostics: tuple[Diagnostic, ...]
     objectives: int = 0
+    document: Node | None = None
 
 
 def examine(
@@ -85,7 +94,7 @@ def examine(
     """
     faults = Faults()
     registry = Registry.installed() if registry is None else registry
-    found = Examined(None, None, ())
+    found, root = Examined(None, None, ()), None
     try:
         root = _root(source, name, faults)
         for override in overrides:
@@ -96,8 +105,8 @@ def examine(
             faults.add_source_error(each)
         faults.add_source_error(error)
     if faults.has_errors:
-        found = found._replace(loss=None, experiment=None)
-    return found._replace(diagnostics=tuple(faults.sorted()))
+        found, root = found._replace(loss=None, experiment=None), None
+    return found._replace(diagnostics=tuple(faults.sorted()), document=root)
 
 
 def _examine(
@@ -331,9 +340,20 @@ def load_experiment(
     Raises:
         ConfigError: The source is wrong, or is no experiment.
     """
+    return load_kept_experiment(source, registry=registry, overrides=overrides)[0]
+
+
+def load_kept_experiment(
+    source: Source, *, registry: Registry | None = None, overrides: Iterable[str] = ()
+) -> tuple[ExperimentConfig, Node]:
+    """An experiment as `load_experiment` gives it, and the document to keep beside its results.
+
+    Raises:
+        ConfigError: The source is wrong, or is no experiment.
+    """
     examined = examine(source, registry=registry, overrides=overrides)
-    if examined.experiment is not None:
-        return examined.experiment
+    if examined.experiment is not None and examined.document is not None:
+        return examined.experiment, examined.document
     if examined.loss is None:
         raise ConfigError(examined.diagnostics)
     file = None if isinstance(source, Mapping | bytes) else os.fspath(source)

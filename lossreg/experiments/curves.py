@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -59,7 +60,10 @@ def draw_curves(rows: Sequence[Row], measures: Sequence[Measure], file: Path, ti
         _tidy(panel)
         panel.set_xlim(0, rows[-1].step * 1.03)
     picture = io.BytesIO()
-    figure.savefig(picture, dpi=150)
+    with warnings.catch_warnings():
+        # The title is a file's name, and no font has the letters of all scripts.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(picture, dpi=150)
     file.write_bytes(picture.getvalue())  # all of it or nothing, should the run be interrupted
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from lossreg.errors import LossregError
+from lossreg.config.nodes import SourceError
+from lossreg.config.source import MAX_BYTES, read_bytes
+from lossreg.config.writing import TooLargeError, same_values, yaml_text
+from lossreg.errors import LossregError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["annotated_config", "new_folder"]
+    from lossreg.config.nodes import Node
+
+__all__ = ["kept_config", "new_folder"]
 
 
 def new_folder(root: Path, name: str) -> Path:
@@ -37,17 +42,31 @@ def new_folder(root: Path, name: str) -> Path:
     raise AssertionError  # count() does not end
 
 
-def annotated_config(file: Path, overrides: Iterable[str]) -> str:
-    """A config's text under comments that say where it is from and what was overridden.
+def kept_config(document: Node, name: str, options: Sequence[str]) -> str:
+    """What was trained, as a config that trains the same again.
+
+    Args:
+        document: The experiment, with its overrides applied.
+        name: The name of the file that it was read from.
+        options: What was said on the command line, such as `--set seed=3`; for the reader alone.
 
     Raises:
-        LossregError: The file cannot be read.
+        LossregError: The document is too large to be written and read again.
     """
+    # A name may hold a line break, which would end the comment.
+    said = [printable(" ".join(each.split())) for each in (name, *options)]
+    applied = ", with this applied:" if options else ""
+    header = [
+        f"# What `lossreg run {said[0]}` trained{applied}",
+        *(f"#   {each}" for each in said[1:]),
+    ]
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LossregError(f"cannot read '{file}': {error}") from error
-    header = [f"# lossreg run {file.name}"]
-    # An override may hold a line break, which would end the comment.
-    header.extend(f"#   --set {' '.join(override.split())}" for override in overrides)
-    return "\n".join([*header, "", text])
+        text = "\n".join([*header, "", yaml_text(document)])
+        _, again = read_bytes(text.encode(), "config.yaml")
+    except (TooLargeError, SourceError) as error:
+        raise LossregError(
+            f"the config cannot be kept: with its overrides it has more than {MAX_BYTES:,} bytes"
+        ) from error
+    if not same_values(again, document):
+        raise LossregError("the config cannot be kept: it would not be read as it was trained")
+    return text

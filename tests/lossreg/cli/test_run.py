@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lossreg import experiments
 from lossreg.cli import main
@@ -88,9 +89,59 @@ def test_an_override_is_trained_with_and_written_down(capsys: pytest.CaptureFixt
     told = json.loads(capsys.readouterr().out)
     term = told["terms"]["rebuild"]
     assert term["weighted"] == pytest.approx(0.25 * term["last"])
-    assert Path("runs/small/config.yaml").read_text() == (
-        f"# lossreg run small.yaml\n#   --set {override}\n#   --set {one_step}\n\n{EXPERIMENT}"
+    kept = Path("runs/small/config.yaml").read_text()
+    assert kept.startswith(
+        "# What `lossreg run small.yaml` trained, with this applied:\n"
+        f"#   --set {override}\n#   --set {one_step}\n\ntask: digits\n"
     )
+    assert yaml.safe_load(kept) == {
+        "task": "digits",
+        "trainer": {"accelerator": "cpu", "max_epochs": 1, "max_steps": 1},
+        "loss": {
+            "terms": {
+                "classify": {"type": "cross_entropy", "inputs": ["logits", "labels"]},
+                "rebuild": {
+                    "type": "smooth_l1",
+                    "inputs": ["decoder.pixels", "image"],
+                    "weight": 0.25,
+                },
+            }
+        },
+    }
+
+
+def test_the_kept_config_trains_the_same_again() -> None:
+    Path("small.yaml").write_text(
+        "defaults: &term {weight: {schedule: linear, start: 1e-3, end: 2, steps: 3}}\n"
+        "notes: ['1e-3', 'yes', 'null', 'a\\nb', \"\\e[31m\"]\n"
+        + EXPERIMENT.replace("{type: smooth_l1,", "{<<: *term, type: smooth_l1,")
+    )
+    overrides = ["trainer.max_steps=4", "seed=3", "loss.terms.rebuild.params.beta=1e-1"]
+    assert main(["run", "small.yaml", *(f"--set={each}" for each in overrides)]) == 0
+    assert main(["run", str(Path("runs", "small", "config.yaml"))]) == 0
+    first, again = Path("runs", "small"), Path("runs", "config")
+    assert (first / "metrics.csv").read_bytes() == (again / "metrics.csv").read_bytes()
+    kept = [(each / "config.yaml").read_text().partition("\n\n")[2] for each in (first, again)]
+    assert kept[0] == kept[1]
+    found = yaml.safe_load(kept[0])
+    assert found["notes"] == ["1e-3", "yes", "null", "a\\nb", "\x1b[31m"]
+    assert found["loss"]["terms"]["rebuild"]["weight"]["start"] == 0.001
+    assert found["seed"] == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names cannot be there")
+@pytest.mark.parametrize("name", ["a\nseed: 9", "\x1b[31m\u202e", "\udcff", "损失", "$\\frac$"])
+def test_a_files_name_may_be_anything(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("small.yaml").rename(f"{name}.yaml")
+    assert main(["run", f"{name}.yaml", "--set", "trainer.max_steps=1"]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    (folder,) = Path("runs").iterdir()
+    assert out.endswith(f": {folder}\n")
+    assert folder.name.isprintable()
+    kept = (folder / "config.yaml").read_text(encoding="utf-8")
+    assert all(char.isprintable() or char == "\n" for char in out + kept)
+    assert "seed" not in yaml.safe_load(kept)
 
 
 @pytest.mark.parametrize(

@@ -62,3 +62,9 @@ def test_there_is_a_panel_for_each_measure(count: int, tmp_path: Path) -> None:
     draw_curves(ROWS["usual"], [ACCURACY] * count, file, "digits")
     heights = {0: 1, 1: 2, 2: 2, 3: 3}
     assert imread(file).shape[0] == pytest.approx(heights[count] * 3.3 * 150 + 45, abs=2)
+
+
+@pytest.mark.parametrize("title", ["$\\frac$", "a$b$c", "損失 🔥", "", "x" * 500])
+def test_a_title_may_be_anything(title: str, tmp_path: Path) -> None:
+    draw_curves(ROWS["usual"], [ACCURACY], tmp_path / "curves.png", title)
+    assert imread(tmp_path / "curves.png").shape[0] > 500

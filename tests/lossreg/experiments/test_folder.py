@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lossreg.config import load_experiment
+from lossreg.config import load_experiment, load_kept_experiment
 from lossreg.errors import LossregError
-from lossreg.experiments.folder import annotated_config, new_folder
+from lossreg.experiments import folder
+from lossreg.experiments.folder import kept_config, new_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,18 +43,49 @@ def test_a_root_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
-def test_the_kept_config_says_the_overrides_and_still_loads(tmp_path: Path, mark: str) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text(mark + EXPERIMENT, encoding="utf-8")
-    kept = annotated_config(file, ["seed=3", "loss.terms.fit.params={\n  label_smoothing: 0.1}"])
+def test_the_kept_config_is_what_was_trained(mark: str) -> None:
+    overrides = ["seed=3", "loss.terms.fit.params={\n  label_smoothing: 0.1}"]
+    experiment, document = load_kept_experiment((mark + EXPERIMENT).encode(), overrides=overrides)
+    kept = kept_config(document, "mine.yaml", [f"--set {each}" for each in overrides])
     assert kept == (
-        "# lossreg run mine.yaml\n"
+        "# What `lossreg run mine.yaml` trained, with this applied:\n"
         "#   --set seed=3\n"
-        "#   --set loss.terms.fit.params={ label_smoothing: 0.1}\n\n" + EXPERIMENT
+        "#   --set loss.terms.fit.params={ label_smoothing: 0.1}\n\n"
+        "task: digits\n"
+        "loss:\n"
+        "  terms:\n"
+        "    fit:\n"
+        "      type: cross_entropy\n"
+        "      params:\n"
+        "        label_smoothing: 0.1\n"
+        "seed: 3\n"
     )
-    assert load_experiment(kept.encode()) == load_experiment(file)
+    assert load_experiment(kept.encode()) == experiment
 
 
-def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LossregError, match=r"cannot read '.*gone\.yaml'"):
-        annotated_config(tmp_path / "gone.yaml", [])
+@pytest.mark.parametrize(
+    "said",
+    ["a\nseed: 9", "a\rseed: 9", "a\x85seed: 9", "a\u2028b", "\x1b[2J", "\udcff", "\u202e", "\t"],
+)
+def test_nothing_that_was_said_leaves_its_comment(said: str) -> None:
+    experiment, document = load_kept_experiment(EXPERIMENT.encode())
+    kept = kept_config(document, f"{said}.yaml", [f"--set {said}"])
+    head, _, body = kept.partition("\n\n")
+    assert [line[0] for line in head.split("\n")] == ["#", "#"]
+    assert body.startswith("task: digits\n")
+    assert all(char.isprintable() or char == "\n" for char in kept)
+    assert load_experiment(kept.encode()) == experiment
+
+
+def test_a_config_that_could_not_be_read_again_is_refused() -> None:
+    notes = ", ".join(f"'{chr(0x202E) * 50_000}'" for _ in range(5))
+    _, document = load_kept_experiment(f"{EXPERIMENT}notes: [{notes}]\n".encode())
+    with pytest.raises(LossregError, match="with its overrides it has more than 1,048,576 bytes"):
+        kept_config(document, "mine.yaml", [])
+
+
+def test_a_config_that_would_be_read_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, document = load_kept_experiment(EXPERIMENT.encode())
+    monkeypatch.setattr(folder, "yaml_text", lambda _: EXPERIMENT.replace("digits", "digit"))
+    with pytest.raises(LossregError, match="it would not be read as it was trained"):
+        kept_config(document, "mine.yaml", [])

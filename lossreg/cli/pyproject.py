@@ -1,0 +1,142 @@
+"""`[tool.lossreg]` of a pyproject.toml, where this user, or root, wrote it.
+
+What it names is code that runs, and it may be in any folder above the working directory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from lossreg.cli.output import complain
+from lossreg.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["named_plugins", "refuse_strange"]
+
+_WORD = b"lossreg"
+# Whether it is worth parsing the file: every spelling of the table has one of these in it.
+_TABLE = re.compile(
+    rb"""tool["']?[ \t]*\.[ \t]*["']?lossreg"""
+    rb"""|^[ \t]*(?:\[[ \t]*["']?tool["']?[ \t]*\]|["']?tool["']?[ \t]*=)""",
+    re.MULTILINE,
+)
+_LARGEST = 2**20  # bytes
+# What the root of a repository has in it.
+_ROOTS = (".git", ".hg")
+
+
+def named_plugins(*, others_named: bool) -> tuple[Path | None, list[str]]:
+    """The nearest pyproject.toml with a table for lossreg, and the modules that it names.
+
+    Args:
+        others_named: Whether the user names modules as well, which is how one does without the
+            table of somebody else.
+
+    Raises:
+        SystemExit: With code 2, after saying what is wrong with the file.
+    """
+    for folder in _folders():
+        file = folder / "pyproject.toml"
+        try:
+            if not stat.S_ISREG(file.stat().st_mode):  # a named pipe would be waited for
+                continue
+            with file.open("rb") as opened:
+                content = opened.read(_LARGEST + 1)
+        except OSError:
+            continue
+        is_too_large = len(content) > _LARGEST
+        if not is_too_large and not (_WORD in content and _TABLE.search(content)):
+            continue
+        if _is_strange(file) or _is_strange(folder):
+            if others_named or is_too_large:
+                return None, []
+            _refuse_stranger(file, "it, or its folder,")
+        if is_too_large:
+            _refuse(file, f"it has more than {_LARGEST:,} bytes; --no-plugins leaves it out")
+        table = _table(file, content)
+        if table is not None:
+            return file, _plugins(file, table)
+    return None, []
+
+
+def refuse_strange(module: str | Path, file: Path) -> None:
+    """Refuse a module that somebody put beside a pyproject.toml, in a folder where all may write.
+
+    Raises:
+        SystemExit: With code 2, after saying so.
+    """
+    if _is_strange(module):
+        _refuse_stranger(file, f"its plugin {module}")
+
+
+def _folders() -> Iterator[Path]:
+    """The working directory and those above, up to the repository's root or the home folder."""
+    try:
+        here = Path.cwd()
+    except OSError:  # somebody has deleted it
+        return
+    # Unlike Path.home, it is no error where there is none.
+    home = os.path.normcase(os.path.realpath(os.path.expanduser("~")))  # noqa: PTH111
+    for folder in (here, *here.parents):
+        yield folder
+        is_root = any(os.path.lexists(folder / name) for name in _ROOTS)
+        if is_root or os.path.normcase(folder) == home:
+            return
+
+
+def _is_strange(path: str | Path) -> bool:
+    """Whether a file or folder, or a link to it, belongs to neither this user nor root."""
+    if sys.platform == "win32":
+        return False  # Python does not tell whose a file is
+    user = os.geteuid()
+    trusted = {0, user}
+    behind_sudo = os.environ.get("SUDO_UID", "")
+    if user == 0 and behind_sudo.isdecimal():
+        trusted.add(int(behind_sudo))
+    return not {Path(path).stat().st_uid, Path(path).lstat().st_uid} <= trusted
+
+
+def _refuse_stranger(file: Path, what: str) -> NoReturn:
+    _refuse(
+        file,
+        f"{what} belongs to another user, so the plugins that it names are not loaded; name those "
+        "that you trust with --plugin MODULE, or leave all out with --no-plugins",
+    )
+
+
+def _table(file: Path, content: bytes) -> Any:
+    """What is under `tool.lossreg`; None if nothing is."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        document: dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # of the encoding as well
+        _refuse(file, f"cannot be read: {error}")
+    tool = document.get("tool")
+    return tool.get("lossreg") if isinstance(tool, dict) else None
+
+
+def _plugins(file: Path, table: object) -> list[str]:
+    if not isinstance(table, dict):
+        _refuse(file, "tool.lossreg must be a table")
+    unknown = [key for key in table if key != "plugins"]
+    if unknown:
+        _refuse(file, f"unknown key '{unknown[0]}' in [tool.lossreg]; it has plugins")
+    found = table.get("plugins", [])
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        _refuse(file, "plugins in [tool.lossreg] must be a list of modules' names")
+    return found
+
+
+def _refuse(file: Path, problem: str) -> NoReturn:
+    complain(printable(f"error: {file}: {problem}"))
+    raise SystemExit(2)
