@@ -544,7 +544,7 @@ def test_an_odd_entry_of_the_import_path_hides_nothing(
     (tmp_path / "empty.zip").write_bytes(b"")
     odd = [tmp_path / name for name in ("pipe", "broken.zip", "empty.zip", "broken.zip/inside")]
     names = [*map(str, odd), "a\0b", "\ud800", "x" * 5000, os.devnull]
-    monkeypatch.setattr(sys, "path", [*names, *sys.path])
+    monkeypatch.setattr(sys, "path", [*sys.path, *names])
     assert states() == {"hub": ("ok", "")}
 
 
