@@ -288,9 +288,10 @@ def _owners_in(entry: str, folders: set[tuple[int, int]]) -> Iterator[Owner]:
     try:
         names = os.listdir(folder)  # noqa: PTH208 - a thousand paths take longer than their files
         status = os.stat(folder)  # noqa: PTH116
-    except NotADirectoryError:  # an archive
-        yield from _owners_of(distributions(path=[entry]))
-    except OSError:
+    except NotADirectoryError:
+        if os.path.isfile(entry):  # noqa: PTH113 - an archive; a pipe would be waited for
+            yield from _owners_of(distributions(path=[entry]))
+    except (OSError, ValueError):  # there is none, or there cannot be one of that name
         return
     else:
         # The path may have a folder twice: relative, or through a link.

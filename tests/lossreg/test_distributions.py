@@ -534,6 +534,20 @@ def test_metadata_that_cannot_be_read_hides_nothing(
     assert Registry.installed().origin("hub").release == "acme 2.0"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_an_odd_entry_of_the_import_path_hides_nothing(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add("acme", {"hub": "acme_hub"}, {"acme_hub": plugin("hub")})
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04and no more")
+    (tmp_path / "empty.zip").write_bytes(b"")
+    odd = [tmp_path / name for name in ("pipe", "broken.zip", "empty.zip", "broken.zip/inside")]
+    names = [*map(str, odd), "a\0b", "\ud800", "x" * 5000, os.devnull]
+    monkeypatch.setattr(sys, "path", [*sys.path, *names])
+    assert states() == {"hub": ("ok", "")}
+
+
 def test_a_finder_that_fails_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     class Finder:
         def find_spec(self, *_: object) -> None:

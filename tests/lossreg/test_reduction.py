@@ -999,11 +999,9 @@ def test_what_only_the_twin_has_is_not_lost_without_a_word(kind: str) -> None:
 
 
 def test_weights_that_a_hook_computes_are_shared() -> None:
-    def build() -> nn.Module:
-        return around(inner=nn.Linear(2, 2, bias=False))
-
-    module, twin = build(), build()
-    nn.utils.parametrizations.spectral_norm(module.inner)
+    module, twin = (around(inner=nn.Linear(2, 2, bias=False)).eval() for _ in range(2))
+    nn.utils.spectral_norm(module.inner)  # its weight is an attribute, and no parameter any more
     share_state(twin, module)
-    values = torch.ones(1, 2)
-    assert torch.equal(twin.inner(values), module.inner(values))
+    own, values = twin.inner, torch.ones(1, 2)
+    assert own is not module.inner
+    assert torch.equal(own(values), module.inner(values))
