@@ -239,10 +239,8 @@ def is_changed(before: Tensor, after: Tensor) -> bool:
         return True
     if before.layout != torch.strided or before.is_meta:
         return False  # not every layout can be compared
-    same = before == after
-    if before.is_floating_point() or before.is_complex():
-        same = same | ((before != before) & (after != after))  # noqa: PLR0124 - nan
-    return not bool(same.all())
+    is_nan = (before != before) & (after != after)  # noqa: PLR0124
+    return not bool(((before == after) | is_nan).all())
 
 
 def check_result(definition: LossDefinition, inputs: Mapping[str, Tensor], value: Tensor) -> str:
