@@ -131,7 +131,7 @@ def check_values(
     """
     for each in definition.inputs:
         tensor = inputs[each.name]
-        if tensor.numel() == 0 or tensor.is_complex():
+        if tensor.numel() == 0:
             continue
         found = _outside(each, tensor, sizes, module)
         if found is None:
@@ -151,7 +151,7 @@ def check_mask(mask: Tensor | None) -> list[str]:
     Raises:
         Misfit: It has other numbers than 0 and what can only mean 1.
     """
-    if mask is None or mask.dtype == torch.bool or not mask.numel():
+    if mask is None or mask.dtype == torch.bool:
         return []
     wanted = "expected a mask of bool, or of 0 and 1"
     if mask.is_complex():
@@ -190,7 +190,7 @@ def check_sample_weight(weight: Tensor | None, keep: Tensor | None, *, divides: 
     if weight.is_complex():
         raise Misfit("sample_weight", f"expected real numbers, found {weight.dtype}")
     wrong = ~weight.isfinite()
-    if divides and weight.dtype != torch.bool:
+    if divides:
         wrong = wrong | (weight < 0)
     if keep is not None:
         if keep.dim() > weight.dim():
@@ -239,10 +239,8 @@ def is_changed(before: Tensor, after: Tensor) -> bool:
         return True
     if before.layout != torch.strided or before.is_meta:
         return False  # not every layout can be compared
-    same = before == after
-    if before.is_floating_point() or before.is_complex():
-        same = same | ((before != before) & (after != after))  # noqa: PLR0124 - nan
-    return not bool(same.all())
+    is_nan = (before != before) & (after != after)  # noqa: PLR0124
+    return not bool(((before == after) | is_nan).all())
 
 
 def check_result(definition: LossDefinition, inputs: Mapping[str, Tensor], value: Tensor) -> str:

@@ -42,7 +42,8 @@ class LossContract(DefinitionChecks, ValueChecks, ModuleChecks, EntryChecks):
     | `example_loads` | the example is a term of this loss | `example` |
     | `loads_without_torch` | loading the plugin imports no torch | `torch_free` |
     | `batch_names_the_inputs` | the batch has the declared inputs | |
-    | `the_batch_fits_what_the_definition_says` | dtypes, shapes, domains are as declared | |
+    | `the_batch_fits_what_the_definition_says` | dtypes, shapes, domains are as declared | \
+`check_shapes`, `check_values` |
     | `value_is_a_finite_scalar` | one finite floating-point number without dimensions | |
     | `gradient_reaches_each_declared_input` | a finite gradient, not all zero | `gradient` |
     | `gradient_is_the_slope_of_the_value` | gradcheck in float64 | `gradient` |

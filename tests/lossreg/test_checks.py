@@ -342,6 +342,15 @@ def test_no_value_is_looked_at_while_a_graph_is_traced(
         build("mse", checks=checks)(ODD)
 
 
+def test_what_stands_in_for_a_masked_entry_may_be_outside_the_domain_a_parameter_chose() -> None:
+    # 0.5 is a probability, but no logarithm of one.
+    loss = build("kl_div", mask="m", params={"log_target": True, "reduction": "batchmean"})
+    values = {"input": zeros(2, 3) - 1, "target": zeros(2, 3) - 1}
+    loss({**values, "m": torch.tensor([True, False])})
+    with pytest.raises(InputError, match="log-probabilities, at most 0"):
+        loss({**values, "target": zeros(2, 3) + 0.75, "m": torch.tensor([True, True])})
+
+
 def test_what_is_masked_may_be_anything_and_the_rest_may_not() -> None:
     values = {"input": zeros(3), "target": torch.tensor([1.0, 0.0, -1.0])}
     loss = build("soft_margin", mask="m")
