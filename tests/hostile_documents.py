@@ -44,6 +44,7 @@ def merge_bomb() -> str:
     return "\n".join(lines)
 
 
+LOSS = "loss: {terms: {a: {type: mse}}}\n"
 TERM = "terms:\n  a:\n    type: {}\n"
 WORD = "x" * (LARGEST - 200)
 MISSPELT = ", ".join(
@@ -159,6 +160,12 @@ DOCUMENTS: dict[str, Callable[[], str]] = {
         "b{}: {{<<: *a}}\n", 4, numbered("k{}: 1,", 20_000, "a: &a {") + "}\n"
     ),
     "aliases of nothing": lambda: f"a: &a []\nb: [{'*a,' * 98_000}]",
+    "objectives": lambda: numbered("k{}: {{terms: {{a: {{type: mse}}}}}}\n", 12_000),
+    "an objective with many users": lambda: numbered(
+        "k{}: *a\n", 9_000, "a: &a {terms: {a: {type: mse}}}\n"
+    ),
+    "terms outside": lambda: numbered("k{}: {{type: mse, weigt: 1}}\n", 14_000, LOSS),
+    "foreign types": lambda: numbered("k{0}: {{a: {{type: m{0}x, weight: 1}}}}\n", 10_000, LOSS),
     "many merges": lambda: f"a: &a {{x: 1}}\nb: {{{'<<: *a, ' * 32_000}}}",
 }
 
@@ -176,7 +183,7 @@ def cost(document: bytes) -> tuple[float, float, list[str]]:
         examine(b"terms: {a: {type: mse}, b: {type: nll, weight: x}}", registry=registry)
         idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         begin = time.process_time()
-        found = examine(document, registry=registry).diagnostics
+        found = examine(document, registry=registry, every=True).diagnostics
         seconds = time.process_time() - begin
         memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle) / 1024
         longest = max((len(each.message) for each in found), default=0)

@@ -17,18 +17,18 @@ PARSERS = {"python": yaml.SafeLoader, "c": getattr(yaml, "CSafeLoader", None)}
 REGISTRY = Registry.installed()
 
 
-def verdicts(source: bytes) -> Examined:
+def verdicts(source: bytes, *, every: bool = False) -> Examined:
     """What comes of a document: the same under each parser, to the letter."""
-    found, *others = [_under(loader, source) for loader in PARSERS.values() if loader]
+    found, *others = [_under(loader, source, every) for loader in PARSERS.values() if loader]
     for other in others:
         assert other == found, source
     return found
 
 
-def _under(loader: object, source: bytes) -> Examined:
+def _under(loader: object, source: bytes, every: bool) -> Examined:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lossreg.config.source, "_LOADER", loader)
-        return examine(source, registry=REGISTRY)
+        return examine(source, registry=REGISTRY, every=every)
 
 
 class Fault(NamedTuple):

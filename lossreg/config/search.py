@@ -168,28 +168,22 @@ class _Used:
         self._dropped = dropped
 
     def as_group(self, node: Node) -> bool:
-        """Whether a mapping with terms stands in an objective as a group."""
-        terms = node.value.get("terms")
-        return id(node) in self._below or id(terms) in self._far_below
+        """Whether the terms of a mapping stand in an objective as a group's."""
+        return id(node.value.get("terms")) in self._groups
 
     def as_term(self, node: Node) -> bool:
         """Whether a mapping stands in an objective, as a term or merged into one."""
-        kind = node.value.get("type") if isinstance(node.value, dict) else None
-        return id(node) in self._below or id(kind) in self._below
+        return isinstance(node.value, dict) and id(node.value.get("type")) in self._terms
 
     @cached_property
-    def _below(self) -> set[int]:
-        below = {id(each) for place in self._objectives for each in _inside(place.node)}
-        return below.union(map(id, self._dropped))
+    def _terms(self) -> set[int]:
+        whole = [each.node for each in self._objectives]
+        return {id(each) for node in (*whole, *self._dropped) for each in _inside(node)}
 
     @cached_property
-    def _far_below(self) -> set[int]:
-        return {
-            id(each)
-            for place in self._objectives
-            for child in _values(place.node)
-            for each in _inside(child)
-        }
+    def _groups(self) -> set[int]:
+        children = [child for each in self._objectives for child in _values(each.node)]
+        return {id(each) for child in children for each in _inside(child)}
 
 
 def _values(node: Node) -> list[Node]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lossreg.config import examine, load_config, load_experiment
-from lossreg.errors import ConfigError, ConfigWarning
+from lossreg.errors import ConfigError, ConfigWarning, UnknownLossError
 from lossreg.registry import Registry
 
 REGISTRY = Registry.installed()
@@ -105,6 +105,7 @@ def test_every_objective_is_counted() -> None:
         "terms: {a: {type: mse}}\n": 1,
         LOSS + "x: {terms: {a: {type: mse}}}\n": 2,
         "x: {y: [{terms: {a: {type: mse}}}, {terms: {b: {type: mse}}}]}\n": 2,
+        "x: &x {terms: {a: {type: mse}}}\ny: *x\n": 1,
         "model: {depth: 3}\n": 0,
     }.items():
         assert looked_at(text) == count, text
@@ -135,8 +136,11 @@ def test_what_objectives_are_made_of_is_none_itself() -> None:
     group = "layer: &layer {from: 'x[0]', terms: {a: {type: l1}}}\n"
     for text in (
         group + "loss: {terms: {one: *layer, two: {<<: *layer, from: 'x[1]'}}}\n",
+        group + "loss: {terms: {one: {<<: *layer, weight: 2}}}\n",
         group + "one: {terms: {g: *layer}}\ntwo: {terms: {g: {<<: *layer, weight: 2}}}\n",
         "layers: {terms: &all {a: {type: l1}}}\nloss: {terms: {one: {from: x, terms: *all}}}\n",
+        "term: &term {type: l1, weight: 2}\nloss: {terms: {one: *term}}\n",
+        "term: &term {type: l1, weight: 2}\nloss: {terms: {one: {<<: *term, weight: 3}}}\n",
         "term: &term {type: l1, weight: 2}\nloss: {terms: {one: *term, two: {<<: *term}}}\n",
         "all: {one: &one {type: l1, weight: 2}}\nloss: {terms: {one: *one}}\n",
     ):
@@ -220,6 +224,11 @@ def test_it_is_found_beside_all_that_the_objective_is_in() -> None:
         )
 
 
+def test_what_an_objective_is_in_is_no_term() -> None:
+    text = "model: {type: value, weight: 1, criterion: {terms: {a: {type: mse}}}}\n"
+    assert told(text, every=True) == told(text, key="model.criterion") == []
+
+
 def test_it_is_told_where_the_nearest_objective_has_its_terms() -> None:
     text = LOSS + "x:\n  y: {terms: {a: {type: mse}}}\n  z: {type: mse, weight: 1}\n"
     (found,) = examine(text.encode(), every=True).diagnostics
@@ -249,6 +258,36 @@ def test_without_an_objective_a_term_is_looked_for_everywhere() -> None:
     text = "a: {b: [{c: {type: mse, weight: 1}, d: 2}]}\n" + REBUILD
     assert told(text, every=True) == ["LR109", "lr905 a.b[0].c", "lr905 rebuild"]
     assert told(text) == ["LR109"]
+
+
+def test_what_is_told_of_already_is_not_told_again() -> None:
+    term = "{a: {type: mse, weight: 1}}\n"
+    for every in (False, True):
+        assert told("loss: " + term, every=every) == ["LR102 loss"]
+        assert told("losses: " + term, every=every) == ["LR109 losses"]
+        once = "&a {type: l1, weight: 2}\nloss: {terms: {one: {type: mse, <<: {}, <<: *a}}}\n"
+        assert told("a: " + once, every=every) == ["LR008"]
+
+
+def test_terms_and_objectives_under_another_name_are_told_apart() -> None:
+    for every in (False, True):
+        mixed = "objectives: {g: {terms: {a: {type: mse}}}, b: {type: mse, weight: 1}}\n"
+        assert told(mixed, every=every) == ["LR109 objectives"]
+        options = "criterion: {checks: first, a: {type: mse}}\n"
+        assert told(options, every=every) == ["LR109 criterion", "LR102 criterion"]
+
+
+def test_a_large_document_is_not_guessed_at_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def origin(_: Registry, name: str) -> None:
+        asked.append(name)
+        raise UnknownLossError(name, suggestion=None)
+
+    monkeypatch.setattr(Registry, "origin", origin)
+    text = "".join(f"k{i}: {{a: {{type: m{i}, weight: 1}}}}\n" for i in range(3_000))
+    assert told(text, every=True) == ["LR109"]
+    assert 0 < len(asked) <= 1_000
 
 
 def test_a_mapping_of_python_is_looked_through_as_well() -> None:

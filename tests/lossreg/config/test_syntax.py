@@ -58,6 +58,7 @@ REFUSED = {
         "a: {b: !,c}\n",
         [("LR003", 1, 11, "an unexpected '}'; the { of line 1, column 4 is still open")],
     ),
+    "a merge of nothing before a comment": ("a: {<<: # one\n}\n", [("LR009", 1, 8, "'<<' takes")]),
     "an indentation that does not fit": (
         "a:\n    b: 1\n  c: 2\n",
         [("LR003", 3, 3, "this is not valid YAML: check the indentation")],
