@@ -19,16 +19,22 @@ REGISTRY = Registry.installed()
 
 def verdicts(source: bytes, *, every: bool = False) -> Examined:
     """What comes of a document: the same under each parser, to the letter."""
-    found, *others = [_under(loader, source, every) for loader in PARSERS.values() if loader]
-    for other in others:
+    (found, nodes), *others = [
+        _under(loader, source, every) for loader in PARSERS.values() if loader
+    ]
+    for other, other_nodes in others:
         assert other == found, source
+        assert other_nodes == nodes, source
     return found
 
 
-def _under(loader: object, source: bytes, every: bool) -> Examined:
+def _under(loader: object, source: bytes, every: bool) -> tuple[Examined, object]:
+    """What comes of it; and its nodes, of which each reading has its own, as plain data."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lossreg.config.source, "_LOADER", loader)
-        return examine(source, registry=REGISTRY, every=every)
+        found = examine(source, registry=REGISTRY, every=every)
+    nodes = None if found.document is None else placed(found.document)
+    return found._replace(document=None), nodes
 
 
 class Fault(NamedTuple):

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lossreg.cli.output import complain, say
+from lossreg.config.scalars import resolve
 from lossreg.errors import printable
 from lossreg.registry import Registry
 
@@ -33,6 +34,8 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST = 40
 # The names that would be made of them, LossConfig and lossreg_losses, mean something already.
 _TAKEN = ("loss", "losses")
+# Bools of YAML 1.1 that few parsers know.
+_BOOLS = ("y", "n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +63,11 @@ def _name(text: str) -> str:
         )
     if text in _TAKEN:
         raise argparse.ArgumentTypeError(f"{text!r}: lossreg uses that word itself")
+    if resolve(text) != (text, "") or text in _BOOLS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: YAML reads that word as true, false or nothing, so `type: {text}` would "
+            "name no loss; choose another name"
+        )
     return text
 
 

@@ -11,13 +11,15 @@ __all__ = ["Described", "described_parameters", "summary_of"]
 _GOOGLE = re.compile(
     r"(args|arguments|params|parameters|attributes|inputs?|keyword args):", re.IGNORECASE
 )
+# In none of these can two parts in a row match the same characters: a line takes time that grows
+# with its length alone.
 _GOOGLE_ENTRY = re.compile(
-    r"[-*` ]*(?P<name>\w+)`*\s*(\((?P<kind>.*?)\))?`*\s*:(\s+|$)(?P<text>.*)"
+    r"[-*` ]*(?P<name>\w+)[`\s]*(\((?P<kind>.*?)\)[`\s]*)?:(\s+|$)(?P<text>.*)"
 )
 _NUMPY = re.compile(r"(other )?parameters|attributes", re.IGNORECASE)
 _NUMPY_ENTRY = re.compile(r"(?P<name>\w+)\s*(:\s*(?P<kind>.*))?")
 _SPHINX_ENTRY = re.compile(
-    r":(param|parameter|arg|argument)\s+((?P<kind>.+)\s+)?(?P<name>\w+):(?P<text>.*)"
+    r":(param|parameter|arg|argument)\s+(?P<kind>([^:\s]+\s+)*)(?P<name>\w+):(?P<text>.*)"
 )
 _SPHINX_KIND = re.compile(r":type\s+(?P<name>\w+):\s*(?P<kind>.*)")
 _RULE = re.compile(r"-{3,}|={3,}")
@@ -56,13 +58,12 @@ def described_parameters(text: str | None) -> dict[str, Described]:
     lines = inspect.cleandoc(text or "").splitlines()
     found: dict[str, Described] = {}
     for index, line in enumerate(lines):
-        after = lines[index + 1 :]
         if _GOOGLE.fullmatch(line.strip()):
-            entries = _entries(_block(after, _indent(line)), _GOOGLE_ENTRY)
-        elif _NUMPY.fullmatch(line.strip()) and after and _RULE.fullmatch(after[0].strip()):
-            entries = _entries(_until_heading(after[1:]), _NUMPY_ENTRY)
+            entries = _entries(_block(lines, index + 1, _indent(line)), _GOOGLE_ENTRY)
+        elif _NUMPY.fullmatch(line.strip()) and _is_rule(lines, index + 1):
+            entries = _entries(_until_heading(lines, index + 2), _NUMPY_ENTRY)
         elif _SPHINX_ENTRY.match(line.strip()):
-            entries = _entries([line, *_block(after, _indent(line))], _SPHINX_ENTRY)
+            entries = _entries([line, *_block(lines, index + 1, _indent(line))], _SPHINX_ENTRY)
         else:
             continue
         for name, each in entries.items():
@@ -78,16 +79,24 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _block(lines: list[str], indent: int) -> list[str]:
-    """The lines up to the first that is indented no further."""
-    end = (i for i, line in enumerate(lines) if line.strip() and _indent(line) <= indent)
-    return lines[: next(end, len(lines))]
+def _is_rule(lines: list[str], index: int) -> bool:
+    return index < len(lines) and _RULE.fullmatch(lines[index].strip()) is not None
 
 
-def _until_heading(lines: list[str]) -> list[str]:
-    """The lines up to the next that is underlined."""
-    end = (i - 1 for i, line in enumerate(lines) if _RULE.fullmatch(line.strip()))
-    return lines[: max(next(end, len(lines)), 0)]
+def _block(lines: list[str], start: int, indent: int) -> list[str]:
+    """The lines from one on, up to the first that is indented no further."""
+    end = start
+    while end < len(lines) and not (lines[end].strip() and _indent(lines[end]) <= indent):
+        end += 1
+    return lines[start:end]
+
+
+def _until_heading(lines: list[str], start: int) -> list[str]:
+    """The lines from one on, up to the next that is underlined."""
+    end = start
+    while end < len(lines) and not _is_rule(lines, end):
+        end += 1
+    return lines[start : end if end == len(lines) else max(end - 1, start)]
 
 
 def _entries(lines: list[str], pattern: re.Pattern[str]) -> dict[str, Described]:
@@ -99,7 +108,7 @@ def _entries(lines: list[str], pattern: re.Pattern[str]) -> dict[str, Described]
         if match is None:
             continue
         groups = match.groupdict()
-        below = "\n".join(each.strip() for each in _block(lines[index + 1 :], outer))
+        below = "\n".join(each.strip() for each in _block(lines, index + 1, outer))
         text = f"{groups.get('text') or ''}\n{below}".strip().partition("\n\n")[0]
         found[match["name"]] = Described(_plain(text), (groups["kind"] or "").strip())
     return found

@@ -907,8 +907,8 @@ def test_without_a_counted_input_ignored_targets_tell(site: Site) -> None:
 
 def test_a_loss_that_reads_more_than_what_counts_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     loss = build(CASES["l1"])
-    (plan,) = loss.terms._plans
+    (term,) = loss.terms._terms
     count = lossreg.plugin.Denominator(count=lambda _, inputs: inputs["input"])
-    monkeypatch.setattr(plan, "definition", dataclasses.replace(plan.definition, denominator=count))
+    monkeypatch.setattr(term, "definition", dataclasses.replace(term.definition, denominator=count))
     with pytest.raises(InputError, match="term 't': counting what 'l1' divides by failed: KeyErr"):
         loss.denominators([{"target": torch.ones(2)}])

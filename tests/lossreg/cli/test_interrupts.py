@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fake_distributions import plugin
 from lossreg import experiments
 from lossreg.cli import main
 from lossreg.cli.interrupts import Interruptible, leave_on_interrupt
@@ -228,6 +229,25 @@ def test_in_a_plugins_code(places: dict[str, str]) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "interrupted\n")
+
+
+def test_once_the_work_is_done_it_is_too_late() -> None:
+    late = (
+        "import os, time\n"
+        "class Late:\n"
+        "    def __del__(self, write=os.write, sleep=time.sleep):\n"
+        "        write(2, b'ready\\n')\n"
+        "        sleep(1)\n"
+        "late = Late()\n"
+    )
+    Path("acme_odd.py").write_text(plugin("odd", head=late), encoding="utf-8")
+    with launched("check", "loss.yaml", "--plugin", "acme_odd") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stderr.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "1 file checked: no problems\n", "")
 
 
 def test_while_it_waits_for_standard_input() -> None:

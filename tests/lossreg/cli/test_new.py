@@ -3,14 +3,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 
 from environments import ROOT, environment, install, run
 from fake_distributions import Site, plugin
 from lossreg.cli import main
 from lossreg.cli.new import distribution
+from lossreg.config import load_config
 
 EXAMPLE = ROOT / "plugins" / "lossreg-example"
 
@@ -117,6 +120,34 @@ def test_a_bad_name_is_wrong_usage(
     expected = "lossreg uses that word" if name in {"loss", "losses"} else "expected small letters"
     assert expected in message
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["null", "true", "false", "yes", "no", "on", "off", "y", "n"])
+def test_a_word_of_yaml_is_wrong_usage(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = usage_error(capsys, name)
+    assert f"argument NAME: '{name}': YAML reads that word as true, false or nothing" in message
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["none", "nan", "inf", "nil", "e5", "o17", "x1f", "int", "type", "self", "conftest"]
+)
+def test_a_word_of_no_meaning_to_yaml_is_a_name(
+    name: str, folder: Path, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new", name]) == 0
+    source = folder / f"lossreg-{name}" / "src" / f"lossreg_{name}" / "plugin.py"
+    site.add("acme", {name: f"acme_{name}"}, {f"acme_{name}": source.read_text(encoding="utf-8")})
+    capsys.readouterr()
+    assert main(["show", name, "--json"]) == 0
+    example = json.loads(capsys.readouterr().out)["example"]
+    (folder / "loss.yaml").write_text(f"terms:\n{textwrap.indent(example, '  ')}", encoding="utf-8")
+    assert main(["check", "loss.yaml", "--strict"]) == 0
+    for parsed in (yaml.safe_load(example), load_config("loss.yaml").terms[0]):
+        found = parsed["fit"]["type"] if isinstance(parsed, dict) else parsed.definition.name
+        assert found == name
 
 
 def test_a_name_that_a_loss_has_is_refused(

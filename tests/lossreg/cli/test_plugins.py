@@ -531,6 +531,17 @@ def test_a_large_one_is_refused(project: Path, capsys: pytest.CaptureFixture[str
     assert "mine" in listed()
 
 
+# Each took an hour where a pattern went on from every line to the next.
+@pytest.mark.parametrize("filler", ["\n", " \n", "[ ", "[\t\n", "tool ", "tool . ", "lossreg\n"])
+def test_a_long_one_is_searched_in_time(filler: str, project: Path) -> None:
+    text = f"# {filler * (500_000 // len(filler))}\n".replace("\n[", "\n#[").replace("\nl", "\n#l")
+    file = project / "pyproject.toml"
+    file.write_text(text, encoding="utf-8")
+    assert "mine" not in listed()
+    file.write_text(text + NAMED, encoding="utf-8")
+    assert "mine" in listed()
+
+
 def test_one_nested_without_end_is_refused(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,10 +5,13 @@ import importlib.util
 import math
 import signal
 import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerStatus
 
 import lossreg
 from lossreg import experiments
@@ -17,6 +20,7 @@ from lossreg.errors import InputError, LossregError, MissingExtraError
 from lossreg.experiments import runner
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from lossreg.experiments.runner import Result
@@ -295,6 +299,52 @@ def test_an_interrupt_keeps_what_was_written_and_ctrl_c_alive(
         train(tmp_path, log_every_n_steps=5)
     assert signal.getsignal(signal.SIGINT) is before
     assert len((tmp_path / "digits" / "metrics.csv").read_text().splitlines()) > 4
+
+
+def test_after_an_interrupt_lightning_watches_no_process_that_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = ["the second", "the third"]
+
+    def interrupted(trainer: Any, *_arguments: object) -> None:
+        trainer.strategy._launcher = SimpleNamespace(procs=processes)
+        trainer.state.status = TrainerStatus.INTERRUPTED
+        raise SystemExit(1)
+
+    monkeypatch.setattr(runner.Trainer, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path)
+    assert processes == []
+
+
+def test_an_interrupt_has_something_to_keep_once_there_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def interruptible() -> Iterator[None]:
+        told.append("from here")
+        yield
+        told.append("to here")
+
+    for module, name in ((runner, "new_folder"), (runner, "_fit"), (runner, "_finish")):
+        real = getattr(module, name)
+
+        def noted(*arguments: Any, name: str = name, real: Any = real) -> Any:
+            told.append(name)
+            return real(*arguments)
+
+        monkeypatch.setattr(module, name, noted)
+    experiment = load_experiment(
+        {
+            "task": "digits",
+            "trainer": {"max_steps": 1, "accelerator": "cpu"},
+            "loss": {"terms": TWO_TERMS},
+        }
+    )
+    experiments.run(experiment, name="digits", root=tmp_path, interruptible=interruptible())
+    assert told == ["from here", "new_folder", "_fit", "to here", "_finish"]
 
 
 def test_parameters_that_no_term_reaches_are_told_with_what_to_write(

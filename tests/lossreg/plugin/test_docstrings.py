@@ -95,3 +95,36 @@ def test_what_describes_nothing(text: str | None) -> None:
 )
 def test_a_summary_is_the_first_sentence(text: str, summary: str) -> None:
     assert summary_of(text) == summary
+
+
+def test_a_description_may_have_colons() -> None:
+    found = described_parameters(":param gamma: how much: more or less\n:param int size: a: b")
+    assert found == {
+        "gamma": Described("how much: more or less", ""),
+        "size": Described("a: b", "int"),
+    }
+
+
+# Where two parts of a pattern could match the same characters, each of these took hours.
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Args:\n    a" + " " * 300_000 + "x",
+        "Args:\n    a" + "` " * 150_000 + "x",
+        "Args:\n    a(" + ") " * 150_000 + "x",
+        ":param" + " " * 300_000 + "!",
+        ":param a" + " b" * 150_000 + "!",
+        ":type" + " " * 300_000 + "!",
+        "Parameters\n---\na" + " " * 300_000 + "!",
+        "Parameters\n---\n" * 100_000,
+        "Args:\n" * 150_000,
+        ":param a: b\n" * 100_000,
+        "a\n" * 150_000,
+        ". " * 150_000,
+        ":a" * 150_000,
+    ],
+    ids=lambda text: repr(text[:16]),
+)
+def test_a_long_one_is_read_in_time(text: str) -> None:
+    assert len(described_parameters(f"Focal loss.\n\n{text}")) <= 1
+    summary_of(text)
