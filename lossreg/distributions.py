@@ -105,13 +105,12 @@ class Owner:
 
     def _stated(self, what: str) -> str | None:
         """What the metadata says."""
-        if isinstance(self._given, str):
-            return self._headers.get(what) or None
+        given = self._given
         try:
-            value = getattr(self._given, what)
+            value = self._headers.get(what) if isinstance(given, str) else getattr(given, what)
         except Exception:  # noqa: BLE001 - metadata is a file like any other: missing, binary
             return None
-        return value if isinstance(value, str) else None
+        return value if isinstance(value, str) and value else None
 
     @cached_property
     def _headers(self) -> dict[str, str]:

@@ -524,7 +524,7 @@ def test_create_tells_all_faults_at_once() -> None:
 
 def test_create_of_an_unknown_loss_suggests_one() -> None:
     with pytest.raises(lossreg.UnknownLossError, match="did you mean 'smooth_l1'"):
-        lossreg.create("SmoothL1Loss")
+        lossreg.create("smoth_l1")
 
 
 def test_it_shows_terms_and_weights() -> None:
