@@ -100,8 +100,6 @@ def unnormalised(
         instead: What to give, or to use.
         dim: Where the classes are.
     """
-    if log_probs.dim() == 0 or log_probs.numel() == 0:
-        return None
     place = dim if log_probs.dim() > 1 else -1
     sums = log_probs.float().exp().sum(place)
     # What stands in for masked rows is all zeros.

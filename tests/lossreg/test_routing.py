@@ -93,7 +93,7 @@ class FillingUserDict(UserDict[Any, Any]):
         return T
 
 
-class NamesOnly(OrderedDict[str, Any]):
+class NamesOnly(UserDict[str, Any]):
     """As a TensorDict: whether it has a number is not to be asked."""
 
     def __contains__(self, key: object) -> bool:
@@ -144,6 +144,7 @@ def refusal(values: Any, path: str) -> str:
         ({"hidden": OrderedDict({0: T})}, "hidden[0]"),
         ({"hidden": UserDict({-1: T})}, "hidden[-1]"),
         ({"hidden": defaultdict(list, {0: T})}, "hidden[0]"),
+        ({"hidden": FillingUserDict({0: T})}, "hidden[0]"),
         (ChainMap({}, {"logits": T}), "logits"),
         (defaultdict(list, logits=T), "logits"),
     ],
@@ -185,6 +186,7 @@ def test_a_missing_name_is_told_with_what_there_was() -> None:
         ({"x": torch.ones(2)}, "x[-3]", "there is no [-3] under 'x'"),
         ({"out": Tuplelike(logits=T)}, "out[1]", "there is no [1] under 'out'; there is: logits"),
         ({"out": NamesOnly(logits=T)}, "out.x", "there is no 'x' under 'out'; there is: logits"),
+        ({"out": NamesOnly(logits=T)}, "out[0]", "there is no [0] under 'out'; there is: logits"),
         ({}, "logits", "there is no 'logits' among the values; there are none"),
     ],
 )

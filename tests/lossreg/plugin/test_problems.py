@@ -94,6 +94,10 @@ def test_logits_are_not_suspected(logits: Tensor) -> None:
     assert normalised_logits("input", logits, "use nll") is None
 
 
+def test_probabilities_of_0_and_1_are_suspected() -> None:
+    assert normalised_logits("input", torch.eye(3), "") is not None
+
+
 def test_a_single_row_of_probabilities_is_suspected() -> None:
     assert normalised_logits("input", torch.tensor([[0.25, 0.75]]), "") is not None
     assert normalised_logits("input", torch.tensor([0.25, 0.75]), "") is not None
