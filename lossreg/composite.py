@@ -182,10 +182,6 @@ class CompositeLoss(nn.Module):
             terms = {name: terms.get(name, raw.get(name, absent)) for name in self._names}
         return LossOutput(total, terms, weights)
 
-    def extra_repr(self) -> str:
-        """The terms and their weights."""
-        return self._weighting.extra_repr()
-
 
 def _refresh(composite: CompositeLoss, _: object) -> None:
     composite.weighting.refresh()
