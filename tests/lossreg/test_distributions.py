@@ -12,7 +12,7 @@ import pytest
 from fake_distributions import LOSSES, plugin
 from lossreg import Registry
 from lossreg.cli import main
-from lossreg.distributions import Claims
+from lossreg.distributions import Claims, Owner
 from lossreg.errors import DuplicateLossError, UnknownLossError
 
 if TYPE_CHECKING:
@@ -576,3 +576,13 @@ def test_the_first_distribution_of_a_name_counts(
     monkeypatch.syspath_prepend(newer.path)
     registry = Registry.installed()
     assert ("other" in registry, "odd" in registry) == (True, False)
+
+
+def test_a_name_and_a_version_are_one_line_that_steers_no_terminal(site: Site) -> None:
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": "raise SystemExit"})
+    metadata = "Name: ac\x1b[31mme\n error: forged\nVersion: 1\u202e\n 2\n"
+    (site.metadata("acme") / "METADATA").write_text(metadata, encoding="utf-8")
+    owner = Owner(str(site.metadata("acme")))
+    assert owner.name.isprintable()
+    assert owner.version is not None
+    assert owner.version.isprintable()

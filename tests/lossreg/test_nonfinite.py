@@ -257,3 +257,16 @@ def test_flags_elsewhere_are_read_at_once() -> None:
 )
 def test_a_tensor_is_described_by_its_range(tensor: Tensor, expected: str) -> None:
     assert describe(tensor) == expected
+
+
+def test_what_is_told_of_a_path_steers_no_terminal() -> None:
+    name = "p\x1b\u202e"
+    loss = build("warn", bad=fit(inputs=[name, "y"]))
+    with pytest.warns(RuntimeWarning, match="term 'bad' is nan: ") as told:
+        loss({name: torch.tensor([NAN, 1.0]), "y": torch.ones(2)})
+    (message,) = [str(each.message) for each in told]
+    assert message.isprintable()
+    loss = build("raise", bad=fit(inputs=[name, "y"]))
+    with pytest.raises(NonFiniteError) as raised:
+        loss({name: torch.tensor([NAN, 1.0]), "y": torch.ones(2)})
+    assert str(raised.value).isprintable()

@@ -166,7 +166,9 @@ def test_standard_input_that_is_closed_is_a_problem() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's full device")
-def test_a_full_disk_is_a_problem() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_a_problem(unbuffered: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     message = "error: the output cannot be written: No space left on device\n"
     for arguments in ("codes", "--help", "list --json"):
         with Path("/dev/full").open("w") as full:

@@ -280,7 +280,9 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="files have no owner there")
-@pytest.mark.parametrize("what", ["pyproject.toml", ".", "acme_mine.py", "link", "package"])
+@pytest.mark.parametrize(
+    "what", ["pyproject.toml", ".", "acme_mine.py", "link", "target", "package"]
+)
 def test_what_belongs_to_another_user_is_refused(
     what: str,
     project: Path,
@@ -290,10 +292,10 @@ def test_what_belongs_to_another_user_is_refused(
 ) -> None:
     file = project / "pyproject.toml"
     file.write_text(NAMED, encoding="utf-8")
-    if what == "link":
+    if what in ("link", "target"):
         file.rename(project / "real.toml")
         file.symlink_to(project / "real.toml")
-        stranger(file)
+        stranger(file if what == "link" else project / "real.toml")
     elif what == "package":
         (project / "acme_mine.py").unlink()
         package = below(project, "acme_mine")

@@ -148,6 +148,12 @@ def test_github_text_is_escaped() -> None:
     )
 
 
+def test_github_text_steers_no_log() -> None:
+    found = Diagnostic(code="LR105", message="\x1b[31m\u202e", path="\x07", file="\x9b.yaml")
+    mark = "\N{REPLACEMENT CHARACTER}"
+    assert github_text(found) == (f"::error file={mark}.yaml,title=LR105::{mark}: {mark}[31m{mark}")
+
+
 def test_a_summary_counts() -> None:
     error = Diagnostic(code="LR104", message="m")
     warning = Diagnostic(code="LR904", message="m", severity="warning")
@@ -168,3 +174,9 @@ def test_an_error_of_a_config_is_all_its_diagnostics() -> None:
 def test_a_table_wraps_its_last_column() -> None:
     rows = [("a", "b" * 30 + " " + "c" * 30), ("longer", "")]
     assert table(rows, width=40) == f"a       {'b' * 30}\n        {'c' * 30}\nlonger"
+
+
+def test_a_tables_cell_is_one_line() -> None:
+    mark = "\N{REPLACEMENT CHARACTER}"
+    rows = [("a\nb", "c\x1b\nd"), ("longer", "")]
+    assert table(rows, width=40) == f"a{mark}b     c{mark} d\nlonger"

@@ -191,3 +191,7 @@ def test_different_values_are_told_apart(one: Any, other: Any) -> None:
     assert not same_values(from_python(one), from_python(other))
     assert same_values(from_python(one), from_python(one))
     assert same_values(Node(math.nan), Node(math.nan))
+
+
+def test_a_bool_of_yaml_1_1_has_quotes_even_where_few_parsers_know_it() -> None:
+    assert yaml_text(from_python({"y": "n", "no": "Y"})) == '"y": "n"\n"no": "Y"\n'
