@@ -38,7 +38,7 @@ class Plan:
     Attributes:
         inputs: Each argument of the loss, in order, and its place in what the router finds.
         places: Each of its tensors, by argument, and its place.
-        needs: These places alone.
+        needs: Only these places.
         cuts: Those of them that no gradient goes through.
         entries: Whether the loss has an unreduced form.
         twin: That form, once it is needed.
@@ -155,7 +155,7 @@ class Plan:
     def given_denominator(self, like: Tensor, values: Any) -> Tensor:
         """The number that the term's sum is divided by.
 
-        Where reading it would wait, or is not possible, what is no divisor becomes nan.
+        Where reading it would wait, or is not possible, what is not a divisor becomes nan.
 
         Args:
             like: Has the wanted dtype, and the device of a Python number.

@@ -85,7 +85,7 @@ class Weighting(nn.Module):
         few = len(self.in_graph) <= _FEW_TERMS
         self._one_by_one = few or optional or len(self.in_graph) < len(weights)
         moves = any(weight.schedules for weight in weights.values())
-        # The key of its state is the composite's, so it is no child of this one.
+        # The key of its state is the composite's, so it is not a child of this module.
         self.__dict__["progress"] = Progress(weights) if moves else None
         self.progress: Progress | None
         self._derive(None, torch.float32)

@@ -67,15 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
     checked = skipped = 0
     left_out: list[str] = []
     for path, in_folder in _files(arguments.paths, found, left_out):
-        told = _examine(path, registry, arguments).diagnostics
-        if in_folder and any(map(_says_no_objective, told)):
-            # What looks like a part of an objective is told of all the same.
-            told = tuple(each for each in told if each.code == "LR905")
-            if not told:
+        diagnostics = _examine(path, registry, arguments).diagnostics
+        if in_folder and any(map(_says_no_objective, diagnostics)):
+            # What looks like a part of an objective is reported all the same.
+            diagnostics = tuple(each for each in diagnostics if each.code == "LR905")
+            if not diagnostics:
                 skipped += 1
                 continue
         checked += 1
-        found.extend(told)
+        found.extend(diagnostics)
     if not checked and not skipped and not found:
         complain("error: there is no .yaml or .yml file there")
         return 2

@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     if owners:
         complain(
             f"error: {' and '.join(owners)} has a loss '{name}' already, and of two losses "
-            "with one name neither can be used by its name alone; choose another name"
+            "with one name neither can be picked by its name; choose another name"
         )
         return 1
     files = distribution(name)

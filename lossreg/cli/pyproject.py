@@ -82,7 +82,7 @@ def _folders() -> Iterator[Path]:
         here = Path.cwd()
     except OSError:  # somebody has deleted it
         return
-    # Unlike Path.home, it is no error where there is none.
+    # Unlike Path.home, a missing one is not an error.
     home = os.path.normcase(os.path.realpath(os.path.expanduser("~")))  # noqa: PTH111
     for folder in (here, *here.parents):
         yield folder

@@ -338,7 +338,7 @@ def load_experiment(
     """A checked experiment: a document with `task:`; otherwise as `load_config`.
 
     Raises:
-        ConfigError: The source is wrong, or is no experiment.
+        ConfigError: The source is wrong, or is not an experiment.
     """
     return load_kept_experiment(source, registry=registry, overrides=overrides)[0]
 
@@ -349,7 +349,7 @@ def load_kept_experiment(
     """An experiment as `load_experiment` gives it, and the document to keep beside its results.
 
     Raises:
-        ConfigError: The source is wrong, or is no experiment.
+        ConfigError: The source is wrong, or is not an experiment.
     """
     examined = examine(source, registry=registry, overrides=overrides)
     if examined.experiment is not None and examined.document is not None:

@@ -48,7 +48,7 @@ def kept_config(document: Node, name: str, options: Sequence[str]) -> str:
     Args:
         document: The experiment, with its overrides applied.
         name: The name of the file that it was read from.
-        options: What was said on the command line, such as `--set seed=3`; for the reader alone.
+        options: What was said on the command line, such as `--set seed=3`; only for the reader.
 
     Raises:
         LossregError: The document is too large to be written and read again.

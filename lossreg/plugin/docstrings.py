@@ -12,7 +12,7 @@ _GOOGLE = re.compile(
     r"(args|arguments|params|parameters|attributes|inputs?|keyword args):", re.IGNORECASE
 )
 # In none of these can two parts in a row match the same characters: a line takes time that grows
-# with its length alone.
+# only with its length.
 _GOOGLE_ENTRY = re.compile(
     r"[-*` ]*(?P<name>\w+)[`\s]*(\((?P<kind>.*?)\)[`\s]*)?:(\s+|$)(?P<text>.*)"
 )
