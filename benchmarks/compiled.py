@@ -113,7 +113,7 @@ def softmax_by_hand(v: Values) -> Tensor:
 def batch(rows: int, columns: int, device: str) -> Values:
     torch.manual_seed(0)
     return {
-        "scores": torch.randn(rows, columns, device=device, requires_grad=True),
+        "scores": torch.rand(rows, columns, device=device, requires_grad=True),
         "signs": torch.randint(2, (rows, columns), device=device) * 2.0 - 1,
         "labels": torch.randint(columns, (rows,), device=device),
         "probabilities": torch.randn(rows, columns, device=device).softmax(-1),

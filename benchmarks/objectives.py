@@ -66,7 +66,7 @@ def batch(rows: int, columns: int, device: str) -> Values:
     signs = torch.randint(2, (rows, columns), device=device) * 2.0 - 1
     return {
         "logits": torch.randn(rows, columns, device=device, requires_grad=True),
-        "prediction": torch.randn(rows, columns, device=device, requires_grad=True),
+        "prediction": torch.rand(rows, columns, device=device, requires_grad=True),
         "labels": torch.randint(columns, (rows,), device=device),
         "probabilities": torch.randn(rows, columns, device=device).softmax(-1),
         "target": torch.rand(rows, columns, device=device),

@@ -60,6 +60,7 @@ class CompositeLoss(nn.Module):
         self._terms: Terms
         self._weighting: Weighting
         self.__dict__.update(_terms=self.terms, _weighting=weighting)
+        self._all_in_graph = weighting.in_graph == self._names
         self._nonfinite = NonFinite(weighting.in_graph, config.on_nonfinite)
         self.register_load_state_dict_post_hook(_refresh)  # type: ignore[no-untyped-call]
 
@@ -174,13 +175,17 @@ class CompositeLoss(nn.Module):
         if denominators is not None:
             whole, share = denominators.by_name(self._names), denominators.share
         raw = self._terms.present(values, whole)
-        total, terms, weights = self._weighting.combine(raw, share)
-        self._nonfinite.look(total, terms, lambda name: self._terms.described(name, values))
-        if len(terms) < len(self._names):
-            absent = torch.zeros_like(total)
-            weights = {name: weights[name] if name in terms else absent for name in self._names}
-            terms = {name: terms.get(name, raw.get(name, absent)) for name in self._names}
-        return LossOutput(total, terms, weights)
+        output = self._weighting.combine(raw, share)
+        total, terms, weights = output
+        self._nonfinite.look(total, terms, self._terms.described, values)
+        if len(raw) == len(self._names) and self._all_in_graph:
+            return output
+        absent = torch.zeros_like(total)
+        return LossOutput(
+            total,
+            {name: terms.get(name, raw.get(name, absent)) for name in self._names},
+            {name: weights[name] if name in terms else absent for name in self._names},
+        )
 
 
 def _refresh(composite: CompositeLoss, _: object) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -97,27 +97,33 @@ class NonFinite:
         self._make_flags(fn(torch.empty(0, device=self._flags.device)).device)
 
     def look(
-        self, total: Tensor, terms: Mapping[str, Tensor], described: Callable[[str], str]
+        self,
+        total: Tensor,
+        terms: Mapping[str, Tensor],
+        described: Callable[[str, Any], str],
+        values: Any,
     ) -> None:
         """Report a total that is not finite; where reading it waits, remember it.
 
         Args:
             total: The total.
             terms: The values it was made of, by name.
-            described: Says what a term was given.
+            described: Says what a term was given, of the step's values.
+            values: These.
 
         Raises:
             NonFiniteError: It is not finite, and the action is to raise.
         """
-        if self._action == "ignore" or not terms:
+        if self._action == "ignore":
             return
         compiling = torch.compiler.is_compiling()
         if compiling or not total.is_cpu:
             if not compiling and total.device != self._flags.device:
                 self._make_flags(total.device)
-            self._flag(terms)
+            if terms:
+                self._flag(terms)
         elif not math.isfinite(total.item()):
-            self._blame(total, terms, described)
+            self._blame(total, terms, described, values)
 
     def _flag(self, terms: Mapping[str, Tensor]) -> None:
         wrong = ~torch.isfinite(torch.stack(list(terms.values()))).to(self._flags.device)
@@ -128,14 +134,20 @@ class NonFinite:
             self._flags[self._places[name]].logical_or_(flag)
 
     def _blame(
-        self, total: Tensor, terms: Mapping[str, Tensor], described: Callable[[str], str]
+        self,
+        total: Tensor,
+        terms: Mapping[str, Tensor],
+        described: Callable[[str, Any], str],
+        values: Any,
     ) -> None:
         culprits = [name for name, value in terms.items() if not math.isfinite(value.item())]
         if not culprits:
             message = f"the total is {total.item()}, though every term is finite"
             self._report(message, term="total")
             return
-        lines = [f"term '{name}' is {terms[name].item()}: {described(name)}" for name in culprits]
+        lines = [
+            f"term '{name}' is {terms[name].item()}: {described(name, values)}" for name in culprits
+        ]
         self._report("\n".join(lines), term=culprits[0])
 
     def report_earlier(self) -> None:

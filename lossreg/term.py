@@ -52,8 +52,8 @@ class Term(Plan):
     Attributes:
         unchecked: Whether its tensors are still to be looked at.
         unjudged: Whether its result is.
-        uncopied: Whether its tensors are copied first, to see what the loss writes to. That is not
-            for every batch of an evaluation, which leaves the result unjudged.
+        uncopied: Whether its tensors are copied first, to see what the loss writes to: once, for
+            that costs memory, and a loss that writes to its inputs does so from the start.
     """
 
     __slots__ = ("always", "notices", "unchecked", "uncopied", "unjudged", "while_tracing")
@@ -132,8 +132,8 @@ class Term(Plan):
             value = value + (found[self.mask].detach() * 0).sum().to(value)
         if judged:
             self.judge(found, versions, copies, value)
+            self.uncopied = False
             if not self.always:
-                self.uncopied = False
                 # Without gradients there is less to see.
                 self.unjudged = not (torch.is_grad_enabled() or not self.in_graph)
         return value

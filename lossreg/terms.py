@@ -63,12 +63,13 @@ class Terms(nn.Module):
         self._unsaved = UnsavedBuffers(modules)
         self._has_lost = bool(self._unsaved)
         self._all_plain = all(term.plain for term in self._terms)
+        self._names = tuple(term.name for term in self._terms)
         self._note_looks()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The terms' names, in order."""
-        return tuple(term.name for term in self._terms)
+        return self._names
 
     @property
     def divides(self) -> tuple[bool, ...]:
@@ -178,8 +179,8 @@ class Terms(nn.Module):
                 no term found its tensors.
         """
         compiling = torch.compiler.is_compiling()
-        if whole is None and self.is_plain(compiling=compiling):
-            return dict(zip(self.names, self.plainly(values), strict=True))
+        if whole is None and self._is_plain(compiling=compiling):
+            return self._plainly(values, compiling=compiling)
         if self._has_lost:
             self._refuse_lost()
         modules: dict[str, Any] = self._modules
@@ -232,7 +233,7 @@ class Terms(nn.Module):
                 term.look(modules[term.name], found)
         self._note_looks()
 
-    def is_plain(self, *, compiling: bool) -> bool:
+    def _is_plain(self, *, compiling: bool) -> bool:
         """Whether no term is more than a loss of its inputs, and none is to be looked at."""
         if not self._all_plain or self._has_lost:
             return False
@@ -240,17 +241,17 @@ class Terms(nn.Module):
             self._is_unchecked or (self._is_unjudged and torch.is_grad_enabled())
         )
 
-    def plainly(self, values: Any) -> list[Tensor]:
-        """Each term's raw value, in order, where all are plain; otherwise as calling it."""
+    def _plainly(self, values: Any, *, compiling: bool) -> dict[str, Tensor]:
+        """Each term's raw value where all are plain; otherwise as `present`."""
         found = self._router.run(values)
         modules: dict[str, Any] = self._modules
-        if torch.compiler.is_compiling():
+        if compiling:
             for term in self._terms:
                 term.look_while_tracing(modules[term.name], found)
         else:
             for term in self._class_weighted:
                 term.follow(modules[term.name], found)
-        raw: list[Tensor] = []
+        raw: dict[str, Tensor] = {}
         term = self._terms[0]
         try:
             for term in self._terms:
@@ -261,7 +262,7 @@ class Terms(nn.Module):
                     value = modules[term.name](*[found[place] for place in needs])
                 if not isinstance(value, Tensor) or value.dim():
                     break
-                raw.append(value)
+                raw[term.name] = value
             else:
                 return raw
         except torch.OutOfMemoryError:

@@ -6,13 +6,13 @@ one in float64, which a compiled graph takes as its input, and what an eager ste
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from lossreg.denominators import WHOLE
-from lossreg.output import Named
+from lossreg.output import LossOutput, Named
 from lossreg.progress import Progress
 
 if TYPE_CHECKING:
@@ -23,24 +23,10 @@ if TYPE_CHECKING:
     from lossreg.config.schema import Weight
     from lossreg.denominators import Share
 
-__all__ = ["Combined", "Weighting"]
+__all__ = ["Weighting"]
 
 # Up to here, multiplying and adding beats stacking the terms for one dot product.
 _FEW_TERMS = 2
-
-
-class Combined(NamedTuple):
-    """Terms' values made one.
-
-    Attributes:
-        total: The weighted sum, a 0-d tensor.
-        terms: The values it was made of, detached, by name.
-        weights: What each was multiplied by, 0-d tensors by name.
-    """
-
-    total: Tensor
-    terms: Mapping[str, Tensor]
-    weights: Mapping[str, Tensor]
 
 
 class _Derived:
@@ -99,21 +85,23 @@ class Weighting(nn.Module):
         """A 0 for each term, as exact as the weights and where they are."""
         return self._exact.new_zeros(len(self._weights))
 
-    def combine(self, values: Mapping[str, Tensor], share: Share = WHOLE) -> Combined:
+    def combine(self, values: Mapping[str, Tensor], share: Share = WHOLE) -> LossOutput:
         """The weighted sum of those terms whose weight is not a constant 0.
 
+        Its terms are these, detached; its weights are there for these at least.
+
         Args:
-            values: The raw value of each term that is there, a 0-d tensor.
+            values: The raw value of each term that is there, a 0-d tensor, in the terms' order.
             share: Which part of a step they are.
         """
         compiling = torch.compiler.is_compiling()
-        names = self.in_graph
-        if len(values) < len(self._weights):
+        names, parts = self.in_graph, list(values.values())
+        if len(parts) < len(self._weights) or len(names) < len(parts):
             names = tuple(name for name in names if name in values)
+            parts = [values[name] for name in names]
         if not names:
             like = next(iter(values.values()))
-            return Combined(like.new_zeros((), dtype=torch.float32), {}, {})
-        parts = [values[name] for name in names]
+            return LossOutput(like.new_zeros((), dtype=torch.float32), {}, {})
         if compiling:
             combined = self._traced(names, parts)
         elif len(names) <= _FEW_TERMS or len(names) < len(self.in_graph):
@@ -135,25 +123,25 @@ class Weighting(nn.Module):
         each = dict(zip(self.in_graph, vector.unbind(), strict=True))
         return {name: values[name] * each[name] for name in names}
 
-    def _stacked(self, parts: Sequence[Tensor]) -> Combined:
-        stacked = torch.stack(list(parts))
-        vector = self._vector_for(stacked)
-        if stacked.dtype != vector.dtype:
+    def _stacked(self, parts: list[Tensor]) -> LossOutput:
+        stacked, vector = torch.stack(parts), self._now.vector
+        if stacked.dtype != vector.dtype or stacked.device != vector.device:
+            vector = self._vector_for(stacked)
             stacked = stacked.to(vector.dtype)
         # dot, not @: autocast would compute a matmul in half precision.
         total = torch.dot(stacked, vector)
-        return Combined(total, Named(self._places, stacked.detach()), self._now.shown)
+        return LossOutput(total, Named(self._places, stacked.detach()), self._now.shown)
 
-    def _one_by_one_of(self, names: Sequence[str], parts: Sequence[Tensor]) -> Combined:
-        self._vector_for(_widest(parts))
+    def _one_by_one_of(self, names: Sequence[str], parts: list[Tensor]) -> LossOutput:
+        self._vector_for(parts[0] if len(parts) == 1 else _widest(parts))
         each = self._now.each
         total = parts[0] * each[names[0]]
         for name, part in zip(names[1:], parts[1:], strict=True):
             total = total + part * each[name]
         terms = {name: part.detach() for name, part in zip(names, parts, strict=True)}
-        return Combined(total, terms, self._now.shown)
+        return LossOutput(total, terms, self._now.shown)
 
-    def _traced(self, names: Sequence[str], parts: Sequence[Tensor]) -> Combined:
+    def _traced(self, names: Sequence[str], parts: Sequence[Tensor]) -> LossOutput:
         vector = self._vector_for(_widest(parts))
         each = dict(zip(self.in_graph, vector.unbind(), strict=True))
         if len(names) > _FEW_TERMS and len(names) == len(self.in_graph):
@@ -165,7 +153,7 @@ class Weighting(nn.Module):
                 total = total + part * each[name]
         terms = {name: part.detach() for name, part in zip(names, parts, strict=True)}
         # Copies, for an output must not be the graph's input.
-        return Combined(total, terms, {name: each[name].clone() for name in names})
+        return LossOutput(total, terms, {name: each[name].clone() for name in names})
 
     def _vector_for(self, values: Tensor) -> Tensor:
         """The weights where the terms are: in float32, or in float64 for float64 terms."""
