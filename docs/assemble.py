@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from lossreg.cli.page import escaped, loss_page
+from lossreg.cli.render.page import escaped, loss_page
 from lossreg.registry import Registry
 
 if TYPE_CHECKING:

@@ -8,8 +8,6 @@ from __future__ import annotations
 # Nothing else is imported here: the command line answers an interrupt only once this is done.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lossreg.building import build, create
-    from lossreg.composite import CompositeLoss
     from lossreg.config import load_config
     from lossreg.errors import (
         ConfigError,
@@ -24,9 +22,11 @@ if TYPE_CHECKING:
         StateError,
         UnknownLossError,
     )
-    from lossreg.gradients import diagnose
-    from lossreg.output import LossOutput
     from lossreg.registry import Registry
+    from lossreg.runtime.building import build, create
+    from lossreg.runtime.composite import CompositeLoss
+    from lossreg.runtime.gradients import diagnose
+    from lossreg.runtime.output import LossOutput
 
 __all__ = [
     "CompositeLoss",
@@ -51,11 +51,11 @@ __all__ = [
 
 _ELSEWHERE = {
     "Registry": "lossreg.registry",
-    "CompositeLoss": "lossreg.composite",
-    "LossOutput": "lossreg.output",
-    "build": "lossreg.building",
-    "create": "lossreg.building",
-    "diagnose": "lossreg.gradients",
+    "CompositeLoss": "lossreg.runtime.composite",
+    "LossOutput": "lossreg.runtime.output",
+    "build": "lossreg.runtime.building",
+    "create": "lossreg.runtime.building",
+    "diagnose": "lossreg.runtime.gradients",
     "load_config": "lossreg.config",
 }
 

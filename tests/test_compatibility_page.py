@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from documents import ROOT, Document
-from lossreg.sources import GROUP
+from lossreg.registry.plugins import GROUP
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -9,11 +9,11 @@ import pytest
 
 from documents import ROOT, Document
 from lossreg.config import examine
-from lossreg.config.groups import GROUP_KEYS
-from lossreg.config.objectives import COMPOSITE_KEYS
-from lossreg.config.terms import TERM_KEYS
-from lossreg.inputs import REQUIRED, TRANSFORMS, Argument
-from lossreg.schedules import SCHEDULES
+from lossreg.config.declare.groups import GROUP_KEYS
+from lossreg.config.declare.objectives import COMPOSITE_KEYS
+from lossreg.config.declare.terms import TERM_KEYS
+from lossreg.vocabulary.inputs import REQUIRED, TRANSFORMS, Argument
+from lossreg.vocabulary.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-import lossreg.config.source
+import lossreg.config.read.documents
 from lossreg import Registry
 from lossreg.config import Examined, examine
-from lossreg.config.nodes import Document, Node, SourceError
-from lossreg.config.source import read_bytes
+from lossreg.config.read.documents import read_bytes
+from lossreg.config.read.nodes import Document, Node, SourceError
 
 PARSERS = {"python": yaml.SafeLoader, "c": getattr(yaml, "CSafeLoader", None)}
 REGISTRY = Registry.installed()
@@ -31,7 +31,7 @@ def verdicts(source: bytes, *, every: bool = False) -> Examined:
 def _under(loader: object, source: bytes, every: bool) -> tuple[Examined, object]:
     """What comes of it; and its nodes, of which each reading has its own, as plain data."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lossreg.config.source, "_LOADER", loader)
+        patch.setattr(lossreg.config.read.documents, "_LOADER", loader)
         found = examine(source, registry=REGISTRY, every=every)
     nodes = None if found.document is None else placed(found.document)
     return found._replace(document=None), nodes
@@ -81,7 +81,7 @@ def read_alike(text: str) -> bool:
 
 def _read_under(loader: object, text: str) -> tuple[object, list[Fault]]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lossreg.config.source, "_LOADER", loader)
+        patch.setattr(lossreg.config.read.documents, "_LOADER", loader)
         found = faults(text)
         return None if found else placed(read_bytes(text.encode(), "a.yaml")[1]), found
 
@@ -101,5 +101,5 @@ def assert_refused(text: str, expected: list[tuple[str, int, int, str]]) -> None
 
 def _faults_under(loader: object, text: str) -> list[Fault]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lossreg.config.source, "_LOADER", loader)
+        patch.setattr(lossreg.config.read.documents, "_LOADER", loader)
         return faults(text)

@@ -60,7 +60,7 @@ def run(argv: Sequence[str] | None) -> int:
             raise
         flush()
     except LossregError as error:
-        from lossreg.cli.report import error_text
+        from lossreg.cli.render.report import error_text
 
         if debug:
             import traceback
@@ -109,7 +109,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             if name != "run":
                 # pydantic would look through every distribution for plugins of its own.
                 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-            verb = importlib.import_module(f"lossreg.cli.{name}")
+            verb = importlib.import_module(f"lossreg.cli.verbs.{name}")
             verb.add_arguments(verb_parser)
             verb_parser.add_argument(
                 "--debug", action="store_true", help="show the traceback of an error"

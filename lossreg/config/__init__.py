@@ -9,7 +9,7 @@ from lossreg.config.loading import (
     load_experiment,
     load_kept_experiment,
 )
-from lossreg.config.schema import CompositeConfig, ExperimentConfig, TermConfig
+from lossreg.config.models import CompositeConfig, ExperimentConfig, TermConfig
 
 __all__ = [
     "CompositeConfig",

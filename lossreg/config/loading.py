@@ -9,11 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from lossreg.config.diagnostics import ConfigPath, Faults, clipped, describe, path_text
-from lossreg.config.files import read_file
-from lossreg.config.guesses import Guesses
-from lossreg.config.nodes import Node, SourceError
-from lossreg.config.objectives import (
+from lossreg.config.declare.objectives import (
     COMPOSITE_KEYS,
     EXPERIMENT_KEYS,
     holds_terms,
@@ -23,15 +19,19 @@ from lossreg.config.objectives import (
     read_composite,
     read_experiment,
 )
-from lossreg.config.overrides import apply_override, overridden
-from lossreg.config.schema import TASKS, CompositeConfig, ExperimentConfig
-from lossreg.config.search import Located, Search
-from lossreg.config.source import from_python, read_bytes
+from lossreg.config.declare.search import Located, Search
+from lossreg.config.faults.faults import ConfigPath, Faults, clipped, describe, path_text
+from lossreg.config.faults.guesses import Guesses
+from lossreg.config.models import TASKS, CompositeConfig, ExperimentConfig
+from lossreg.config.read.documents import from_python, read_bytes
+from lossreg.config.read.files import read_file
+from lossreg.config.read.nodes import Node, SourceError
+from lossreg.config.read.overrides import apply_override, overridden
 from lossreg.errors import ConfigError, ConfigWarning, Diagnostic
-from lossreg.inputs import Path as ValuePath
-from lossreg.inputs import PathError
+from lossreg.names import closest
 from lossreg.registry import Registry
-from lossreg.suggest import closest
+from lossreg.vocabulary.inputs import Path as ValuePath
+from lossreg.vocabulary.inputs import PathError
 
 __all__ = [
     "Examined",

@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from lossreg.config.nodes import SourceError
-from lossreg.config.source import MAX_BYTES, read_bytes
-from lossreg.config.writing import TooLargeError, same_values, yaml_text
+from lossreg.config.read.documents import MAX_BYTES, read_bytes
+from lossreg.config.read.nodes import SourceError
+from lossreg.config.read.writing import TooLargeError, same_values, yaml_text
 from lossreg.errors import LossregError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lossreg.config.nodes import Node
+    from lossreg.config.read.nodes import Node
 
 __all__ = ["kept_config", "new_folder"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from lossreg.output import LossOutput
+    from lossreg.runtime.output import LossOutput
 
 __all__ = ["Recorder", "Row", "logged_values"]
 

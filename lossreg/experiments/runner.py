@@ -13,7 +13,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, DistributedSampler
 
-from lossreg.building import build
 from lossreg.errors import LossregError
 from lossreg.experiments.curves import draw_curves
 from lossreg.experiments.folder import new_folder
@@ -21,6 +20,7 @@ from lossreg.experiments.quiet import quiet
 from lossreg.experiments.recorder import Recorder, Row, logged_values
 from lossreg.experiments.task import Measure, Rows, Task, load_task
 from lossreg.integrations.lightning import CompositeModule
+from lossreg.runtime.building import build
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from lossreg.composite import CompositeLoss
     from lossreg.config import ExperimentConfig
-    from lossreg.output import LossOutput
+    from lossreg.runtime.composite import CompositeLoss
+    from lossreg.runtime.output import LossOutput
 
 __all__ = ["Result", "run"]
 

@@ -82,7 +82,7 @@ def load_task(name: str) -> Task:
     """The bundled task of that name, from the module of that name.
 
     Args:
-        name: One of `lossreg.config.schema.TASKS`.
+        name: One of `lossreg.config.models.TASKS`.
     """
     task: Task = importlib.import_module(f"lossreg.experiments.{name}").task()
     return task

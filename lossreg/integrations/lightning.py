@@ -17,7 +17,7 @@ import torch
 from torch import distributed
 
 from lossreg.errors import InputError, LossregError, MissingExtraError
-from lossreg.output import LossOutput
+from lossreg.runtime.output import LossOutput
 
 if importlib.util.find_spec("lightning") is None:
     raise MissingExtraError(__name__, extra="lightning", missing="lightning")
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
     from torch import Tensor
 
-    from lossreg.composite import CompositeLoss
-    from lossreg.denominators import Denominators
+    from lossreg.runtime.composite import CompositeLoss
+    from lossreg.runtime.denominators import Denominators
 
 __all__ = ["CompositeModule"]
 

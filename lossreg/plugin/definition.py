@@ -155,7 +155,7 @@ class LossDefinition:
             TypeError: A parameter cannot be described; all of those are named. Or the config's
                 fields are not the constructor's parameters, or forward names no argument.
         """
-        from lossreg.plugin.generated import generated_fields
+        from lossreg.plugin.from_module.generated import generated_fields
 
         return cls(**{**generated_fields(module, name, config, inputs), **fields})
 

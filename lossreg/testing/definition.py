@@ -10,9 +10,9 @@ import yaml
 from pydantic import ValidationError
 from torch import Tensor
 
-from lossreg.checks import check_inputs, check_values, suspicions
 from lossreg.config import examine
-from lossreg.reduction import Misfit
+from lossreg.runtime.checks import check_inputs, check_values, suspicions
+from lossreg.runtime.reduction import Misfit
 from lossreg.testing.loading import fault_without_torch
 from lossreg.testing.subject import Subject, listed
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lossreg.plugin.inputs import ANY_SHAPE
-from lossreg.reduction import (
+from lossreg.runtime.reduction import (
     denominator,
     divided,
     entry_shape,

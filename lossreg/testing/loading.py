@@ -8,8 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from lossreg.distributions import Claims
-from lossreg.sources import GROUP
+from lossreg.registry.distributions import Claims
+from lossreg.registry.plugins import GROUP
 
 if TYPE_CHECKING:
     from lossreg.registry import RegistryEntry
@@ -27,7 +27,7 @@ given = json.load(sys.stdin)
 sys.path[:] = given["path"]
 from lossreg.errors import LossregError
 from lossreg.registry import Registry
-from lossreg.sources import GROUP
+from lossreg.registry.plugins import GROUP
 
 class Refusal:
     place = None

@@ -13,7 +13,7 @@ from lossreg.errors import described
 from lossreg.plugin.fields import with_tensors
 from lossreg.plugin.inputs import ANY_SHAPE
 from lossreg.registry import Registry
-from lossreg.sources import GROUP
+from lossreg.registry.plugins import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

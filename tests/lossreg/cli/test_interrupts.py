@@ -33,7 +33,7 @@ FIRST = "lossreg.cli.interrupts"
 MOMENTS = {
     "list": [FIRST, "argparse", "lossreg.errors", "pydantic", "lossreg_losses.bce"],
     "check loss.yaml": [FIRST, "lossreg.cli.command", "yaml", "pydantic_core._pydantic_core"],
-    "codes": [FIRST, "lossreg.config.codes"],
+    "codes": [FIRST, "lossreg.config.faults.codes"],
     "run task.yaml": ["lossreg.config", "torch._C", "torch.nn", "sklearn"],
 }
 SLEEP = "\nprint('ready', flush=True)\nimport time\ntime.sleep(60)\n"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lossreg.cli import list as list_verb
 from lossreg.cli import main
+from lossreg.cli.verbs import list as list_verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

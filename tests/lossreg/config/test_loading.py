@@ -10,7 +10,7 @@ import pytest
 
 import lossreg
 from lossreg.config import CompositeConfig, examine, load_config, load_experiment
-from lossreg.config.schema import Weight
+from lossreg.config.models import Weight
 from lossreg.errors import ConfigError, ConfigWarning
 from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
 from lossreg.registry import Registry

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from lossreg.config.schema import TASKS
+from lossreg.config.models import TASKS
 from lossreg.experiments.task import Rows, Task, load_task
 
 

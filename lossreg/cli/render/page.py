@@ -1,0 +1,122 @@
+"""A loss's definition as a page of documentation, in Markdown."""
+
+from __future__ import annotations
+
+import html
+import re
+import textwrap
+from typing import TYPE_CHECKING
+
+from lossreg.cli.render.parameters import parameters_in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lossreg.plugin import LossDefinition
+
+__all__ = ["BREAKS", "escaped", "loss_page"]
+
+BREAKS = "The graph breaks at this loss, so fullgraph=True is refused; the rest is compiled."
+"""What `torch.compile` makes of a loss that it does not take as one graph."""
+
+_LINK = re.compile(r"https?://\S*[^\s.,;)]")
+_MARKUP = re.compile(r"([\\`*_{}\[\]|$])")
+
+
+def loss_page(definition: LossDefinition, origin: str) -> str:
+    """All that a definition says.
+
+    Args:
+        definition: The loss.
+        origin: The distribution and version that it is from.
+    """
+    sections = [f"# {escaped(definition.name)}", f"{escaped(definition.summary)}."]
+    for title, prose in (
+        ("Use it when", definition.use_when),
+        ("Choose another when", definition.avoid_when),
+    ):
+        if prose:
+            sections.append(f"**{title}:** {escaped(prose)}")
+    if definition.formula:
+        sections += ["## Formula", _formula(definition.formula)]
+    parameters = parameters_in_words(definition.config.model_json_schema())
+    if parameters:
+        rows = [
+            (
+                f"`{each.name}`",
+                escaped(each.kind),
+                "required" if each.default is None else f"`{each.default}`",
+                escaped(each.description),
+            )
+            for each in parameters
+        ]
+        sections += [
+            "## Parameters",
+            _table(("parameter", "values", "default", "meaning"), rows),
+        ]
+    sections += ["## Inputs", _inputs(definition), _reductions(definition)]
+    if not definition.compiles:
+        sections += ["## torch.compile", escaped(BREAKS)]
+    if definition.example:
+        example = textwrap.indent(definition.example.rstrip(), "  ")
+        sections += ["## Example", _fenced(f"terms:\n{example}", "yaml")]
+    if definition.references:
+        listed = "\n".join(f"- {_linked(each)}" for each in definition.references)
+        sections += ["## References", listed]
+    generated = ", generated from its signature" if definition.generated else ""
+    return "\n\n".join([*sections, f"From {escaped(origin)}{generated}."]) + "\n"
+
+
+def _formula(latex: str) -> str:
+    # Either would end the block early, and the rest would be read as markup.
+    ends = "$$" in latex or any(not line.strip() for line in latex.splitlines())
+    return _fenced(latex, "latex") if ends else f"$$\n{latex}\n$$"
+
+
+def _fenced(text: str, language: str) -> str:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _inputs(definition: LossDefinition) -> str:
+    rows = [
+        (
+            f"`{each.name}`",
+            f"`{each.shape}`",
+            each.dtype,
+            each.domain,
+            "yes" if each.gradient else "no",
+            escaped(each.meaning),
+        )
+        for each in definition.inputs
+    ]
+    return _table(("input", "shape", "dtype", "values", "gradient", "meaning"), rows)
+
+
+def _reductions(definition: LossDefinition) -> str:
+    if "none" not in definition.reductions:
+        return "It gives one value."
+    return f"Before it is reduced, the loss has the shape `{definition.unreduced}`."
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escaped(prose: str) -> str:
+    r"""Plain prose as Markdown that reads the same: on one line, with nothing taken for markup.
+
+    >>> print(escaped("x_1 is above 0 | *not* <b>1</b>"))
+    x\_1 is above 0 \| \*not\* &lt;b&gt;1&lt;/b&gt;
+    """
+    return _MARKUP.sub(r"\\\1", html.escape(" ".join(prose.split()), quote=False))
+
+
+def _linked(reference: str) -> str:
+    return " ".join(
+        _LINK.sub(r"<\g<0>>", word) if _LINK.match(word) else escaped(word)
+        for word in reference.split()
+    )

@@ -1,0 +1,1 @@
+"""Nodes to models: a reader for each construct of the language."""

@@ -1,0 +1,210 @@
+"""Single values of a config: each reader notes what is wrong and gives None then."""
+
+from __future__ import annotations
+
+import math
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from lossreg.config.faults.faults import clipped, describe
+from lossreg.config.faults.guesses import Guesses, missing_space
+from lossreg.config.read.nodes import MOST_FAULTS
+from lossreg.config.read.scalars import resolve
+from lossreg.names import closest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lossreg.config.faults.faults import ConfigPath, Faults
+    from lossreg.config.read.nodes import Node
+    from lossreg.plugin import LossDefinition
+
+__all__ = [
+    "LARGEST",
+    "SMALLEST_NORMAL",
+    "check_float32",
+    "check_keys",
+    "is_mapping",
+    "note_wrong_type",
+    "read_bool",
+    "read_choice",
+    "read_number",
+    "read_whole_number",
+]
+
+# Of float32, torch's default dtype: the largest number, the smallest that has all its digits, and
+# the smallest there is, of which half becomes 0.
+LARGEST, SMALLEST_NORMAL = 3.4028234663852886e38, 1.1754943508222875e-38
+_SMALLEST = 1.401298464324817e-45
+_LARGEST_EXACT = 2**53  # floats hold every integer up to it
+_WANTED: dict[type, str] = {bool: "true or false", float: "a number", int: "a whole number"}
+
+
+def is_mapping(node: Node, path: ConfigPath, faults: Faults, *, wanted: str = "a mapping") -> bool:
+    """Whether a node is a mapping; notes it when it is not, with what was wanted."""
+    if isinstance(node.value, dict):
+        return True
+    hint = ""
+    if node.value is None:
+        hint = "; indent what belongs under the key, or take the key out"
+    faults.add("LR101", path, f"expected {wanted}, found {describe(node.value)}{hint}", node)
+    return False
+
+
+def check_keys(
+    node: Node,
+    path: ConfigPath,
+    known: tuple[str, ...],
+    foreign: Mapping[str, str],
+    faults: Faults,
+    definition: LossDefinition | None = None,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+) -> Node:
+    """Note every unknown key of a mapping.
+
+    Args:
+        node: The mapping.
+        path: Its place.
+        known: The keys it may have.
+        foreign: What other systems call them.
+        faults: Takes what is wrong.
+        definition: The loss, where a key may be one of its parameters or inputs gone astray.
+        elsewhere: Keys that belong elsewhere: what to do with each.
+
+    Returns:
+        The mapping as it was probably meant, so that one run finds what else is wrong.
+    """
+    unknown = [name for name in node.keys if name not in known][: MOST_FAULTS + 1]
+    if not unknown:
+        return node
+    astray = {
+        name: hint
+        for name in unknown
+        if (hint := _belonging(missing_space(name)[0], definition, elsewhere))
+    }
+    guesses = Guesses(node, known, foreign, astray)
+    guesses.note(unknown, path, faults, otherwise=f"expected one of {', '.join(known)}")
+    return guesses.applied(path, faults)
+
+
+def _belonging(
+    name: str, definition: LossDefinition | None, elsewhere: Mapping[str, str]
+) -> str | None:
+    """What to do with a key that belongs elsewhere."""
+    if definition is not None and name not in elsewhere:
+        if name in definition.config.model_fields:
+            return "it is a parameter of the loss: move it under 'params'"
+        if name in {each.name for each in definition.inputs}:
+            return "it is an input of the loss: move it under 'inputs'"
+    return elsewhere.get(name)
+
+
+def read_number(node: Node, path: ConfigPath, faults: Faults) -> float | None:
+    """A finite number; a bool is none."""
+    value = node.value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        note_wrong_type(node, path, float, faults)
+    elif not _is_finite(value):
+        faults.add("LR202", path, f"expected a finite number, found {describe(value)}", node)
+    else:
+        return float(value)
+    return None
+
+
+def check_float32(node: Node, path: ConfigPath, faults: Faults, code: str = "LR202") -> bool:
+    """Whether a number becomes neither infinity nor 0 in float32, if it is not by itself.
+
+    Args:
+        node: A number, or lists and mappings of values, in which each number is looked at.
+        path: Its place.
+        faults: Takes what is wrong.
+        code: The fault's code.
+    """
+    value = node.value
+    if isinstance(value, dict):
+        found = [check_float32(value[name], (path, name), faults, code) for name in value]
+        return all(found)
+    if isinstance(value, list):
+        found = [check_float32(value[at], (path, at), faults, code) for at in range(len(value))]
+        return all(found)
+    if not isinstance(value, int | float):
+        return True
+    size = abs(value)
+    if not (LARGEST < size < math.inf or 0 < size <= _SMALLEST / 2):
+        return True
+    message = f"expected 0, or a number from {_SMALLEST:.2g} to {LARGEST:.2g} in size, as float32 "
+    faults.add(code, path, f"{message}has them, found {describe(value)}", node)
+    return False
+
+
+def read_whole_number(
+    node: Node, path: ConfigPath, faults: Faults, *, least: int, most: int
+) -> int | None:
+    """A whole number within bounds."""
+    value = node.value
+    if isinstance(value, bool) or not isinstance(value, int):
+        note_wrong_type(node, path, int, faults)
+    elif least <= value <= most:
+        return value
+    else:
+        message = f"expected a whole number from {least} to {most}, found {describe(value)}"
+        faults.add("LR202", path, message, node)
+    return None
+
+
+def read_bool(node: Node, path: ConfigPath, faults: Faults) -> bool | None:
+    """True or false."""
+    if isinstance(node.value, bool):
+        return node.value
+    note_wrong_type(node, path, bool, faults)
+    return None
+
+
+def note_wrong_type(
+    node: Node, path: ConfigPath, wanted: type[bool | float], faults: Faults
+) -> None:
+    """Note a value that is not of a type: `bool`, `int`, or `float` for any number."""
+    value = node.value
+    if node.rewrite and (wanted is bool) == (node.rewrite in ("true", "false")):
+        message = (
+            f"expected {_WANTED[wanted]}, found {clipped(value)}, which YAML versions read "
+            f"differently; write {clipped(node.rewrite)}"
+        )
+        faults.add("LR204", path, message, node)
+        return
+    meant = resolve(value)[0] if isinstance(value, str) else None
+    fits = isinstance(meant, int | float if wanted is float else wanted)
+    quoted = fits and isinstance(meant, bool) == (wanted is bool)
+    hint = "; leave out the quotes" if quoted else ""
+    if wanted is int and isinstance(value, float) and value.is_integer():
+        hint = f"; write {value:.0f}" if abs(value) < _LARGEST_EXACT else ""
+    faults.add("LR201", path, f"expected {_WANTED[wanted]}, found {describe(value)}{hint}", node)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
+
+
+def read_choice(
+    node: Node, path: ConfigPath, name: str, choices: tuple[Any, ...], faults: Faults
+) -> Any:
+    """The value of a key that takes one of a few; None after noting that it is none of them.
+
+    Args:
+        node: The mapping.
+        path: Its place.
+        name: The key.
+        choices: What it may be.
+        faults: Takes what is wrong.
+    """
+    each = node.value[name]
+    if each.value in choices:
+        return each.value
+    meant = closest(each.value, choices)
+    hint = f"; did you mean '{meant}'?" if meant else ""
+    message = f"expected {', '.join(choices)}, found {describe(each.value)}{hint}"
+    faults.add("LR203", (path, name), message, each)
+    return None

@@ -1,0 +1,298 @@
+"""Parameters against their model: pydantic judges, this module says it in lossreg's words."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from lossreg.config.declare.fields import check_float32, note_wrong_type
+from lossreg.config.faults.faults import describe
+from lossreg.config.faults.guesses import Guesses, missing_space
+from lossreg.config.read.nodes import MOST_FAULTS, SourceError
+from lossreg.names import closest, closest_spelling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic_core import ErrorDetails
+
+    from lossreg.config.faults.faults import ConfigPath, Faults
+    from lossreg.config.read.nodes import Node, Span
+
+__all__ = ["plain", "validated"]
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+_SCALARS: dict[str, type[bool | float]] = {
+    "bool_type": bool,
+    "float_type": float,
+    "int_from_float": int,
+    "int_type": int,
+}
+_WANTED = {
+    "dict_type": "a mapping",
+    "frozen_set_type": "a list",
+    "list_type": "a list",
+    "set_type": "a list",
+    "string_type": "a string",
+    "tuple_type": "a list",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "of at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "of at most"),
+}
+_LENGTHS = {"too_long": ("max_length", "fewer"), "too_short": ("min_length", "more")}
+# Parameters people know under another name: from Keras, from configs of other systems, from
+# torch's own past.
+_FOREIGN = {
+    "class_weight": "weight",
+    "class_weights": "weight",
+    "from_logits": "log_input",
+    "ignore_label": "ignore_index",
+    "duration": "steps",
+    "epsilon": "eps",
+    "final": "end",
+    "initial": "start",
+    "num_steps": "steps",
+    "smoothing": "label_smoothing",
+    "total_steps": "steps",
+    "value": "weight",
+    "weights": "weight",
+}
+# Parameters of what only looks like the same loss, by loss and name.
+_DIFFERENT = {
+    ("smooth_l1", "delta"): "it is huber's; 'smooth_l1' has 'beta', and is huber divided by it",
+}
+_RETIRED = dict.fromkeys(
+    ("reduce", "size_average"),
+    "torch has retired it, write 'reduction: mean', 'sum' or 'none'",
+)
+# What reductions are called elsewhere.
+_FOREIGN_CHOICES = {
+    "average": "mean",
+    "avg": "mean",
+    "elementwise_mean": "mean",
+    "total": "sum",
+}
+
+
+def plain(node: Node) -> Any:
+    """A node's value without its place."""
+    if isinstance(node.value, dict):
+        return {key: plain(each) for key, each in node.value.items()}
+    if isinstance(node.value, list):
+        return [plain(each) for each in node.value]
+    return node.value
+
+
+def validated(
+    model: type[ConfigT],
+    node: Node,
+    *,
+    owner: str,
+    path: ConfigPath,
+    faults: Faults,
+    key: Span | None = None,
+    elsewhere: Callable[[str], str | None] = lambda _: None,
+) -> ConfigT | None:
+    """The model made from a mapping of parameters, or None after noting what is wrong with it.
+
+    Args:
+        model: What describes the parameters.
+        node: The mapping.
+        owner: Whose parameters they are, for messages: `cross_entropy`.
+        path: The mapping's place in the document.
+        faults: Takes what is wrong.
+        key: Where the mapping's key is written: there one that is missing is noted.
+        elsewhere: Says of a name that belongs elsewhere what to do with it.
+    """
+    try:
+        config, found = _judged_by(model, node)
+        if config is not None:
+            return config if check_float32(node, path, faults) else None
+        unknown = _unknown(found, model, node)
+        if unknown:
+            # What they were probably meant to be is judged as well: one run finds it all.
+            node, dropped = _as_meant(unknown, model, node, owner, path, faults, elsewhere)
+            _, found = _judged_by(model, node)
+            # A rule for the whole says nothing of what is only half of it.
+            found = [each for each in found if each["loc"] or not dropped]
+    except SourceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a third party's validator may raise anything
+        message = f"the config of '{owner}' raised {type(error).__name__} instead of judging"
+        faults.add("LR301", path, message, node)
+        return None
+    for each in found:
+        _note(each, node, owner=owner, path=path, faults=faults, key=key)
+    return None
+
+
+def _judged_by(model: type[ConfigT], node: Node) -> tuple[ConfigT | None, list[ErrorDetails]]:
+    """The model made from a mapping of parameters, or what pydantic finds wrong with them."""
+    values = plain(node)
+    try:
+        return model(**values), []
+    except ValidationError as error:
+        return None, _errors(error, model, values)
+
+
+def _unknown(found: list[ErrorDetails], model: type[BaseModel], node: Node) -> list[str]:
+    """The parameters given that a model does not have."""
+    known = _names(model)
+    extra = [each["loc"] for each in found if each["type"] == "extra_forbidden"]
+    names = [str(step) for step, *_ in filter(None, extra)]
+    # A validator of the plugin's may have renamed them before they were judged.
+    return [name for name in names if name in node.keys and name not in known]
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _as_meant(
+    unknown: list[str],
+    model: type[BaseModel],
+    node: Node,
+    owner: str,
+    path: ConfigPath,
+    faults: Faults,
+    elsewhere: Callable[[str], str | None],
+) -> tuple[Node, bool]:
+    """The parameters as they were probably meant, after noting the unknown ones.
+
+    Returns:
+        The parameters that the model has, and whether others had to be left out.
+    """
+    known = _names(model)
+    astray = {
+        name: hint
+        for name in unknown
+        if (
+            hint := elsewhere(missing_space(name)[0])
+            or _RETIRED.get(name)
+            or _DIFFERENT.get((owner, missing_space(name)[0]))
+        )
+    }
+    foreign = {
+        name: _FOREIGN[name]
+        for name, _ in map(missing_space, unknown)
+        # A near spelling of what a plugin has is more likely.
+        if name in _FOREIGN and not closest_spelling(name, known)
+    }
+    guesses = Guesses(node, known, foreign, astray)
+    what, otherwise = f"unknown parameter of '{owner}'", f"it has {', '.join(known) or 'none'}"
+    guesses.note(unknown, path, faults, code="LR103", what=what, otherwise=otherwise)
+    meant = guesses.applied(path, faults).copy()
+    dropped = meant.keys.keys() & set(unknown)
+    for name in dropped:
+        del meant.value[name], meant.keys[name]
+    return meant, bool(dropped)
+
+
+def _errors(
+    error: ValidationError, model: type[BaseModel], values: dict[str, Any]
+) -> list[ErrorDetails]:
+    """What pydantic found; where that is very much, what it finds in the beginning."""
+    if error.error_count() > MOST_FAULTS:
+        try:
+            model(**_beginning(values))
+        except ValidationError as fewer:
+            error = fewer
+    return error.errors(include_url=False, include_input=False)
+
+
+def _beginning(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _beginning(value[key]) for key in islice(value, MOST_FAULTS + 1)}
+    return value[: MOST_FAULTS + 1] if isinstance(value, list) else value
+
+
+def _note(
+    error: ErrorDetails,
+    node: Node,
+    *,
+    owner: str,
+    path: ConfigPath,
+    faults: Faults,
+    key: Span | None,
+) -> None:
+    at = node
+    # A rule for a whole list may know which of its elements breaks it.
+    index = error.get("ctx", {}).get("index")
+    for step in (*error["loc"], *(() if index is None else (index,))):
+        children = at.value
+        if isinstance(children, dict) and isinstance(step, str) and step in children:
+            key, at = at.keys[step], children[step]
+        elif isinstance(children, list) and isinstance(step, int) and step < len(children):
+            key, at = None, children[step]
+        else:
+            continue  # the name of a union's arm, or a key that is missing
+        path = (path, step)
+    kind, last = error["type"], error["loc"][-1] if error["loc"] else None
+    if kind == "extra_forbidden":
+        # Of a parameter's own model, or of the plugin's own making.
+        message = f"unknown parameter of '{owner}'; see `lossreg show {owner}`"
+        faults.add("LR103", path, message, key or at)
+    elif kind == "missing" and isinstance(last, int):
+        # An element of a tuple that has a fixed number of them.
+        message = f"expected a longer list, found one of {len(at.value)}"
+        faults.add("LR202", path, message, at)
+    elif kind == "missing" and last is not None:
+        message = f"the parameter '{last}' of '{owner}' is missing"
+        faults.add("LR102", path, message, key or at)
+    elif kind == "float_type" and isinstance(at.value, int) and not isinstance(at.value, bool):
+        # The one integer that is no number for pydantic is one beyond every float.
+        faults.add("LR202", path, f"expected a finite number, found {describe(at.value)}", at)
+    elif kind in _SCALARS:
+        note_wrong_type(at, path, _SCALARS[kind], faults)
+    else:
+        try:
+            code, message = _judged(error, at, owner)
+        except KeyError:  # a plugin's own error, which bears the name of one of pydantic's
+            code, message = "LR209", _not_taken(at, owner)
+        faults.add(code, path, message, at)
+
+
+def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:
+    """The code and the words for a value that is there, but wrong."""
+    kind, context = error["type"], error.get("ctx", {})
+    found = f"found {describe(node.value)}"
+    if kind in _WANTED:
+        is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+        hint = f"; write [{describe(node.value)}]" if kind == "list_type" and is_number else ""
+        return "LR201", f"expected {_WANTED[kind]}, {found}{hint}"
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        limit = context[bound]
+        shown = f"{limit:g}" if isinstance(limit, float) else str(limit)
+        return "LR202", f"expected a number {words} {shown}, {found}"
+    if kind in _LENGTHS:
+        limit, words = _LENGTHS[kind]
+        expected = f"expected a list of {context[limit]} or {words}"
+        return "LR202", f"{expected}, found one of {context['actual_length']}"
+    if kind == "finite_number":
+        return "LR202", f"expected a finite number, {found}"
+    if kind == "literal_error":
+        expected = context["expected"]
+        choices = expected.replace(" or ", ", ").replace("'", "").split(", ")
+        foreign = _FOREIGN_CHOICES.get(node.value) if isinstance(node.value, str) else None
+        meant = foreign if foreign in choices else closest(node.value, choices)
+        hint = f"; did you mean '{meant}'?" if meant else ""
+        return "LR203", f"expected {expected}, {found}{hint}"
+    if kind == "class_weights":
+        return "LR208", error["msg"][:300]
+    if kind in ("value_error", "assertion_error"):
+        # The words of a plugin's own validator, after pydantic's "Value error, ".
+        words = error["msg"].partition(", ")[2] or error["msg"]
+        return "LR209", f"{words[:300]} ({found})"
+    return "LR209", _not_taken(node, owner)
+
+
+def _not_taken(node: Node, owner: str) -> str:
+    found = describe(node.value)
+    return f"not a value that '{owner}' takes here, found {found}; see `lossreg show {owner}`"

@@ -1,0 +1,238 @@
+"""Objectives, and terms that are in none, wherever they stand in a document."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from lossreg.config.declare.objectives import COMPOSITE_KEYS, FOREIGN_COMPOSITE_KEYS
+from lossreg.config.declare.terms import FOREIGN_TERM_KEYS, TERM_KEYS
+from lossreg.config.faults.guesses import Guesses
+from lossreg.errors import LossregError, UnknownLossError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lossreg.config.faults.faults import ConfigPath
+    from lossreg.config.read.nodes import Node, Span
+    from lossreg.registry import Registry
+
+__all__ = ["Located", "Search"]
+
+_MOST_GUESSES = 1_000  # in one document: each takes up to a millisecond
+
+
+class Located(NamedTuple):
+    """A value somewhere in a document.
+
+    Attributes:
+        node: The value.
+        path: Where it is.
+        key: Where its key is written, if it has one.
+    """
+
+    node: Node
+    path: ConfigPath
+    key: Span | None
+
+
+class Search:
+    """Looks through one document.
+
+    Args:
+        registry: The losses that there are.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._guesses_left = _MOST_GUESSES
+
+    def objectives(self, root: Node, known: Located | None = None) -> list[Located]:
+        """Every objective but the one that is known, in the order of the document."""
+        found = [] if known is None else [known]
+        seen = {id(each.node) for each in found}
+        open_values = [] if known is not None and known.node is root else [Located(root, "", None)]
+        while open_values:
+            place = open_values.pop()
+            if id(place.node) in seen:
+                continue  # an alias of what has been looked at
+            if isinstance(place.node.value, dict | list):
+                seen.add(id(place.node))
+            if place.path and self._is_objective(place.node):
+                found.append(place)
+            else:
+                open_values.extend(reversed(_children(place)))
+        used = _Used(found)
+        return [each for each in found if each is not known and not used.as_group(each.node)]
+
+    def holds_objective(self, node: Node) -> bool:
+        """Whether a value is an objective, or has one in it."""
+        return self._is_objective(node) or bool(self.objectives(node))
+
+    def lone_terms(self, root: Node, objectives: Sequence[Located]) -> Iterator[Located]:
+        """Terms, and mappings of nothing but terms, that are in no objective.
+
+        Args:
+            root: The document.
+            objectives: Those in it. If there are any, only what stands beside one is looked at,
+                or beside what it is in; otherwise the whole document is.
+        """
+        used = _Used(objectives, () if root.document is None else root.document.dropped)
+        whole = Located(root, "", None)
+        open_values = _beside(root, objectives) if objectives else _children(whole)
+        open_values.reverse()
+        while open_values:
+            place = open_values.pop()
+            if self._is_lone(place.node, used):
+                yield place
+            elif not objectives:
+                open_values.extend(reversed(_children(place)))
+
+    def _is_lone(self, node: Node, used: _Used) -> bool:
+        if not isinstance(node.value, dict) or used.as_term(node):
+            return False
+        if self._is_term(node, exactly=True):
+            return True
+        terms = node.value.values()
+        return bool(terms) and all(self._is_term(t) and not used.as_term(t) for t in terms)
+
+    def _is_objective(self, node: Node) -> bool:
+        values = node.value
+        if not isinstance(values, dict):
+            return False
+        if "terms" in values:
+            return self._holds_terms(values["terms"])
+        others = [name for name in values if name not in COMPOSITE_KEYS]
+        if len(others) != 1 or not any(map(self._is_term_or_group, _values(values[others[0]]))):
+            return False
+        guesses = Guesses(node, COMPOSITE_KEYS, FOREIGN_COMPOSITE_KEYS)
+        return "terms" in guesses.written
+
+    def _holds_terms(self, node: Node) -> bool:
+        terms = _values(node)
+        # Losses that nobody knows are losses as long as there is nothing else.
+        all_have_types = bool(terms) and all(isinstance(_type(each), str) for each in terms)
+        return all_have_types or any(map(self._is_term_or_group, terms))
+
+    def _is_term_or_group(self, node: Node) -> bool:
+        values = node.value
+        if isinstance(values, dict) and "terms" in values:
+            return self._holds_terms(values["terms"])
+        return self._is_term(node)
+
+    def _is_term(self, node: Node, *, exactly: bool = False) -> bool:
+        """Whether a mapping has a loss's name as its type, and another key of a term.
+
+        Args:
+            node: The mapping.
+            exactly: Whether both have to be spelt right.
+        """
+        kind = _type(node)
+        if not exactly and kind is None and isinstance(node.value, dict) and self._may_guess():
+            written = Guesses(node, TERM_KEYS, FOREIGN_TERM_KEYS).written.get("type")
+            kind = None if written is None else node.value[written].value
+        if not isinstance(kind, str) or not self._names_loss(kind, exactly=exactly):
+            return False
+        if any(key in node.value for key in TERM_KEYS if key != "type"):
+            return True
+        return self._may_guess() and bool(Guesses(node, TERM_KEYS).written)
+
+    def _names_loss(self, name: str, *, exactly: bool) -> bool:
+        if self._registry.claimants(name.rpartition(":")[2]):
+            return True
+        if exactly or not self._may_guess():
+            return False
+        try:
+            self._registry.origin(name)
+        except UnknownLossError as error:
+            return error.suggestion is not None
+        except LossregError:
+            return True
+        return True
+
+    def _may_guess(self) -> bool:
+        self._guesses_left -= 1
+        return self._guesses_left >= 0
+
+
+class _Used:
+    """What of a document is in objectives, be it through an alias or a merge.
+
+    Args:
+        objectives: The objectives.
+        dropped: What would be in one, were it not for a fault of its key.
+    """
+
+    def __init__(self, objectives: Sequence[Located], dropped: Sequence[Node] = ()) -> None:
+        self._objectives = objectives
+        self._dropped = dropped
+
+    def as_group(self, node: Node) -> bool:
+        """Whether the terms of a mapping stand in an objective as a group's."""
+        return id(node.value.get("terms")) in self._groups
+
+    def as_term(self, node: Node) -> bool:
+        """Whether a mapping stands in an objective, as a term or merged into one."""
+        return isinstance(node.value, dict) and id(node.value.get("type")) in self._terms
+
+    @cached_property
+    def _terms(self) -> set[int]:
+        whole = [each.node for each in self._objectives]
+        return {id(each) for node in (*whole, *self._dropped) for each in _inside(node)}
+
+    @cached_property
+    def _groups(self) -> set[int]:
+        children = [child for each in self._objectives for child in _values(each.node)]
+        return {id(each) for child in children for each in _inside(child)}
+
+
+def _values(node: Node) -> list[Node]:
+    if isinstance(node.value, dict):
+        return list(node.value.values())
+    return list(node.value) if isinstance(node.value, list) else []
+
+
+def _type(node: Node) -> object:
+    kind = node.value.get("type") if isinstance(node.value, dict) else None
+    return None if kind is None else kind.value
+
+
+def _inside(node: Node) -> Iterator[Node]:
+    """All that a node holds, without itself."""
+    nodes = _values(node)
+    while nodes:
+        inner = nodes.pop()
+        yield inner
+        nodes.extend(_values(inner))
+
+
+def _children(place: Located) -> list[Located]:
+    path, node = place.path, place.node
+    if isinstance(node.value, dict):
+        return [Located(each, (path, name), node.keys[name]) for name, each in node.value.items()]
+    return [Located(each, (path, index), None) for index, each in enumerate(_values(node))]
+
+
+def _beside(root: Node, objectives: Sequence[Located]) -> list[Located]:
+    """What else is in each mapping that an objective is in, in the order of the document."""
+    around: dict[int, Located] = {}
+    inside: dict[int, set[str | int]] = {}
+    for objective in objectives:
+        place = Located(root, "", None)
+        for step in _steps(objective.path):
+            around.setdefault(id(place.node), place)
+            inside.setdefault(id(place.node), set()).add(step)
+            place = Located(place.node.value[step], (place.path, step), None)
+    return [
+        Located(node, (place.path, name), place.node.keys[name])
+        for place in around.values()
+        if isinstance(place.node.value, dict)
+        for name, node in place.node.value.items()
+        if name not in inside[id(place.node)]
+    ]
+
+
+def _steps(path: ConfigPath) -> list[str | int]:
+    if isinstance(path, str):
+        return [path] if path else []
+    return [*_steps(path[0]), path[1]]

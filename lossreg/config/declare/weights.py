@@ -1,0 +1,89 @@
+"""A term's weight: a node to a `Weight`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.config.declare.fields import read_number
+from lossreg.config.declare.parameters import validated
+from lossreg.config.faults.faults import clipped, describe
+from lossreg.config.faults.guesses import Guesses
+from lossreg.config.models import Weight
+from lossreg.names import closest
+
+if TYPE_CHECKING:
+    from lossreg.config.faults.faults import ConfigPath, Faults
+    from lossreg.config.read.nodes import Node, Span
+    from lossreg.vocabulary.schedules import Schedule
+
+__all__ = ["read_weight"]
+
+
+def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weight | None:
+    """A number, or a mapping with `schedule`.
+
+    Args:
+        node: The number or the mapping.
+        path: Its place.
+        faults: Takes what is wrong.
+        key: Where its key is written.
+    """
+    if isinstance(node.value, dict):
+        schedule = _schedule(node, path, faults, key)
+        if schedule is None:
+            return None
+        numbers = schedule.bounds()
+        # A schedule that stands still is a number: a constant 0 must leave the graph.
+        constant = numbers[0] == numbers[1]
+        weight = Weight(numbers[0]) if constant else Weight(schedules=(schedule,))
+        least = numbers[0]
+    else:
+        if isinstance(node.value, str) and _is_schedule(node.value):
+            message = f"expected a number, or a mapping: {{schedule: {node.value}, ...}}"
+            faults.add("LR201", path, message, node)
+            return None
+        number = read_number(node, path, faults)
+        if number is None:
+            return None
+        weight, least = Weight(number), number
+    if least < 0:
+        message = "the weight is negative, so the term is maximised"
+        faults.add("LR904", path, message, node, severity="warning")
+    return weight
+
+
+def _is_schedule(name: str) -> bool:
+    from lossreg.vocabulary.schedules import SCHEDULES
+
+    return name in SCHEDULES
+
+
+def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedule | None:
+    from lossreg.vocabulary.schedules import SCHEDULES  # six models that most configs do without
+
+    names = ", ".join(SCHEDULES)
+    if "schedule" not in node.value:
+        guesses = Guesses(node, ("schedule",))
+        guesses.note(guesses.written.values(), path, faults)
+        node = guesses.applied(path, faults)
+    if "schedule" not in node.value:
+        message = f"expected a number, or a mapping with 'schedule' ({names})"
+        for wrong, each in node.value.items():
+            if isinstance(each.value, str) and each.value in SCHEDULES:
+                message += f"; write 'schedule: {each.value}' instead of '{clipped(wrong)}'"
+                break
+        faults.add("LR102", path, message, key)
+        return None
+    name = node.value["schedule"]
+    if not isinstance(name.value, str) or name.value not in SCHEDULES:
+        meant = closest(name.value, SCHEDULES)
+        found = f"'{clipped(name.value)}'" if isinstance(name.value, str) else describe(name.value)
+        hint = f"did you mean '{meant}'?" if meant else f"there are {names}"
+        message = f"there is no schedule {found}; {hint}"
+        faults.add("LR212", (path, "schedule"), message, name)
+        return None
+    options = node.copy()
+    del options.value["schedule"], options.keys["schedule"]
+    owner = f"schedule {name.value}"
+    model = SCHEDULES[name.value]
+    return validated(model, options, owner=owner, path=path, faults=faults, key=key)

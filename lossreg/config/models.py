@@ -1,0 +1,161 @@
+"""The frozen models that a config becomes. Imports nothing that reads one."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lossreg.config.declare.trainer import TrainerConfig
+    from lossreg.plugin import LossConfig, LossDefinition
+    from lossreg.registry.plugins import Origin
+    from lossreg.vocabulary.inputs import Path, Route
+    from lossreg.vocabulary.schedules import Schedule
+
+__all__ = ["TASKS", "CompositeConfig", "ExperimentConfig", "TermConfig", "Weight"]
+
+Checks: TypeAlias = Literal["off", "first", "always"]
+"""When tensors are looked at before the losses see them."""
+
+OnNonFinite: TypeAlias = Literal["raise", "warn", "ignore"]
+"""What happens when a term becomes nan or infinite."""
+
+TASKS = ("digits",)
+"""The tasks that `lossreg.experiments` bundles."""
+
+
+class Weight(NamedTuple):
+    """What a term's raw value is multiplied by: a number times schedules.
+
+    Attributes:
+        factor: The number: the term's own, times those of its groups.
+        schedules: The schedules of the term and its groups.
+    """
+
+    factor: float = 1.0
+    schedules: tuple[Schedule, ...] = ()
+
+    @property
+    def in_graph(self) -> bool:
+        """Whether it can ever be anything but 0."""
+        return self.factor != 0
+
+    @property
+    def largest(self) -> float:
+        """A bound of its absolute value."""
+        value = abs(self.factor)
+        for schedule in self.schedules:
+            value *= max(map(abs, schedule.bounds()))
+        return value
+
+    @property
+    def smallest(self) -> float:
+        """The least absolute value other than 0 among its products; 0 if it is always 0."""
+        value = abs(self.factor)
+        for schedule in self.schedules:
+            least = min((abs(each) for each in schedule.numbers() if each), default=0.0)
+            value = _product(value, least)
+        return value
+
+    def value(self, steps: int, epochs: int) -> float:
+        """The weight after so many completed steps and epochs."""
+        value = self.factor
+        for schedule in self.schedules:
+            value *= schedule.value(epochs if schedule.unit == "epoch" else steps)
+        return value
+
+    def times(self, other: Weight) -> Weight:
+        """The product of two weights."""
+        return Weight(_product(self.factor, other.factor), self.schedules + other.schedules)
+
+    def __str__(self) -> str:
+        parts = [str(each) for each in self.schedules]
+        if self.factor != 1 or not parts:
+            # Every digit: a state tells two configs apart by it.
+            parts.insert(0, repr(self.factor).removesuffix(".0"))
+        return " * ".join(parts)
+
+
+def _product(first: float, second: float) -> float:
+    """The product, never 0 where neither factor is: there it is the smallest of all floats."""
+    product = first * second
+    return product if product or not (first and second) else math.ulp(0.0)
+
+
+class TermConfig(NamedTuple):
+    """One named, weighted, routed loss.
+
+    Attributes:
+        name: The term's name; that of one in a group begins with the group's and a `/`.
+        type: The loss's name, as written.
+        definition: The loss definition of that name.
+        params: Its validated parameters.
+        weight: What the raw value is multiplied by.
+        inputs: For each forward argument, in order, where its tensor comes from.
+        mask: Which entries count, or None for all.
+        sample_weight: How much entries count, or None for one each.
+        ignore: Entries whose target has this value do not count; nan for nan.
+        denominator: Where the number is that the sum is divided by, instead of the mean's own.
+        optional: Whether batches without its tensors are fine.
+        enabled: Whether the term is built.
+        origin: Where the loss is from, for messages about its faults.
+    """
+
+    name: str
+    type: str
+    definition: LossDefinition
+    params: LossConfig
+    weight: Weight
+    inputs: Mapping[str, Route]
+    mask: Route | None = None
+    sample_weight: Route | None = None
+    ignore: float | None = None
+    denominator: Path | None = None
+    optional: bool = False
+    enabled: bool = True
+    origin: Origin | None = None
+
+    @property
+    def reduction(self) -> str:
+        """How entries become one number."""
+        return getattr(self.params, "reduction", "mean")
+
+    @property
+    def unreduced(self) -> bool:
+        """Whether the loss is built without its own reduction, for lossreg to do it."""
+        # The losses' own sum knows nothing of a scale, which belongs to the mean's numerator.
+        scaled = self.denominator is not None and self.definition.denominator.scale is not None
+        chosen = self.mask is not None or self.sample_weight is not None or self.ignore is not None
+        return scaled or chosen
+
+
+class CompositeConfig(NamedTuple):
+    """A composite objective.
+
+    Attributes:
+        terms: Its terms, in the order of the file, the disabled ones included.
+        checks: When tensors are looked at before the losses see them.
+        on_nonfinite: What happens when a term becomes nan or infinite.
+    """
+
+    terms: tuple[TermConfig, ...]
+    checks: Checks = "first"
+    on_nonfinite: OnNonFinite = "raise"
+
+
+class ExperimentConfig(NamedTuple):
+    """A bundled task, trained with an objective.
+
+    Attributes:
+        task: The task's name.
+        seed: Seeds every random generator.
+        trainer: Options for Lightning's Trainer.
+        loss: The objective.
+    """
+
+    task: str
+    seed: int
+    trainer: TrainerConfig
+    loss: CompositeConfig

@@ -1,0 +1,54 @@
+"""A config's file: opened if reading it comes to an end."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+from lossreg.config.read.documents import MAX_BYTES, read_bytes
+from lossreg.config.read.nodes import Document, SourceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lossreg.config.read.nodes import Node
+
+__all__ = ["read_file"]
+
+# Names of what the process was handed when it started: /dev/stdin, and <(command) in a shell.
+_HANDED = ("/dev/fd", "/proc/self/fd")
+_KINDS = {
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def read_file(path: Path) -> tuple[Document, Node]:
+    """A YAML file's document and root.
+
+    Only regular files are opened, since a pipe or a device may keep a reader waiting for ever; but
+    a pipe that was handed to the process, such as /dev/stdin or /dev/fd/63, is read to its end.
+
+    Raises:
+        SourceError: It cannot be read, or is not the YAML that lossreg takes.
+    """
+    name = str(path)
+    unread = Document(name, "")
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+        is_handed = name == "/dev/stdin" or str(path.parent) in _HANDED
+        if kind in _KINDS and not is_handed:
+            message = f"this is {_KINDS[kind]}; a config is a regular file, or standard input"
+            raise SourceError("LR001", message, unread)
+        if kind == stat.S_IFDIR:
+            raise SourceError("LR001", "this is a folder, not a file", unread)
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise SourceError("LR001", "there is no such file", unread) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SourceError("LR001", f"the file cannot be read: {reason}", unread) from None
+    return read_bytes(data, name)

@@ -1,0 +1,124 @@
+"""Overrides: `loss.terms.seg.weight=0.3`, applied to a document before it is checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.config.faults.faults import clipped, describe, path_text
+from lossreg.config.read.documents import MAX_LEVELS, read_document
+from lossreg.config.read.nodes import Document, Node, SourceError
+from lossreg.vocabulary.inputs import Path, PathError
+
+if TYPE_CHECKING:
+    from lossreg.config.faults.faults import ConfigPath, Faults
+
+__all__ = ["apply_override", "overridden"]
+
+_ORIGIN = "--set"
+
+
+def apply_override(root: Node, override: object, faults: Faults) -> None:
+    """Set one value in a tree of nodes; missing mappings on the way are made."""
+    if not isinstance(override, str):
+        faults.add("LR401", "", f"expected PATH=VALUE, found {describe(override)}")
+        return
+    document = Document(_ORIGIN, override)
+    path, equals, _ = override.partition("=")
+    target = Node(path, document, 0, len(path))
+    if not equals:
+        faults.add("LR401", "", "expected PATH=VALUE, found no '='", target)
+        return
+    try:
+        steps = Path.parse(path.strip()).steps
+    except PathError:
+        faults.add("LR401", "", "expected a path such as loss.terms.seg.weight before '='", target)
+        return
+    if len(steps) > MAX_LEVELS:
+        faults.add("LR401", "", f"the path has more than {MAX_LEVELS} levels", target)
+        return
+    try:
+        value = _value(override, len(path) + 1, document)
+    except SourceError as error:
+        document.faults.append(error)
+        value = None
+    for fault in document.faults:
+        faults.add_source_error(fault)
+    if value is not None:
+        _set(root, steps, value, target, faults)
+
+
+def overridden(root: Node) -> list[str]:
+    """The keys at a document's root that overrides have made."""
+    return [
+        name
+        for name, (document, _, _) in root.keys.items()
+        if document is not None and document.name == _ORIGIN
+    ]
+
+
+def _set(
+    root: Node, steps: tuple[str | int, ...], value: Node, target: Node, faults: Faults
+) -> None:
+    where: ConfigPath = ""
+    node = root
+    for step in steps[:-1]:
+        child = _child(node, step)
+        is_missing = child is None or child.value is None
+        if is_missing and isinstance(step, str) and isinstance(node.value, dict):
+            child = Node({}, target.document, target.start, target.end)
+            _put(node, step, child, target)
+        if child is None:
+            _refuse(node, step, where, target, faults)
+            return
+        # An anchored node has several users, and the override means this one alone.
+        child = node.value[step] = child.copy()
+        node, where = child, (where, step)
+    last = steps[-1]
+    if isinstance(node.value, dict) and isinstance(last, str):
+        _put(node, last, value, target)
+    elif _child(node, last) is not None:
+        node.value[last] = value
+    else:
+        _refuse(node, last, where, target, faults)
+
+
+def _value(override: str, start: int, document: Document) -> Node:
+    text = override[start:]
+    if not text.strip():
+        return Node(None, document, start, len(override))
+    # Blanks in front keep the offsets those of the whole argument.
+    padded = Document(_ORIGIN, " " * start + text)
+    try:
+        return read_document(padded)
+    finally:
+        padded.text = override
+        document.faults.extend(padded.faults)
+
+
+def _child(node: Node, step: str | int) -> Node | None:
+    children = node.value
+    if isinstance(children, dict) and isinstance(step, str):
+        found: Node | None = children.get(step)
+        return found
+    if (
+        isinstance(children, list)
+        and isinstance(step, int)
+        and -len(children) <= step < len(children)
+    ):
+        element: Node = children[step]
+        return element
+    return None
+
+
+def _put(node: Node, name: str, value: Node, target: Node) -> None:
+    node.keys.setdefault(name, target.span)
+    node.value[name] = value
+
+
+def _refuse(node: Node, step: str | int, where: ConfigPath, target: Node, faults: Faults) -> None:
+    found = describe(node.value)
+    shown = f"element {step}" if isinstance(step, int) else f"'{clipped(step)}'"
+    message = (
+        f"cannot set {shown} there: '{clipped(path_text(where)) or 'the document'}' is {found}"
+    )
+    faults.add("LR402", where, message, target)

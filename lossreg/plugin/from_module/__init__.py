@@ -1,0 +1,1 @@
+"""A definition from the signature and docstring of a class that exists already."""

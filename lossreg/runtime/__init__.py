@@ -1,0 +1,1 @@
+"""Losses at work: building, routing, masks, reduction, weighting, the composite."""

@@ -1,0 +1,377 @@
+"""Looking at tensors before a loss does: shapes, dtypes, devices and domains.
+
+torch broadcasts a target of `N` against predictions of `N 1` without an error, and takes labels
+of 0 and 1 where plus and minus one are meant. These checks read values, so on an accelerator they
+wait for it: `checks: first` looks at each term's first batch alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from lossreg.errors import described
+from lossreg.plugin.inputs import ANY_SHAPE
+from lossreg.plugin.problems import Problem
+from lossreg.runtime.reduction import Misfit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor, nn
+
+    from lossreg.plugin import LossDefinition, LossInput
+
+__all__ = [
+    "check_divisor",
+    "check_inputs",
+    "check_mask",
+    "check_result",
+    "check_sample_weight",
+    "check_values",
+    "is_changed",
+    "suspicions",
+]
+
+# How far a probability may be outside 0 to 1, its logarithm above 0, and a distance below it: the
+# rounding of a half-precision softmax, or of mixed targets.
+_SLACK = 1e-2
+# torch itself brings these to where it wants them.
+_ANYWHERE = ("label sequence", "length")
+
+
+def _check_devices(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> None:
+    """All on one device; tensors of one value, and sequences' labels and lengths, may be elsewhere.
+
+    Raises:
+        Misfit: One is elsewhere.
+    """
+    first = inputs[definition.inputs[0].name].device
+    for each in definition.inputs:
+        tensor = inputs[each.name]
+        if tensor.device != first and tensor.dim() and each.domain not in _ANYWHERE:
+            raise Misfit(each.name, f"expected a tensor on {first}, found one on {tensor.device}")
+
+
+def check_inputs(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> dict[str, int]:
+    """What the definition says of its inputs' shapes, dtypes and devices.
+
+    Args:
+        definition: The loss.
+        inputs: Its arguments by name.
+
+    Returns:
+        The size behind each letter.
+
+    Raises:
+        Misfit: A tensor is not what it says.
+    """
+    _check_devices(definition, inputs)
+    for each in definition.inputs:
+        _check_dtype(each, inputs[each.name])
+    return _check_shapes(definition, inputs)
+
+
+def suspicions(
+    definition: LossDefinition, module: nn.Module, inputs: Mapping[str, Tensor], *, values: bool
+) -> list[Problem]:
+    """What the definition's own looks find that can be right in principle.
+
+    Args:
+        definition: The loss.
+        module: The built loss.
+        inputs: Its arguments by name, which fit what the definition says of them.
+        values: Whether to look at values, filled where they are masked, rather than at shapes.
+
+    Raises:
+        Misfit: A look has found something that is certainly wrong.
+        RuntimeError: A look failed.
+        TypeError: A look gave something else than a problem.
+    """
+    name = "check_values" if values else "check_shapes"
+    look: Callable[[nn.Module, Mapping[str, Tensor]], object] | None = getattr(definition, name)
+    if look is None:
+        return []
+    try:
+        problem = look(module, inputs)
+    except torch.OutOfMemoryError:
+        raise  # a RuntimeError, but not for the loss's reason
+    except Exception as error:
+        raise RuntimeError(f"its {name} failed: {described(error)}") from error
+    if problem is None:
+        return []
+    if not isinstance(problem, Problem):
+        raise TypeError(f"its {name} gave a {type(problem).__name__}, not a Problem or None")
+    if problem.certain:
+        raise Misfit(problem.argument, problem.message)
+    return [problem]
+
+
+def check_values(
+    definition: LossDefinition,
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    sizes: Mapping[str, int],
+    *,
+    masked: bool,
+) -> None:
+    """What the definition says of its inputs' values.
+
+    Args:
+        definition: The loss.
+        module: The built loss.
+        inputs: Its arguments by name, filled where they are masked.
+        sizes: The size behind each letter.
+        masked: Whether anything was filled.
+
+    Raises:
+        Misfit: A tensor is not what it says.
+    """
+    for each in definition.inputs:
+        tensor = inputs[each.name]
+        if tensor.numel() == 0:
+            continue
+        found = _outside(each, tensor, sizes, module)
+        if found is None:
+            continue
+        wrong, wanted = found
+        if masked:
+            # A safe value need not be in the domain that a parameter has chosen.
+            wrong = wrong & (tensor != each.safe)
+        if bool(wrong.any()):
+            worst = tensor[wrong].flatten()[0].item()
+            raise Misfit(each.name, f"expected {wanted}, found {worst:g}")
+
+
+def check_mask(mask: Tensor | None) -> list[str]:
+    """What is suspicious of a mask that is not bool.
+
+    Raises:
+        Misfit: It has other numbers than 0 and what can only mean 1.
+    """
+    if mask is None or mask.dtype == torch.bool:
+        return []
+    wanted = "expected a mask of bool, or of 0 and 1"
+    if mask.is_complex():
+        raise Misfit("mask", f"{wanted}, found {mask.dtype}")
+    others = mask[(mask != 0) & (mask != 1)]
+    if not others.numel():
+        return []
+    # A count, or an image's 255, keeps; what is less than 1 would be a weight.
+    wrong = others[~(others > 1) | (others == math.inf)]
+    if wrong.numel():
+        raise Misfit(
+            "mask",
+            f"{wanted}, found {wrong[0].item():g}: a mask keeps or drops; how much an entry counts "
+            "is its sample_weight",
+        )
+    problem = (
+        f"{wanted}, found {others[0].item():g}: every number but 0 keeps an entry, and none weighs "
+        "it; apply: [{cast: bool}] says that this is meant"
+    )
+    return [problem]
+
+
+def check_sample_weight(weight: Tensor | None, keep: Tensor | None, *, divides: bool) -> None:
+    """What the weights of the entries that count may be.
+
+    Args:
+        weight: The weights, if there are any.
+        keep: Which entries count, or None for all.
+        divides: Whether their sum is what the term is divided by.
+
+    Raises:
+        Misfit: One is nan or infinite; or it is negative, and their sum divides.
+    """
+    if weight is None:
+        return
+    if weight.is_complex():
+        raise Misfit("sample_weight", f"expected real numbers, found {weight.dtype}")
+    wrong = ~weight.isfinite()
+    if divides:
+        wrong = wrong | (weight < 0)
+    if keep is not None:
+        if keep.dim() > weight.dim():
+            keep = keep.flatten(weight.dim()).any(-1)
+        shape = weight.shape[: keep.dim()]
+        if keep.shape != shape:
+            return  # the reduction says so
+        keep = keep.reshape(keep.shape + (1,) * (weight.dim() - keep.dim()))
+        wrong = wrong & keep.to(wrong.device)
+    if not bool(wrong.any()):
+        return
+    worst = weight[wrong][0].item()
+    if math.isfinite(worst):
+        raise Misfit(
+            "sample_weight",
+            f"expected weights of at least 0, for their sum is what the mean divides by, found "
+            f"{worst:g}; give the term a 'denominator', or params: {{reduction: sum}}",
+        )
+    raise Misfit("sample_weight", f"expected finite weights where an entry counts, found {worst:g}")
+
+
+def check_divisor(given: Tensor | float, rounded: Tensor) -> None:
+    """What a `denominator` may be.
+
+    Args:
+        given: What was given.
+        rounded: That number in the dtype it is divided in.
+
+    Raises:
+        Misfit: It is nan, infinite or below 0, or becomes infinite or 0 when it is rounded.
+    """
+    exact = given.item() if isinstance(given, torch.Tensor) else given
+    number = rounded.item()
+    if 0 <= number < math.inf and (number > 0 or exact == 0):
+        return
+    found = f"{exact:g}"
+    if 0 < exact < math.inf:
+        found += f", which is {number:g} in {rounded.dtype}"
+    raise Misfit("denominator", f"expected a finite number of at least 0, found {found}")
+
+
+def is_changed(before: Tensor, after: Tensor) -> bool:
+    """Whether a tensor has other values than its copy; nan is as good as nan."""
+    after = after.detach()
+    if (before.shape, before.dtype, before.device) != (after.shape, after.dtype, after.device):
+        return True
+    if before.layout != torch.strided or before.is_meta:
+        return False  # not every layout can be compared
+    is_nan = (before != before) & (after != after)  # noqa: PLR0124
+    return not bool(((before == after) | is_nan).all())
+
+
+def check_result(definition: LossDefinition, inputs: Mapping[str, Tensor], value: Tensor) -> str:
+    """What is wrong with a loss's result, apart from being no number; empty if nothing is.
+
+    Reads no value, so no device is waited for.
+
+    Args:
+        definition: The loss.
+        inputs: Its arguments by name.
+        value: What it returned.
+    """
+    if not value.is_floating_point():
+        return f"expected a floating-point number, found {value.dtype}"
+    wanted = [each.name for each in definition.inputs if each.gradient]
+    if torch.is_grad_enabled() and not value.requires_grad:
+        attached = [name for name in wanted if inputs[name].requires_grad]
+        if attached:
+            names = " and ".join(f"'{name}'" for name in attached)
+            return f"expected a value with a gradient for {names}, found one detached from it"
+    return ""
+
+
+def _check_dtype(each: LossInput, tensor: Tensor) -> None:
+    is_float = tensor.is_floating_point()
+    is_int = not is_float and not tensor.is_complex()
+    fits = {"float": is_float, "int": is_int, "float or int": is_float or is_int}[each.dtype]
+    if not fits:
+        wanted = "a floating-point tensor" if each.dtype == "float" else "an integer tensor"
+        raise Misfit(each.name, f"expected {wanted}, found {tensor.dtype}")
+
+
+def _check_shapes(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> dict[str, int]:
+    """The size behind each letter; each letter has one, and `*` one shape."""
+    try:
+        return _match_shapes(definition, inputs, batched=True)
+    except Misfit as problem:
+        if not definition.unbatched:
+            raise
+        try:
+            return _match_shapes(definition, inputs, batched=False)
+        except Misfit:
+            raise problem from None
+
+
+def _match_shapes(
+    definition: LossDefinition, inputs: Mapping[str, Tensor], *, batched: bool
+) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    owners: dict[str, str] = {}
+    rest: tuple[str, tuple[int, ...]] | None = None
+    for each in definition.inputs:
+        if each.shape == ANY_SHAPE:
+            continue
+        tensor = inputs[each.name]
+        letters = _letters(each, tensor, definition)
+        if not batched:
+            letters = [letter for letter in letters if letter not in ("N", "*")]
+        missing = tensor.dim() - len(letters) + ("*" in letters)
+        if missing < 0 or (missing > 0 and "*" not in letters):
+            raise Misfit(each.name, f"expected the shape {each.shape}, found {tuple(tensor.shape)}")
+        shape = list(tensor.shape)
+        for letter in letters:
+            if letter == "*":
+                found, shape = tuple(shape[:missing]), shape[missing:]
+                if rest is not None and rest[1] != found:
+                    raise Misfit(each.name, _against(tensor, inputs[rest[0]], rest[0]))
+                rest = rest or (each.name, found)
+                continue
+            size = shape.pop(0)
+            if sizes.setdefault(letter, size) != size:
+                raise Misfit(each.name, _against(tensor, inputs[owners[letter]], owners[letter]))
+            owners.setdefault(letter, each.name)
+    return sizes
+
+
+def _letters(each: LossInput, tensor: Tensor, definition: LossDefinition) -> list[str]:
+    letters = each.letters(tensor, definition.inputs[0]).split()
+    if each.domain == "label sequence" and tensor.dim() == 1:
+        return letters[-1:]  # one after another, without padding
+    return letters
+
+
+def _against(tensor: Tensor, other: Tensor, name: str) -> str:
+    return (
+        f"expected a shape that fits {tuple(other.shape)} of '{name}', found "
+        f"{tuple(tensor.shape)}; torch would broadcast or refuse it"
+    )
+
+
+def _outside(
+    each: LossInput, tensor: Tensor, sizes: Mapping[str, int], module: nn.Module
+) -> tuple[Tensor, str] | None:
+    """Which entries are outside the input's domain, and what was expected."""
+    domain: str = each.domain
+    if domain == "class index or probability":
+        domain = "probability" if tensor.is_floating_point() else "class index"
+    if domain == "probability or log-probability":
+        domain = "log-probability" if getattr(module, "log_target", False) else "probability"
+    if domain.startswith("class index"):
+        ignored = getattr(module, "ignore_index", None)
+        return _class_indices(domain, tensor, sizes.get("C"), ignored)
+    return _values(domain, tensor)
+
+
+def _class_indices(
+    domain: str, tensor: Tensor, classes: int | None, ignored: int | None
+) -> tuple[Tensor, str] | None:
+    """Which entries are no class index, and what was expected."""
+    if classes is None:
+        return None
+    wanted = f"class indices from 0 to {classes - 1}"
+    if domain == "class index list":
+        return (tensor < -1) | (tensor >= classes), f"{wanted}, ended by -1"
+    wrong = (tensor < 0) | (tensor >= classes)
+    return (wrong if ignored is None else wrong & (tensor != ignored)), wanted
+
+
+def _values(domain: str, tensor: Tensor) -> tuple[Tensor, str] | None:
+    """Which entries are outside a domain, and what was expected."""
+    if domain == "plus or minus one":
+        return (tensor != 1) & (tensor != -1), "labels of 1 and -1"
+    if domain == "zero or one":
+        return (tensor != 0) & (tensor != 1), "labels of 0 and 1"
+    if domain == "probability":
+        return (tensor < -_SLACK) | (tensor > 1 + _SLACK), "probabilities from 0 to 1"
+    if domain == "log-probability":
+        return tensor > _SLACK, "log-probabilities, at most 0: is a log_softmax missing?"
+    if domain in ("count", "length"):
+        return tensor < 0, "no negative value"
+    if domain == "non-negative":
+        # A distance that is a difference, such as 1 - cosine, may be rounded to below 0.
+        return tensor < -_SLACK, "no negative value"
+    return None

@@ -1,0 +1,192 @@
+"""`CompositeLoss`: weighted, routed terms summed to one number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from lossreg.runtime.denominators import WHOLE, Denominators, added_up
+from lossreg.runtime.nonfinite import NonFinite
+from lossreg.runtime.output import LossOutput
+from lossreg.runtime.terms import Terms
+from lossreg.runtime.weighting import Weighting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from torch import Tensor, distributed
+    from typing_extensions import Self
+
+    from lossreg.config import CompositeConfig
+    from lossreg.runtime.unsaved import ClassWeights
+
+__all__ = ["CompositeLoss"]
+
+
+class CompositeLoss(nn.Module):
+    """A weighted sum of losses, each fed from a step's values by its own paths.
+
+    Made by `lossreg.build`. Called with the step's tensors as keywords or as one mapping (or
+    object with attributes), it gives a `LossOutput`; `loss.terms(values)` gives the raw terms
+    attached to the graph. `step()` after each optimizer step, and `step_epoch()` after each
+    epoch, move the schedules.
+
+    Args:
+        config: The composite's config.
+        built: The loss of each enabled term with its class weights, in order.
+
+    Raises:
+        InputError: On a call: a tensor is missing, or does not fit its loss.
+        NonFiniteError: On a call or a step: a term became nan or infinite.
+    """
+
+    def __init__(
+        self, config: CompositeConfig, built: Iterable[tuple[nn.Module, ClassWeights]]
+    ) -> None:
+        super().__init__()
+        terms = [term for term in config.terms if term.enabled]
+        self._names = tuple(term.name for term in terms)
+        weighting = Weighting(
+            {term.name: term.weight for term in terms},
+            optional=any(term.optional for term in terms),
+        )
+        self.terms = Terms(zip(terms, built, strict=True), weighting.weigh, checks=config.checks)
+        self.progress = weighting.progress
+        self.weighting = weighting
+        # Plain attributes as well: looking a submodule up costs as much as a small loss does.
+        self._terms: Terms
+        self._weighting: Weighting
+        self.__dict__.update(_terms=self.terms, _weighting=weighting)
+        self._all_in_graph = weighting.in_graph == self._names
+        self._nonfinite = NonFinite(weighting.in_graph, config.on_nonfinite)
+        self.register_load_state_dict_post_hook(_refresh)  # type: ignore[no-untyped-call]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Each term's weight as it is now, by name."""
+        return self._weighting.now()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._nonfinite.apply(fn)
+        return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As torch's; what a graph cannot warn of is looked at before it runs."""
+        super().compile(*args, **kwargs)
+        graph: Any = self._compiled_call_impl
+
+        def call(*values: Any, **tensors: Any) -> Any:
+            if not torch.compiler.is_compiling():
+                self._terms.look_ahead(values[0] if values else tensors)
+            return graph(*values, **tensors)
+
+        self._compiled_call_impl = call
+
+    def step(self) -> None:
+        """Move the schedules by one step: call it after the optimizer's.
+
+        A backward pass that comes later still has the weights of its forward pass. Progress is
+        counted in plain numbers, so only one thread may call it.
+
+        Raises:
+            NonFiniteError: A term was nan or infinite in an earlier step, and its value was not
+                read back then.
+        """
+        self._weighting.step()
+        self._nonfinite.report_earlier()
+
+    def step_epoch(self) -> None:
+        """Move the schedules with `unit: epoch` by one epoch."""
+        self._weighting.step_epoch()
+
+    def denominators(
+        self,
+        micro_batches: Iterable[Any],
+        group: distributed.ProcessGroup | None = None,
+        *,
+        world_size: int | None = None,
+    ) -> Denominators:
+        """What each term divides by, added up over micro-batches and ranks.
+
+        Call it before the first forward pass of a step: it reads targets, masks, weights and
+        lengths alone. With the result each micro-batch's `loss(values, denominators=...)` is its
+        share of the one big batch's, and gradients are those of the big batch.
+
+        Args:
+            micro_batches: The values of each micro-batch of this rank, as `forward` takes them;
+                what the model computes may be missing.
+            group: The ranks that share the batch; the default group, if torch.distributed runs.
+            world_size: What the totals are multiplied by, because DDP and FSDP average gradients
+                over the ranks: the group's size, unless given. 1 where gradients are summed.
+
+        Returns:
+            A number a term, the same on each rank.
+
+        Raises:
+            InputError: A tensor is missing or does not fit, or a term cannot be counted.
+            TypeError: One micro-batch was given instead of several.
+            ValueError: This rank is not one of the group's.
+        """
+        if isinstance(micro_batches, Mapping):
+            raise TypeError("give the micro-batches as a list, not one of them alone")
+        local, count = self._weighting.zeros(), 0
+        for values in micro_batches:
+            count += 1
+            local = local + torch.stack(self.terms.local_denominators(values, local[0]))
+        total, size = added_up(local, group, world_size)
+        for number, divides in zip(total.unbind(), self.terms.divides, strict=True):
+            if not divides:
+                number.fill_(1.0)  # a list of them would have to be copied to the device
+        return Denominators(self._names, total, size, count)
+
+    def forward(
+        self,
+        values: Any = None,
+        /,
+        *,
+        denominators: Denominators | None = None,
+        **tensors: Any,
+    ) -> LossOutput:
+        """The objective's value for one step.
+
+        Args:
+            values: The step's values: a mapping, or an object with attributes.
+            denominators: What the terms are divided by, from `loss.denominators`, where this is
+                one of several micro-batches or ranks.
+            tensors: The values as keywords.
+
+        Returns:
+            The total, and each term's raw value and weight.
+
+        Raises:
+            InputError: A tensor is missing, or does not fit its loss.
+            NonFiniteError: On the CPU, a term is nan or infinite.
+            TypeError: Both a mapping and keywords were given.
+        """
+        if values is None:
+            values = tensors
+        elif tensors:
+            raise TypeError("give the step's values as one mapping or as keywords, not both")
+        whole, share = None, WHOLE
+        if denominators is not None:
+            whole, share = denominators.by_name(self._names), denominators.share
+        raw = self._terms.present(values, whole)
+        output = self._weighting.combine(raw, share)
+        total, terms, weights = output
+        self._nonfinite.look(total, terms, self._terms.described, values)
+        if len(raw) == len(self._names) and self._all_in_graph:
+            return output
+        absent = torch.zeros_like(total)
+        return LossOutput(
+            total,
+            {name: terms.get(name, raw.get(name, absent)) for name in self._names},
+            {name: weights[name] if name in terms else absent for name in self._names},
+        )
+
+
+def _refresh(composite: CompositeLoss, _: object) -> None:
+    composite.weighting.refresh()

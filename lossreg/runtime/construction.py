@@ -1,0 +1,90 @@
+"""A loss's module from its definition; what fails there is reported as the plugin's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from lossreg.config.faults.faults import path_text
+from lossreg.errors import ConfigError, Diagnostic, described
+from lossreg.plugin.fields import with_tensors
+from lossreg.runtime.reduction import share_state
+
+if TYPE_CHECKING:
+    from lossreg.config.faults.faults import ConfigPath
+    from lossreg.plugin import LossConfig, LossDefinition
+    from lossreg.registry.plugins import Origin
+
+__all__ = ["construct", "unreduced_twin"]
+
+
+def construct(
+    definition: LossDefinition,
+    config: LossConfig,
+    path: ConfigPath,
+    origin: Origin | None,
+    variant: str = "",
+) -> nn.Module:
+    """The module of a loss.
+
+    Args:
+        definition: The loss. A third party's builder may raise anything, and make anything.
+        config: Its parameters, with tensors where a builder wants them.
+        path: Its place in the document, for the error.
+        origin: Where it is from.
+        variant: What differs from the document's parameters, in words.
+
+    Raises:
+        ConfigError: It cannot be built.
+    """
+    try:
+        module: object = definition.build(config)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        reason = f"raised {described(error)}"
+        raise _unbuilt(definition, path, origin, variant, reason) from error
+    if not isinstance(module, nn.Module):
+        reason = f"gave a {type(module).__name__}, not a module"
+        raise _unbuilt(definition, path, origin, variant, reason)
+    return module
+
+
+def unreduced_twin(
+    definition: LossDefinition,
+    config: LossConfig,
+    path: ConfigPath,
+    origin: Origin | None,
+    module: nn.Module,
+) -> nn.Module:
+    """The same loss without its reduction, which shares all that can change with the module.
+
+    Args:
+        definition: The loss.
+        config: The module's parameters.
+        path: Its place in the document, for the error.
+        origin: Where it is from.
+        module: The module.
+
+    Raises:
+        ConfigError: It cannot be built, or is too different to share anything.
+    """
+    params = with_tensors(config.model_copy(update={"reduction": "none"}))
+    variant = " with reduction 'none'"
+    twin = construct(definition, params, path, origin, variant)
+    try:
+        share_state(twin, module)
+    except Exception as error:
+        reason = f"gave a module that cannot share its state: {described(error)}"
+        raise _unbuilt(definition, path, origin, variant, reason) from error
+    return twin
+
+
+def _unbuilt(
+    definition: LossDefinition, path: ConfigPath, origin: Origin | None, variant: str, reason: str
+) -> ConfigError:
+    # Whose it is stands in a file, which is read only for a fault.
+    who = origin or definition.config.__module__
+    message = f"building '{definition.name}' ({who}){variant} {reason}"
+    return ConfigError([Diagnostic(code="LR303", path=path_text(path), message=message)])

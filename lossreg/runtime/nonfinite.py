@@ -1,0 +1,171 @@
+"""Who made the nan: laying a non-finite value at a term's door.
+
+On the CPU the total is read back at once. On an accelerator reading waits for it, so each term
+keeps a flag on the device, which is copied without waiting and told by a later `step()`.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lossreg.errors import NonFiniteError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lossreg.config.models import OnNonFinite
+
+__all__ = ["DelayedFlags", "NonFinite", "describe"]
+
+
+def describe(tensor: Tensor) -> str:
+    """A tensor's range and how much of it is not finite."""
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        return f"{tuple(tensor.shape)} {tensor.dtype}"
+    values = tensor.detach()
+    finite = values[values.isfinite()]
+    bounds = (
+        f"min {finite.min().item():.4g}, max {finite.max().item():.4g}"
+        if finite.numel()
+        else "nothing finite"
+    )
+    return f"{bounds}, {int(values.isnan().sum())} nan and {int(values.isinf().sum())} infinite"
+
+
+class DelayedFlags:
+    """Reads flags from their device without waiting for it: what is told is some steps old."""
+
+    def __init__(self) -> None:
+        self._copy: Tensor | None = None
+        self._event: torch.cuda.Event | None = None
+
+    def __reduce__(self) -> tuple[type[DelayedFlags], tuple[()]]:
+        # An event belongs to its process and device, so a copy begins anew.
+        return DelayedFlags, ()
+
+    def read(self, flags: Tensor) -> list[bool]:
+        """What the flags were when they were last copied; empty while nothing is known.
+
+        Args:
+            flags: Of dtype bool, on any device.
+        """
+        if flags.device.type != "cuda":
+            found: list[bool] = flags.tolist()
+            return found
+        if self._copy is None or self._event is None:
+            self._copy = torch.empty(flags.shape, dtype=torch.bool, pin_memory=True)
+            self._copy.copy_(flags, non_blocking=True)
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record()
+            return []
+        if not self._event.query():  # type: ignore[no-untyped-call]
+            return []
+        found = self._copy.tolist()
+        self._copy = self._event = None
+        return found
+
+
+class NonFinite:
+    """What becomes of a term that is nan or infinite.
+
+    Args:
+        names: The terms that make the total.
+        action: What to do.
+    """
+
+    def __init__(self, names: Sequence[str], action: OnNonFinite) -> None:
+        self._names = tuple(names)
+        self._places = {name: place for place, name in enumerate(names)}
+        self._action = action
+        self._delayed = DelayedFlags()
+        self._make_flags(None)
+
+    def _make_flags(self, device: torch.device | None) -> None:
+        with torch.inference_mode(mode=False):
+            self._flags = torch.zeros(len(self._names), dtype=torch.bool, device=device)
+        # As torch._dynamo.mark_static_address does, whose import takes a second: CUDA graphs do
+        # without a graph that writes to an input which may move.
+        self._flags._dynamo_static_input_type = "unguarded"  # type: ignore[attr-defined] # noqa: SLF001
+
+    def apply(self, fn: Callable[[Tensor], Tensor]) -> None:
+        """Go to the device that `fn`, as of `nn.Module._apply`, moves to; flags are forgotten."""
+        self._make_flags(fn(torch.empty(0, device=self._flags.device)).device)
+
+    def look(
+        self,
+        total: Tensor,
+        terms: Mapping[str, Tensor],
+        described: Callable[[str, Any], str],
+        values: Any,
+    ) -> None:
+        """Report a total that is not finite; where reading it waits, remember it.
+
+        Args:
+            total: The total.
+            terms: The values it was made of, by name.
+            described: Says what a term was given, of the step's values.
+            values: These.
+
+        Raises:
+            NonFiniteError: It is not finite, and the action is to raise.
+        """
+        if self._action == "ignore":
+            return
+        compiling = torch.compiler.is_compiling()
+        if compiling or not total.is_cpu:
+            if not compiling and total.device != self._flags.device:
+                self._make_flags(total.device)
+            if terms:
+                self._flag(terms)
+        elif not math.isfinite(total.item()):
+            self._blame(total, terms, described, values)
+
+    def _flag(self, terms: Mapping[str, Tensor]) -> None:
+        wrong = ~torch.isfinite(torch.stack(list(terms.values()))).to(self._flags.device)
+        if len(terms) == len(self._names):
+            self._flags.logical_or_(wrong)
+            return
+        for name, flag in zip(terms, wrong.unbind(), strict=True):
+            self._flags[self._places[name]].logical_or_(flag)
+
+    def _blame(
+        self,
+        total: Tensor,
+        terms: Mapping[str, Tensor],
+        described: Callable[[str, Any], str],
+        values: Any,
+    ) -> None:
+        culprits = [name for name, value in terms.items() if not math.isfinite(value.item())]
+        if not culprits:
+            message = f"the total is {total.item()}, though every term is finite"
+            self._report(message, term="total")
+            return
+        lines = [
+            f"term '{name}' is {terms[name].item()}: {described(name, values)}" for name in culprits
+        ]
+        self._report("\n".join(lines), term=culprits[0])
+
+    def report_earlier(self) -> None:
+        """Report terms that were not finite in an earlier step.
+
+        Raises:
+            NonFiniteError: One was, and the action is to raise.
+        """
+        if self._action == "ignore" or self._flags.is_meta:
+            return
+        flags = self._delayed.read(self._flags)
+        wrong = [name for name, flag in zip(self._names, flags, strict=False) if flag]
+        if wrong:
+            self._flags.zero_()
+            names = ", ".join(f"'{name}'" for name in wrong)
+            self._report(f"nan or infinite in an earlier step: {names}", term=wrong[0])
+
+    def _report(self, message: str, *, term: str) -> None:
+        if self._action == "raise":
+            raise NonFiniteError(message, term=term)
+        warnings.warn(printable(message, keep="\n"), RuntimeWarning, stacklevel=5)

@@ -1,0 +1,94 @@
+"""How far a composite's schedules have come: what of them is state."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from lossreg.errors import ConfigWarning, StateError
+
+if TYPE_CHECKING:
+    from lossreg.config.models import Weight
+
+__all__ = ["Progress"]
+
+# Forwards without a step() after which a schedule that stands still is warned of.
+_PATIENCE = 100
+_END = 2**63  # a count is a 64-bit integer
+
+
+class Progress(nn.Module):
+    """Counts completed steps and epochs, and keeps them in the `state_dict`.
+
+    The state holds the counts and a description of every weight, so that a state made under
+    another config is told apart; the weights themselves are computed from the config.
+
+    Args:
+        weights: Each term's weight.
+    """
+
+    def __init__(self, weights: Mapping[str, Weight]) -> None:
+        super().__init__()
+        self.steps = 0
+        self.epochs = 0
+        self._idle_forwards = 0
+        self.by_step = any(
+            schedule.unit == "step" for weight in weights.values() for schedule in weight.schedules
+        )
+        self._weights = {name: str(weight) for name, weight in weights.items()}
+
+    def used(self) -> None:
+        """Count a forward pass in training; warn once if many came without a step."""
+        if self.steps or not self.by_step or self._idle_forwards == _PATIENCE:
+            return
+        self._idle_forwards += 1
+        if self._idle_forwards == _PATIENCE:
+            message = (
+                f"{_PATIENCE} forwards without a loss.step(): the schedules stand still; call "
+                "loss.step() after each optimizer.step()"
+            )
+            warnings.warn(message, ConfigWarning, stacklevel=7)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Plain values, which `torch.load(weights_only=True)` reads."""
+        return {"steps": self.steps, "epochs": self.epochs, "weights": dict(self._weights)}
+
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Take over a state.
+
+        Raises:
+            StateError: It is damaged, or was made under another config; the message says what
+                differs.
+        """
+        if not isinstance(state, Mapping):
+            raise _damaged(f"expected a mapping, found a {type(state).__name__}")
+        saved = state.get("weights")
+        if not isinstance(saved, Mapping):
+            raise _damaged(f"expected the weights by name, found {saved!r:.40}")
+        steps, epochs = (_count(name, state.get(name)) for name in ("steps", "epochs"))
+        differences = [
+            f"the weight of '{name}' was {saved.get(name, 'not there')}, "
+            f"is {self._weights.get(name, 'not there')}"
+            for name in dict.fromkeys((*saved, *self._weights))
+            if saved.get(name) != self._weights.get(name)
+        ]
+        if differences:
+            raise StateError("the state was made under another config: " + "; ".join(differences))
+        self.steps, self.epochs = steps, epochs
+
+    def extra_repr(self) -> str:
+        """The counts."""
+        return f"steps={self.steps}, epochs={self.epochs}"
+
+
+def _count(name: str, value: object) -> int:
+    if type(value) is not int or not 0 <= value < _END:
+        raise _damaged(f"expected a number of {name}, found {value!r:.40}")
+    return value
+
+
+def _damaged(problem: str) -> StateError:
+    return StateError(f"the state's progress is damaged: {problem}")

@@ -1,0 +1,365 @@
+"""One term of a composite: its loss called with its tensors, reduced to one number."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lossreg.errors import ConfigError, InputError, described
+from lossreg.runtime.checks import check_inputs, suspicions
+from lossreg.runtime.construction import unreduced_twin
+from lossreg.runtime.plan import Plan
+from lossreg.runtime.reduction import (
+    Misfit,
+    denominator,
+    divided,
+    entry_shape,
+    filled,
+    numerator,
+    reduced,
+    share_state,
+)
+from lossreg.runtime.routing import MissingTensorError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+    from lossreg.config.models import TermConfig
+    from lossreg.runtime.notices import Notices
+    from lossreg.runtime.routing import Router
+    from lossreg.runtime.unsaved import ClassWeights
+
+__all__ = ["Term"]
+
+_SINGLE = 4  # bytes
+
+
+class Term(Plan):
+    """One term of a composite.
+
+    Args:
+        config: The term's config.
+        router: What finds its tensors.
+        class_weights: Those of its loss.
+        notices: What looks at its tensors, and warns.
+        checks: When that is: `off`, `first` or `always`.
+
+    Attributes:
+        unchecked: Whether its tensors are still to be looked at.
+        unjudged: Whether its result is.
+        uncopied: Whether its tensors are copied first, to see what the loss writes to: once, for
+            that costs memory, and a loss that writes to its inputs does so from the start.
+    """
+
+    __slots__ = ("always", "notices", "unchecked", "uncopied", "unjudged", "while_tracing")
+
+    def __init__(
+        self,
+        config: TermConfig,
+        router: Router,
+        class_weights: ClassWeights,
+        notices: Notices,
+        *,
+        checks: str,
+    ) -> None:
+        super().__init__(config, router, class_weights)
+        self.notices = notices
+        self.always = checks == "always"
+        self.unchecked = self.unjudged = self.uncopied = self.while_tracing = checks != "off"
+
+    @property
+    def divides(self) -> bool:
+        """Whether it is divided by anything."""
+        return self.denominator is not None or self.reduction != "sum"
+
+    def share_with_twin(self, module: nn.Module) -> None:
+        """Give the unreduced form the module's tensors again, after they were replaced."""
+        if self.twin is not None:
+            share_state(self.twin, module)
+
+    def follow(self, module: nn.Module, found: Sequence[Any]) -> None:
+        """Bring class weights to where the tensors are, were they built elsewhere."""
+        tensor = found[self.inputs[0][1]]
+        if tensor is not None and tensor.device != self.class_weights.device:
+            self.class_weights.move(tensor.device)
+            self.share_with_twin(module)
+
+    def value(
+        self,
+        module: nn.Module,
+        found: Sequence[Any],
+        values: Any,
+        whole: Tensor | None = None,
+    ) -> Tensor:
+        """The term's raw value, a 0-d tensor attached to the graph.
+
+        Args:
+            module: Its loss.
+            found: What the router found, the term's tensors among it.
+            values: The step's values, in which a denominator is looked up.
+            whole: What its sum is divided by, instead of the batch's own.
+
+        Raises:
+            InputError: A tensor does not fit, or the loss refused what it was given.
+        """
+        compiling = torch.compiler.is_compiling()
+        if compiling:
+            self.look_while_tracing(module, found)
+        judged = not compiling and self.unjudged
+        versions = self.versions(found) if judged else []
+        copies = self.copies(found) if judged and self.uncopied else []
+        try:
+            looked_at = not compiling and self.is_looked_at
+            if looked_at or self.unreduced or self.denominator is not None or whole is not None:
+                value = self._handled(module, found, values, whole, looked_at=looked_at)
+            else:
+                value = module(*[found[place] for _, place in self.inputs])
+        except Misfit as misfit:
+            raise misfit.located(self.name, self.routes.get(misfit.argument, "")) from None
+        except (InputError, ConfigError, torch.OutOfMemoryError):
+            raise  # the last one is a RuntimeError, but not for the tensors' reason
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise self.refused(found, error) from error
+        if not isinstance(value, Tensor) or value.dim():
+            raise self.no_number(value)
+        if self.mask is not None and found[self.mask].is_floating_point():
+            # A nan in a mask neither keeps nor drops: it makes a nan, which is reported.
+            value = value + (found[self.mask].detach() * 0).sum().to(value)
+        if judged:
+            self.judge(found, versions, copies, value)
+            self.uncopied = False
+            if not self.always:
+                # Without gradients there is less to see.
+                self.unjudged = not (torch.is_grad_enabled() or not self.in_graph)
+        return value
+
+    def look(self, module: nn.Module, found: Sequence[Any]) -> None:
+        """Look at a batch without computing anything, as `value` does before it calls the loss.
+
+        Raises:
+            InputError: A tensor does not fit.
+        """
+        try:
+            with torch.no_grad():
+                self._looked_at(module, found)
+        except Misfit as misfit:
+            raise misfit.located(self.name, self.routes.get(misfit.argument, "")) from None
+        except (InputError, torch.OutOfMemoryError):
+            raise  # the latter is a RuntimeError, but not for the tensors' reason
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise self.refused(found, error) from error
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether an eager step looks at the tensors before the loss sees them."""
+        return self.unchecked or self.definition.check is not None
+
+    def _looked_at(
+        self, module: nn.Module, found: Sequence[Any]
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        """A term's arguments, filled where they are masked, and which entries count.
+
+        Raises:
+            InputError: torch would take a value as an address.
+            Misfit: A tensor does not fit.
+        """
+        inputs = {name: found[place] for name, place in self.inputs}
+        mask = None if self.mask is None else found[self.mask]
+        unchecked = self.unchecked
+        sizes = self.notices.look_at_inputs(self, module, inputs, mask) if unchecked else {}
+        keep = self.kept(mask, inputs) if self.unreduced else None
+        if keep is not None:
+            # What is masked may be anything, so no value is looked at before it is filled.
+            inputs = filled(self.definition, inputs, keep)
+        if unchecked:
+            weight = None if self.sample_weight is None else found[self.sample_weight]
+            self.notices.look_at_values(self, module, inputs, sizes, keep, weight)
+            if not self.always:
+                self.unchecked = False
+        self.refuse_unsafe(module, inputs)
+        return inputs, keep
+
+    def look_while_tracing(self, module: nn.Module, found: Sequence[Any]) -> None:
+        """Look at what a graph knows of tensors: shapes, dtypes and devices.
+
+        Raises:
+            Misfit: A tensor does not fit. Without `fullgraph` the step then runs without a graph,
+                and raises what an eager step raises.
+        """
+        if not self.while_tracing:
+            return
+        inputs = {name: found[place] for name, place in self.inputs}
+        try:
+            check_inputs(self.definition, inputs)
+            suspicions(self.definition, module, inputs, values=False)
+        except Misfit as misfit:
+            message = f"{self.place(misfit.argument)}: {misfit.message}"
+            raise Misfit(misfit.argument, message) from None
+
+    def _handled(
+        self,
+        module: nn.Module,
+        found: Sequence[Any],
+        values: Any,
+        whole: Tensor | None,
+        *,
+        looked_at: bool,
+    ) -> Tensor:
+        """A term's value, with its inputs looked at, filled and reduced here where that is due."""
+        if looked_at:
+            inputs, keep = self._looked_at(module, found)
+        else:
+            inputs = {name: found[place] for name, place in self.inputs}
+            mask = None if self.mask is None else found[self.mask]
+            keep = self.kept(mask, inputs) if self.unreduced else None
+            inputs = inputs if keep is None else filled(self.definition, inputs, keep)
+        weight = None if self.sample_weight is None else found[self.sample_weight]
+        if self.cuts and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            for name, place in self.cuts:
+                self.notices.cut(self, name, found[place])
+        if whole is not None:
+            total = self._numerator(module, inputs, keep, weight)
+            return divided(total, whole.to(device=total.device, dtype=total.dtype))
+        if self.denominator is not None:
+            total = self._numerator(module, inputs, keep, weight)
+            return divided(total, self.given_denominator(total, values))
+        if not self.unreduced:
+            value: Tensor = module(*inputs.values())
+            return value
+        return divided(
+            *reduced(
+                self.definition,
+                module,
+                inputs,
+                reduction=self.reduction,
+                keep=keep,
+                sample_weight=weight,
+            )
+        )
+
+    def _numerator(
+        self,
+        module: nn.Module,
+        inputs: dict[str, Tensor],
+        keep: Tensor | None,
+        weight: Tensor | None,
+    ) -> Tensor:
+        """The sum of a term's entries; for a loss without entries, its value."""
+        if not self.unreduced:
+            sums = self.denominator is not None or self.reduction == "sum"  # it is built to
+            if sums or not self.entries:
+                value = module(*inputs.values())
+                if not isinstance(value, Tensor) or value.dim():
+                    raise self.no_number(value)
+                # Half precision has no room for a denominator.
+                return value.float() if value.dtype.itemsize < _SINGLE else value
+            module = self._unreduced_twin(module)
+        total, _ = numerator(
+            self.definition,
+            module,
+            inputs,
+            reduction=self.reduction,
+            keep=keep,
+            sample_weight=weight,
+        )
+        return total
+
+    def local_denominator(
+        self, module: nn.Module, router: Router, values: Any, like: Tensor
+    ) -> Tensor:
+        """What the mean divides by in one micro-batch; 0 for a sum, which divides by nothing.
+
+        Args:
+            module: The term's loss.
+            router: What finds its tensors; no more is looked up than is needed.
+            values: The step's values; the model's own results may be missing.
+            like: Has the number's dtype and device.
+
+        Raises:
+            InputError: A tensor is missing or does not fit, or the term cannot be counted.
+        """
+        try:
+            if self.denominator is not None:
+                return self.given_denominator(like, values)
+            if self.reduction == "sum":
+                return torch.zeros_like(like)
+            if not self.entries:
+                # Without entries to count, the micro-batches' means are averaged.
+                return torch.ones_like(like)
+            return self._counted(module, router, values, like)
+        except MissingTensorError as error:
+            if self.optional:
+                return torch.zeros_like(like)
+            raise InputError(
+                f"{error} (denominators are read before the model runs; if it computes this, "
+                "give the term a 'denominator', the path of a number)",
+                term=error.term,
+                argument=error.argument,
+                path=error.path,
+            ) from None
+        except Misfit as misfit:
+            raise misfit.located(self.name, self.routes.get(misfit.argument, "")) from None
+        except (InputError, ConfigError, torch.OutOfMemoryError):
+            raise  # the last one is a RuntimeError, but not for the tensors' reason
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+            raise InputError(
+                f"term '{self.name}': counting what '{self.definition.name}' divides by failed: "
+                f"{described(error)}",
+                term=self.name,
+            ) from error
+
+    def _counted(self, module: nn.Module, router: Router, values: Any, like: Tensor) -> Tensor:
+        definition = self.definition
+        if not self.unreduced:
+            self._unreduced_twin(module)  # before the forward pass, which may be compiled
+        # Class weights may be on an accelerator, and targets not yet.
+        own = next((each.device for each in chain(module.parameters(), module.buffers())), None)
+        own = self.class_weights.device if own is None else own
+        names = {each.name for each in definition.inputs if each.counted}
+        if self.ignore is not None and definition.target is not None:
+            names.add(definition.target)
+
+        def read(place: int) -> Tensor:
+            tensor = router.get(values, place)
+            if tensor is None:
+                raise MissingTensorError("an optional term is left out as a whole")
+            return tensor if own is None else tensor.to(own)
+
+        inputs = {name: read(place) for name, place in self.inputs if name in names}
+        mask = None if self.mask is None else read(self.mask)
+        weight = None if self.sample_weight is None else read(self.sample_weight)
+        keep = self.kept(mask, inputs)
+        if keep is not None:
+            inputs = filled(definition, inputs, keep)
+        shape = entry_shape(definition, inputs, keep, weight)
+        if shape is None or self.reduction not in ("mean", "batchmean"):
+            raise InputError(
+                f"term '{self.name}': what '{definition.name}' divides by cannot be read from "
+                "its targets; give the term a 'denominator', the path of a number",
+                term=self.name,
+            )
+        return denominator(
+            definition,
+            module,
+            inputs,
+            shape,
+            dtype=like.dtype,
+            reduction=self.reduction,
+            keep=keep,
+            sample_weight=weight,
+        )
+
+    def _unreduced_twin(self, module: nn.Module) -> nn.Module:
+        """The same loss without its reduction: all that can change is shared with it."""
+        if self.twin is None:
+            term, path = self.term, ("terms", self.name)
+            with torch.random.fork_rng(devices=[]):  # what it draws is not kept
+                self.twin = unreduced_twin(self.definition, term.params, path, term.origin, module)
+        if self.twin.training != module.training:
+            self.twin.train(module.training)
+        return self.twin

@@ -1,0 +1,1 @@
+"""The closed lists of the language, as data: paths, transforms, schedules."""

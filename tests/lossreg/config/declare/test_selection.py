@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fake_distributions import Site, plugin
+from lossreg.config import examine, load_config
+from lossreg.registry import Registry
+
+if TYPE_CHECKING:
+    from lossreg.config.models import TermConfig
+
+LOSSES = sorted(Registry.installed())
+WITHOUT_ENTRIES = ["value"]
+WITHOUT_TARGETS = ["ctc", "multilabel_margin", "multilabel_soft_margin", "triplet_margin"]
+
+
+def codes(**term: Any) -> list[tuple[str, str]]:
+    found = examine({"terms": {"fit": term}}).diagnostics
+    return [(each.code, each.path) for each in found if each.severity == "error"]
+
+
+def read(**term: Any) -> TermConfig:
+    (found,) = load_config({"terms": {"fit": {"type": "mse", **term}}}).terms
+    return found
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("key", ["mask", "sample_weight"])
+def test_entries_can_be_chosen_where_there_are_some(name: str, key: str) -> None:
+    refused = [("LR213", f"terms.fit.{key}")] if name in WITHOUT_ENTRIES else []
+    assert codes(type=name, **{key: "m"}) == refused
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_targets_can_be_ignored_where_each_entry_has_one(name: str) -> None:
+    refused = name in WITHOUT_ENTRIES + WITHOUT_TARGETS
+    assert codes(type=name, ignore=0) == [("LR213", "terms.fit.ignore")] * refused
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_built_in_has_a_sum_to_be_divided(name: str) -> None:
+    assert codes(type=name, denominator="n") == []
+
+
+def test_a_loss_of_one_form_offers_nothing_of_it(site: Site) -> None:
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": plugin("odd")})
+    term = {"mask": "m", "sample_weight": "w", "ignore": 0, "denominator": "n"}
+    assert codes(type="odd", **term) == [
+        ("LR213", f"terms.fit.{key}") for key in ("mask", "sample_weight", "ignore", "denominator")
+    ]
+
+
+@pytest.mark.parametrize("value", [0, -100, 255, 0.5])
+def test_ignore_is_a_number(value: float) -> None:
+    assert read(ignore=value).ignore == value
+
+
+@pytest.mark.parametrize("value", ["nan", math.nan])
+def test_ignore_may_be_nan(value: Any) -> None:
+    found = read(ignore=value).ignore
+    assert found is not None
+    assert math.isnan(found)
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [("NaN", "LR201"), (".nan", "LR201"), (True, "LR201"), (None, "LR201"), (math.inf, "LR202")],
+)
+def test_ignore_is_nothing_else(value: Any, code: str) -> None:
+    assert codes(type="mse", ignore=value) == [(code, "terms.fit.ignore")]
+
+
+@pytest.mark.parametrize(
+    "term",
+    [{}, {"mask": "m"}, {"sample_weight": "m"}, {"ignore": 0}, {"denominator": "n"}],
+    ids=str,
+)
+def test_lossreg_reduces_where_torch_cannot(term: dict[str, Any]) -> None:
+    assert read(**term).unreduced == bool({"mask", "sample_weight", "ignore"} & set(term))
+
+
+def test_lossreg_reduces_a_mean_with_a_scale_for_another_denominator() -> None:
+    assert read(type="ctc", denominator="n").unreduced
+    assert not read(type="ctc").unreduced
+
+
+@pytest.mark.parametrize("checks", ["off", "first", "always"])
+@pytest.mark.parametrize("on_nonfinite", ["raise", "warn", "ignore"])
+def test_options_of_the_composite(checks: str, on_nonfinite: str) -> None:
+    document = {"checks": checks, "on_nonfinite": on_nonfinite, "terms": {"fit": {"type": "mse"}}}
+    config = load_config(document)
+    assert (config.checks, config.on_nonfinite) == (checks, on_nonfinite)
+
+
+def test_options_have_defaults() -> None:
+    config = load_config({"terms": {"fit": {"type": "mse"}}})
+    assert (config.checks, config.on_nonfinite) == ("first", "raise")
+
+
+@pytest.mark.parametrize("key", ["checks", "on_nonfinite"])
+@pytest.mark.parametrize("value", ["no", True, False, None, 1, ["off"], "First"])
+def test_options_are_closed(key: str, value: Any) -> None:
+    found = examine({key: value, "terms": {"fit": {"type": "mse"}}}).diagnostics
+    assert [(each.code, each.path) for each in found] == [("LR203", key)]
+    assert found[0].message.startswith("expected ")
+
+
+def test_every_fault_of_a_term_is_told_at_once() -> None:
+    term = {
+        "type": "value",
+        "weight": {"schedule": "cosin"},
+        "inputs": [{"from": "x", "apply": ["sofmax", {"div": 0}]}],
+        "mask": 3,
+        "ignore": "x",
+        "denominator": 4,
+        "optional": "yes",
+    }
+    found = {code for code, _ in codes(**term)}
+    assert found == {"LR201", "LR206", "LR210", "LR211", "LR212", "LR213"}

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from lossreg.vocabulary.schedules import SCHEDULES, Schedule
+
+RAMPS = ("linear", "cosine", "exponential")
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "constant": {"weight": 0.3},
+    "linear": {"start": 0.0, "end": 1.0, "steps": 4},
+    "cosine": {"start": 1.0, "end": 0.1, "steps": 500},
+    "exponential": {"start": 1.0, "end": 1e-4, "steps": 4},
+    "piecewise": {"points": [[0, 0.0], [10, 1.0], [10, 5.0], [20, 3.0]]},
+    "cyclic": {"start": 0.0, "end": 1.0, "steps": 8, "ramp": 0.5},
+}
+
+weights = st.floats(-1e300, 1e300).filter(lambda number: number == 0 or abs(number) > 1e-300)
+positive = st.floats(1e-300, 1e300)
+lengths = st.one_of(st.integers(1, 10_000), st.integers(1, 10**30))
+times = st.one_of(st.integers(0, 20_000), st.integers(0, 10**31))
+
+
+def schedule(name: str, **options: Any) -> Schedule:
+    return SCHEDULES[name](**(options or EXAMPLES[name]))
+
+
+@st.composite
+def ramps(draw: st.DrawFn) -> Schedule:
+    name = draw(st.sampled_from(RAMPS))
+    ends = positive if name == "exponential" else weights
+    sign = draw(st.sampled_from([1, -1])) if name == "exponential" else 1
+    start, end = sign * draw(ends), sign * draw(ends)
+    return schedule(name, start=start, end=end, steps=draw(lengths))
+
+
+@st.composite
+def piecewise(draw: st.DrawFn) -> Schedule:
+    steps = sorted(draw(st.lists(st.integers(0, 10**6), min_size=1, max_size=6)))
+    return schedule("piecewise", points=[[step, draw(weights)] for step in steps])
+
+
+@st.composite
+def cyclic(draw: st.DrawFn) -> Schedule:
+    ramp = draw(st.floats(1e-300, 1.0))
+    return schedule(
+        "cyclic", start=draw(weights), end=draw(weights), steps=draw(lengths), ramp=ramp
+    )
+
+
+constants = weights.map(lambda weight: schedule("constant", weight=weight))
+schedules = st.one_of(constants, ramps(), piecewise(), cyclic())
+checked = settings(derandomize=True, deadline=None, max_examples=200)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("constant", {"weight": 0.3}, {0: 0.3, 1: 0.3, 10**9: 0.3}),
+        # a quarter of the way each
+        ("linear", {"start": 2.0, "end": 0.0, "steps": 4}, {0: 2.0, 1: 1.5, 3: 0.5, 4: 0.0}),
+        # (1 - cos(pi / 3)) / 2 = 1/4, (1 - cos(pi / 2)) / 2 = 1/2, (1 - cos(2 pi / 3)) / 2 = 3/4
+        (
+            "cosine",
+            {"start": 0.0, "end": 8.0, "steps": 6},
+            {0: 0.0, 2: 2.0, 3: 4.0, 4: 6.0, 6: 8.0},
+        ),
+        # a tenth each
+        (
+            "exponential",
+            {"start": 1.0, "end": 1e-4, "steps": 4},
+            {0: 1.0, 1: 0.1, 2: 0.01, 3: 1e-3, 4: 1e-4},
+        ),
+        ("exponential", {"start": -1.0, "end": -4.0, "steps": 2}, {0: -1.0, 1: -2.0, 2: -4.0}),
+        # before the first point its weight, after the last one its own
+        (
+            "piecewise",
+            {"points": [[2, 1.0], [4, 3.0]]},
+            {0: 1.0, 2: 1.0, 3: 2.0, 4: 3.0, 99: 3.0},
+        ),
+        # up to 1 just before step 10, where it jumps to 5
+        (
+            "piecewise",
+            {"points": [[0, 0.0], [10, 1.0], [10, 5.0], [20, 3.0]]},
+            {0: 0.0, 5: 0.5, 9: 0.9, 10: 5.0, 15: 4.0, 20: 3.0},
+        ),
+        # of several points at one step, the last counts from there on
+        ("piecewise", {"points": [[0, 1.0], [0, 2.0], [0, 3.0]]}, {0: 3.0, 1: 3.0}),
+        # four steps from 0 to 1, four at 1, and again
+        (
+            "cyclic",
+            {"start": 0.0, "end": 1.0, "steps": 8, "ramp": 0.5},
+            {0: 0.0, 1: 0.25, 3: 0.75, 4: 1.0, 7: 1.0, 8: 0.0, 9: 0.25, 15: 1.0, 16: 0.0},
+        ),
+        # a saw tooth
+        (
+            "cyclic",
+            {"start": 2.0, "end": 0.0, "steps": 4, "ramp": 1.0},
+            {0: 2.0, 1: 1.5, 3: 0.5, 4: 2.0},
+        ),
+    ],
+)
+def test_values_by_hand(name: str, options: dict[str, Any], expected: dict[int, float]) -> None:
+    found = {t: schedule(name, **options).value(t) for t in expected}
+    assert found == pytest.approx(expected, rel=1e-14)
+
+
+@checked
+@given(ramp=ramps(), after=times)
+def test_a_ramp_is_its_start_at_0_and_its_end_from_its_last_step_on(ramp: Any, after: int) -> None:
+    assert ramp.value(0) == ramp.start
+    assert ramp.value(ramp.steps) == ramp.end
+    assert ramp.value(ramp.steps + after) == ramp.end
+
+
+@checked
+@given(ramp=ramps(), first=times, second=times)
+def test_a_ramp_goes_one_way(ramp: Any, first: int, second: int) -> None:
+    earlier, later = ramp.value(min(first, second)), ramp.value(max(first, second))
+    # log and exp may be an ulp out, of a logarithm of up to 691
+    slack = 1e-12 * max(abs(earlier), abs(later)) if ramp.name == "exponential" else 0.0
+    assert (later - earlier) * (1 if ramp.end >= ramp.start else -1) >= -slack
+
+
+@checked
+@given(found=schedules, t=times)
+def test_a_weight_is_finite_and_within_its_bounds(found: Schedule, t: int) -> None:
+    least, greatest = found.bounds()
+    weight = found.value(t)
+    assert math.isfinite(weight)
+    assert least <= weight <= greatest
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("linear", {"start": -2.0, "end": 0.1, "steps": 10**17}),
+        ("exponential", {"start": 1e-3, "end": 0.1, "steps": 10**17}),
+        ("piecewise", {"points": [[0, -2.0], [10**17, 0.1]]}),
+        ("cyclic", {"start": -2.0, "end": 0.1, "steps": 10**17, "ramp": 1.0}),
+    ],
+)
+def test_rounding_never_leaves_the_bounds(name: str, options: dict[str, Any]) -> None:
+    # -2 + (0.1 - -2) and exp(log(0.1)) are a little more than 0.1
+    assert -2 + (0.1 - -2) > 0.1
+    assert math.exp(math.log(0.1)) > 0.1
+    assert schedule(name, **options).value(10**17 - 1) == 0.1
+
+
+@checked
+@given(found=cyclic(), t=times, cycles=st.integers(0, 10**6))
+def test_a_cycle_comes_back(found: Any, t: int, cycles: int) -> None:
+    assert found.value(t + cycles * found.steps) == found.value(t)
+    assert found.value(cycles * found.steps) == found.start
+
+
+@checked
+@given(found=piecewise(), t=times)
+def test_piecewise_goes_through_its_points(found: Any, t: int) -> None:
+    for step, weight in dict(found.points).items():
+        assert found.value(step) == weight
+    last, weight = found.points[-1]
+    assert found.value(last + t) == weight
+
+
+@checked
+@given(found=schedules, order=st.lists(times, min_size=1, max_size=5))
+def test_a_weight_depends_on_the_time_alone(found: Schedule, order: list[int]) -> None:
+    first = [found.value(t) for t in order]
+    assert [found.value(t) for t in reversed(order)] == first[::-1]
+    twin = type(found)(**found.model_dump(mode="python"))
+    assert [twin.value(t) for t in order] == first
+    assert twin == found
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_field_is_described(name: str) -> None:
+    described = {key: field.description for key, field in SCHEDULES[name].model_fields.items()}
+    assert all(text and text.endswith(".") for text in described.values()), described
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_each_is_known_by_its_name_and_moves_by_steps(name: str) -> None:
+    found = schedule(name)
+    assert found.name == name
+    assert found.unit == "step"
+    assert str(found).startswith(f"{name}(unit='step', ")
+
+
+def test_there_are_these() -> None:
+    assert list(SCHEDULES) == list(EXAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("linear", {"start": 0.0, "end": 1.0}),
+        ("linear", {"start": 0.0, "end": 1.0, "steps": 0}),
+        ("linear", {"start": 0.0, "end": 1.0, "steps": 2.5}),
+        ("linear", {"start": math.nan, "end": 1.0, "steps": 2}),
+        ("linear", {"start": True, "end": 1.0, "steps": 2}),
+        ("linear", {"start": 0.0, "end": 1.0, "steps": 2, "unit": "batch"}),
+        ("linear", {"start": 0.0, "end": 1.0, "steps": 2, "period": 3}),
+        ("exponential", {"start": 0.0, "end": 1.0, "steps": 2}),
+        ("exponential", {"start": 1.0, "end": -1.0, "steps": 2}),
+        ("piecewise", {"points": []}),
+        ("piecewise", {"points": [[4, 1.0], [2, 1.0]]}),
+        ("piecewise", {"points": [[-1, 1.0]]}),
+        ("piecewise", {"points": [[1, 2.0, 3.0]]}),
+        ("cyclic", {"start": 0.0, "end": 1.0, "steps": 2, "ramp": 0.0}),
+        ("cyclic", {"start": 0.0, "end": 1.0, "steps": 2, "ramp": 1.5}),
+    ],
+)
+def test_what_means_nothing_is_refused(name: str, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        SCHEDULES[name](**wrong)
