@@ -9,9 +9,7 @@ import pytest
 
 from documents import ROOT, Document
 from lossreg.config import examine
-from lossreg.config.declare.groups import GROUP_KEYS
-from lossreg.config.declare.objectives import COMPOSITE_KEYS
-from lossreg.config.declare.terms import TERM_KEYS
+from lossreg.config.grammar import COMPOSITE, GROUP, TERM
 from lossreg.vocabulary.inputs import REQUIRED, TRANSFORMS, Argument
 from lossreg.vocabulary.schedules import SCHEDULES
 
@@ -41,9 +39,9 @@ def test_every_yaml_block_is_a_file_without_a_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("first", "keys"),
     [
-        ("key of a composite", COMPOSITE_KEYS),
-        ("key of a term", TERM_KEYS),
-        ("key of a group", GROUP_KEYS),
+        ("key of a composite", COMPOSITE.names),
+        ("key of a term", TERM.names),
+        ("key of a group", GROUP.names),
         ("transform", tuple(TRANSFORMS)),
         ("schedule", tuple(SCHEDULES)),
     ],

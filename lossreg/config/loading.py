@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from lossreg.config.declare.objectives import (
-    COMPOSITE_KEYS,
-    EXPERIMENT_KEYS,
     holds_terms,
     is_loss,
     is_map_of_objectives,
@@ -22,6 +20,8 @@ from lossreg.config.declare.objectives import (
 from lossreg.config.declare.search import Located, Search
 from lossreg.config.faults.faults import ConfigPath, Faults, clipped, describe, path_text
 from lossreg.config.faults.guesses import Guesses
+from lossreg.config.grammar import COMPOSITE, DOCUMENT, EXPERIMENT
+from lossreg.config.lower import lower
 from lossreg.config.models import TASKS, CompositeConfig, ExperimentConfig
 from lossreg.config.read.documents import from_python, read_bytes
 from lossreg.config.read.files import read_file
@@ -47,10 +47,8 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Mapping[str, object]"
 
 _Severity: TypeAlias = Literal["error", "warning"]
 
-_LOSS_KEYS = ("loss", "terms")
 _MOST_SHOWN = 3
 _GUESSED_KEYS = 1_000  # among so many, what was meant is looked for
-_FOREIGN_LOSS_KEYS = {"criterion", "criterions", "loss_fn", "losses", "objective", "objectives"}
 
 
 class Examined(NamedTuple):
@@ -120,8 +118,9 @@ def _examine(
         objectives += search.objectives(root, asked)
     if objectives:
         _refuse_stray_overrides(root, objectives, faults)
-    read = [read_composite(*each, registry, faults) for each in objectives]
-    loss = None if asked is None else read[0]
+    read = [read_composite(*objective, registry, faults) for objective in objectives]
+    configs = [None if composite is None else lower(composite, faults) for composite in read]
+    loss = None if asked is None else configs[0]
     is_experiment = key is None and isinstance(root.value, dict) and "task" in root.value
     if asked is None and objectives:
         is_experiment = False  # a document of something else, which has tasks as well
@@ -175,22 +174,22 @@ def _meant(name: str, root: Node) -> str | None:
     node = root.value[name]
     if name == "objectives" and is_map_of_objectives(node):
         return None
-    if name in _FOREIGN_LOSS_KEYS:
+    if name in DOCUMENT.foreign:
         return "terms" if is_map_of_terms(node) else "loss"
-    return closest(name, _LOSS_KEYS) if isinstance(node.value, dict) else None
+    return closest(name, DOCUMENT.names) if isinstance(node.value, dict) else None
 
 
 def _guessed(name: str, meant: str, root: Node, faults: Faults) -> Located | None:
     """What was probably meant to be the loss, after noting it: one run finds what else is wrong."""
     node, key = root.value[name], root.keys[name]
-    if meant == "terms" and ("task" in root.value or name in _FOREIGN_LOSS_KEYS):
+    if meant == "terms" and ("task" in root.value or name in DOCUMENT.foreign):
         return _misplaced(root, name, faults)
     # Of a document that is not lossreg's, it may be the name of something.
     where = ("", name) if isinstance(node.value, dict | list) else ""
     faults.add("LR109", where, f"there is no loss here; did you mean '{meant}'?", key)
     if meant == "loss":
         return Located(node, where, key) if is_loss(node) else None
-    guesses = Guesses(root, COMPOSITE_KEYS)
+    guesses = Guesses(root, COMPOSITE.names)
     guesses.written = {"terms": name}
     return Located(guesses.applied("", faults), "", None) if holds_terms(node) else None
 
@@ -198,7 +197,7 @@ def _guessed(name: str, meant: str, root: Node, faults: Faults) -> Located | Non
 def _misplaced(root: Node, name: str, faults: Faults) -> Located:
     """Terms at the root of a document, as the loss that they belong to."""
     at = root.keys[name]
-    if name in _FOREIGN_LOSS_KEYS:
+    if name in DOCUMENT.foreign:
         message = "these are terms; put them under 'loss:', and there under 'terms:'"
     else:
         message = "an experiment has its loss under 'loss:'; put 'terms' there, one level deeper"
@@ -258,7 +257,7 @@ def _refuse_stray_overrides(root: Node, objectives: Sequence[Located], faults: F
     if "" in read:
         return  # the whole document is the loss, whose keys are all known
     if isinstance(root.value, dict) and "task" in root.value:
-        read += EXPERIMENT_KEYS
+        read += EXPERIMENT.names
     for name in overridden(root):
         if name not in read:
             meant = closest(name, read)

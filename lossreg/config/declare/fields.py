@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import math
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lossreg.config.faults.faults import clipped, describe
-from lossreg.config.faults.guesses import Guesses, missing_space
-from lossreg.config.read.nodes import MOST_FAULTS
 from lossreg.config.read.scalars import resolve
 from lossreg.names import closest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lossreg.config.faults.faults import ConfigPath, Faults
     from lossreg.config.read.nodes import Node
-    from lossreg.plugin import LossDefinition
 
 __all__ = [
     "LARGEST",
     "SMALLEST_NORMAL",
     "check_float32",
-    "check_keys",
     "is_mapping",
     "note_wrong_type",
     "read_bool",
@@ -49,54 +42,6 @@ def is_mapping(node: Node, path: ConfigPath, faults: Faults, *, wanted: str = "a
         hint = "; indent what belongs under the key, or take the key out"
     faults.add("LR101", path, f"expected {wanted}, found {describe(node.value)}{hint}", node)
     return False
-
-
-def check_keys(
-    node: Node,
-    path: ConfigPath,
-    known: tuple[str, ...],
-    foreign: Mapping[str, str],
-    faults: Faults,
-    definition: LossDefinition | None = None,
-    elsewhere: Mapping[str, str] = MappingProxyType({}),
-) -> Node:
-    """Note every unknown key of a mapping.
-
-    Args:
-        node: The mapping.
-        path: Its place.
-        known: The keys it may have.
-        foreign: What other systems call them.
-        faults: Takes what is wrong.
-        definition: The loss, where a key may be one of its parameters or inputs gone astray.
-        elsewhere: Keys that belong elsewhere: what to do with each.
-
-    Returns:
-        The mapping as it was probably meant, so that one run finds what else is wrong.
-    """
-    unknown = [name for name in node.keys if name not in known][: MOST_FAULTS + 1]
-    if not unknown:
-        return node
-    astray = {
-        name: hint
-        for name in unknown
-        if (hint := _belonging(missing_space(name)[0], definition, elsewhere))
-    }
-    guesses = Guesses(node, known, foreign, astray)
-    guesses.note(unknown, path, faults, otherwise=f"expected one of {', '.join(known)}")
-    return guesses.applied(path, faults)
-
-
-def _belonging(
-    name: str, definition: LossDefinition | None, elsewhere: Mapping[str, str]
-) -> str | None:
-    """What to do with a key that belongs elsewhere."""
-    if definition is not None and name not in elsewhere:
-        if name in definition.config.model_fields:
-            return "it is a parameter of the loss: move it under 'params'"
-        if name in {each.name for each in definition.inputs}:
-            return "it is an input of the loss: move it under 'inputs'"
-    return elsewhere.get(name)
 
 
 def read_number(node: Node, path: ConfigPath, faults: Faults) -> float | None:
@@ -189,22 +134,13 @@ def _is_finite(value: float) -> bool:
 
 
 def read_choice(
-    node: Node, path: ConfigPath, name: str, choices: tuple[Any, ...], faults: Faults
-) -> Any:
-    """The value of a key that takes one of a few; None after noting that it is none of them.
-
-    Args:
-        node: The mapping.
-        path: Its place.
-        name: The key.
-        choices: What it may be.
-        faults: Takes what is wrong.
-    """
-    each = node.value[name]
-    if each.value in choices:
-        return each.value
-    meant = closest(each.value, choices)
+    node: Node, path: ConfigPath, choices: tuple[str, ...], faults: Faults
+) -> str | None:
+    """One of a few words."""
+    if node.value in choices:
+        return str(node.value)
+    meant = closest(node.value, choices)
     hint = f"; did you mean '{meant}'?" if meant else ""
-    message = f"expected {', '.join(choices)}, found {describe(each.value)}{hint}"
-    faults.add("LR203", (path, name), message, each)
+    message = f"expected {', '.join(choices)}, found {describe(node.value)}{hint}"
+    faults.add("LR203", path, message, node)
     return None

@@ -1,164 +1,78 @@
-"""Groups of terms: a mapping with `terms:` inside another one's."""
+"""Terms by name, and the groups among them: a mapping with `terms:` inside another one's."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from lossreg.config.declare.fields import (
-    LARGEST,
-    SMALLEST_NORMAL,
-    check_keys,
-    is_mapping,
-    read_bool,
-)
-from lossreg.config.declare.routes import read_path
-from lossreg.config.declare.selection import check_divisible
-from lossreg.config.declare.terms import FOREIGN_TERM_KEYS, TERM_KEYS, TermReader
-from lossreg.config.declare.weights import read_weight
+from lossreg.config.declare.fields import is_mapping
+from lossreg.config.declare.keys import as_meant
+from lossreg.config.declare.terms import TermReader
+from lossreg.config.declare.tree import Declared
+from lossreg.config.declare.values import read_values
 from lossreg.config.faults.faults import clipped
 from lossreg.config.faults.guesses import Guesses
-from lossreg.config.models import Weight
-from lossreg.vocabulary.inputs import Path, Route
+from lossreg.config.grammar import GROUP, TERM
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults
-    from lossreg.config.models import TermConfig
     from lossreg.config.read.nodes import Node, Span
     from lossreg.registry import Registry
 
-__all__ = ["GROUP_KEYS", "read_terms"]
+__all__ = ["read_terms"]
 
-GROUP_KEYS = ("from", "weight", "denominator", "optional", "enabled", "terms")
-_FOREIGN_KEYS = {
-    **{foreign: key for foreign, key in FOREIGN_TERM_KEYS.items() if key in GROUP_KEYS},
-    "components": "terms",
-    "losses": "terms",
-    "path": "from",
-    "prefix": "from",
-    "root": "from",
-}
-_ELSEWHERE = {
-    key: "it belongs to a term: a group has none, its terms have"
-    if key != "type"
-    else "a group is no loss: take it out, or take 'terms' out"
-    for key in TERM_KEYS
-    if key not in GROUP_KEYS
-}
 _TERM_NAME = re.compile(r"[A-Za-z0-9_-]+")
-
-_HERE, _ONE = Path(()), Weight()
-
-
-class _Group(NamedTuple):
-    """What a group says of all terms in it; the whole composite is one as well."""
-
-    prefix: str = ""
-    origin: Path = _HERE
-    weight: Weight = _ONE
-    denominator: Path | None = None
-    optional: bool = False
-    enabled: bool = True
-
-    def located(self, path: Path) -> Path:
-        return Path(self.origin.steps + path.steps)
-
-    def _moved(self, route: Route | None) -> Route | None:
-        return None if route is None else Route(self.located(route.path), route.transforms)
-
-    def adopt(self, term: TermConfig) -> TermConfig:
-        """A term as it is inside the group."""
-        if self is _WHOLE:
-            return term
-        inputs = {
-            name: Route(self.located(route.path), route.transforms)
-            for name, route in term.inputs.items()
-        }
-        own = term.denominator
-        return term._replace(
-            name=self.prefix + term.name,
-            weight=self.weight.times(term.weight),
-            inputs=inputs,
-            mask=self._moved(term.mask),
-            sample_weight=self._moved(term.sample_weight),
-            denominator=self.denominator if own is None else self.located(own),
-            optional=self.optional or term.optional,
-            enabled=self.enabled and term.enabled,
-        )
-
-
-_WHOLE = _Group()
+_OF_GROUPS_ONLY = ("from", "terms")
 
 
 def read_terms(
     terms: Node, path: ConfigPath, registry: Registry, faults: Faults
-) -> list[TermConfig | None]:
-    """Every term of a mapping by name, those in groups included.
+) -> list[Declared | None]:
+    """Every term and group of a mapping by name.
 
     Args:
         terms: The mapping.
         path: Its place.
         registry: Where losses are looked up.
-        faults: Takes what is wrong; a term with an error is None.
+        faults: Takes what is wrong; what is neither a term nor a group is None.
     """
-    return _GroupReader(registry, faults).terms(terms, path, _WHOLE)
+    return _Reader(registry, faults).terms(terms, path)
 
 
 def _is_group(node: Node) -> bool:
-    """Whether a mapping declares terms rather than one; what only a group has tells as well."""
+    """Whether a mapping declares terms rather than one: by a key that only a group has."""
     if "terms" in node.value:
         return True
     if "type" in node.value or "from" in node.value:
         return "type" not in node.value
-    if any(_FOREIGN_KEYS.get(key) in ("from", "terms") for key in node.value):
+    if any(GROUP.foreign.get(key) in _OF_GROUPS_ONLY for key in node.value):
         return True
-    written = Guesses(node, GROUP_KEYS).written.get("terms")
+    written = Guesses(node, GROUP.names).written.get("terms")
     if written is None or not isinstance(node.value[written].value, dict):
         return False
-    return "type" not in Guesses(node, TERM_KEYS, FOREIGN_TERM_KEYS).written
+    return "type" not in Guesses.of(TERM, node).written
 
 
-def _beyond_float32(weight: Weight) -> str:
-    """What is expected of a weight that float32, in which they are multiplied, does not hold."""
-    if not weight.largest <= LARGEST:
-        return f"of at most {LARGEST:.2g}, found {weight.largest:.2g}"
-    smallest = weight.smallest
-    if 0 < smallest < SMALLEST_NORMAL:
-        return (
-            f"of 0 or at least {SMALLEST_NORMAL:.2g}, below which float32 loses digits, "
-            f"found {smallest:.2g}"
-        )
-    return ""
-
-
-class _GroupReader:
+class _Reader:
     def __init__(self, registry: Registry, faults: Faults) -> None:
         self._faults = faults
         self._terms = TermReader(registry, faults)
 
-    def terms(self, terms: Node, path: ConfigPath, group: _Group) -> list[TermConfig | None]:
-        found: list[TermConfig | None] = []
+    def terms(
+        self, terms: Node, path: ConfigPath, *, in_group: bool = False
+    ) -> list[Declared | None]:
+        read: list[Declared | None] = []
         for name, node in terms.value.items():
-            where, key = (path, name), terms.keys[name]
-            self._check_name(name, where, key, group)
+            place, key = (path, name), terms.keys[name]
+            self._check_name(name, place, key, in_group=in_group)
             if isinstance(node.value, dict) and _is_group(node):
-                found.extend(self._group(name, node, where, key, group))
-                continue
-            term = self._terms.term(name, node, where, key)
-            if term is not None and group.denominator is not None:
-                check_divisible(term.definition, where, key, self._faults)
-            adopted = None if term is None else group.adopt(term)
-            misfit = "" if adopted is None else _beyond_float32(adopted.weight)
-            if misfit:
-                message = f"expected a weight, times those of its groups, {misfit}"
-                guessed = Guesses(node, TERM_KEYS, FOREIGN_TERM_KEYS).written
-                at = node.value.get(guessed.get("weight", "weight"), key)
-                self._faults.add("LR202", (where, "weight"), message, at)
-            found.append(adopted)
-        return found
+                read.append(self._group(name, node, place, key))
+            else:
+                read.append(self._terms.term(name, node, place, key))
+        return read
 
-    def _check_name(self, name: str, path: ConfigPath, key: Span, group: _Group) -> None:
-        if name == "total" and not group.prefix:
+    def _check_name(self, name: str, path: ConfigPath, key: Span, *, in_group: bool) -> None:
+        if name == "total" and not in_group:
             message = "'total' is taken by the sum; choose another name"
             self._faults.add("LR107", path, message, key)
         elif not _TERM_NAME.fullmatch(name):
@@ -168,45 +82,23 @@ class _GroupReader:
                 message += f"; write '{clipped(possible)}'"
             self._faults.add("LR107", path, message, key)
 
-    def _group(
-        self, name: str, node: Node, path: ConfigPath, key: Span, outer: _Group
-    ) -> list[TermConfig | None]:
+    def _group(self, name: str, node: Node, path: ConfigPath, key: Span) -> Declared:
         faults = self._faults
-        node = check_keys(node, path, GROUP_KEYS, _FOREIGN_KEYS, faults, elsewhere=_ELSEWHERE)
-        values = node.value
-        origin: Path | None = _HERE
-        if "from" in values:
-            origin = read_path(values["from"], (path, "from"), faults)
-        weight: Weight | None = _ONE
-        if "weight" in values:
-            weight = read_weight(values["weight"], (path, "weight"), faults, node.keys["weight"])
-        denominator = outer.denominator
-        if "denominator" in values:
-            # The group's own: it is looked up where the group stands, not where its paths start.
-            own = read_path(values["denominator"], (path, "denominator"), faults)
-            denominator = None if own is None else outer.located(own)
-        switches = {
-            switch: read_bool(values[switch], (path, switch), faults)
-            for switch in ("optional", "enabled")
-            if switch in values
-        }
-        group = _Group(
-            prefix=f"{outer.prefix}{name}/",
-            origin=outer.located(origin or _HERE),
-            weight=outer.weight.times(weight or _ONE),
-            denominator=denominator,
-            optional=outer.optional or bool(switches.get("optional", False)),
-            enabled=outer.enabled and switches.get("enabled", True) is not False,
-        )
-        where = (path, "terms")
-        if "terms" not in values:
+        node = as_meant(GROUP, node, path, faults)
+        group = Declared(GROUP, name, node, path, key)
+        read_values(group, faults)
+        place = (path, "terms")
+        terms: list[Declared | None] = [None]
+        if "terms" not in node.value:
             message = "the key 'terms', what the group is made of, is missing"
             faults.add("LR102", path, message, key)
-            return [None]
-        inner = values["terms"]
-        if not is_mapping(inner, where, faults, wanted="terms by name"):
-            return [None]
-        if not inner.value:
-            message = "expected at least one term, found none"
-            faults.add("LR108", where, message, node.keys["terms"])
-        return self.terms(inner, where, group)
+            group.is_complete = False
+            return group
+        inner = node.value["terms"]
+        if is_mapping(inner, place, faults, wanted="terms by name"):
+            if not inner.value:
+                message = "expected at least one term, found none"
+                faults.add("LR108", place, message, node.keys["terms"])
+            terms = self.terms(inner, place, in_group=True)
+        group.put("terms", terms, inner, place)
+        return group

@@ -1,35 +1,30 @@
-"""A whole objective or experiment: nodes to a `CompositeConfig`, an `ExperimentConfig`."""
+"""A whole objective, as it is written, and the experiment around one."""
 
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from lossreg.config.declare.fields import check_keys, is_mapping, read_choice, read_whole_number
+from lossreg.config.declare.fields import is_mapping, read_whole_number
 from lossreg.config.declare.groups import read_terms
+from lossreg.config.declare.keys import as_meant
 from lossreg.config.declare.parameters import validated
-from lossreg.config.declare.terms import FOREIGN_TERM_KEYS, TERM_KEYS
+from lossreg.config.declare.tree import Declared
+from lossreg.config.declare.values import read_values
 from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses
-from lossreg.config.models import (
-    TASKS,
-    Checks,
-    CompositeConfig,
-    ExperimentConfig,
-    OnNonFinite,
-)
+from lossreg.config.grammar import COMPOSITE, EXPERIMENT, TERM
+from lossreg.config.models import TASKS, ExperimentConfig
 from lossreg.config.read.nodes import MOST_FAULTS, Node, Span
 from lossreg.config.read.overrides import overridden
 from lossreg.names import closest
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults
+    from lossreg.config.models import CompositeConfig
     from lossreg.registry import Registry
 
 __all__ = [
-    "COMPOSITE_KEYS",
-    "EXPERIMENT_KEYS",
-    "FOREIGN_COMPOSITE_KEYS",
     "holds_terms",
     "is_loss",
     "is_map_of_objectives",
@@ -38,62 +33,43 @@ __all__ = [
     "read_experiment",
 ]
 
-COMPOSITE_KEYS = ("checks", "on_nonfinite", "terms")
-FOREIGN_COMPOSITE_KEYS = {"losses": "terms", "components": "terms", "objectives": "terms"}
 _EXAMPLE = "'fit: {type: mse}'"
-_ELSEWHERE = dict.fromkeys(TERM_KEYS, "it belongs to a term: move it under one of 'terms'")
-EXPERIMENT_KEYS = ("task", "seed", "trainer", "loss")
 _LARGEST_SEED = 2**32 - 1  # numpy's
 _MOST_STRAYS = 3
 
 
 def read_composite(
     node: Node, path: ConfigPath, key: Span | None, registry: Registry, faults: Faults
-) -> CompositeConfig | None:
-    """The composite that a mapping with `terms:` declares.
+) -> Declared | None:
+    """The composite that a mapping with `terms:` declares, as it is written.
 
     Args:
         node: The mapping.
         path: Its place.
         key: Where its key is written, if it has one.
         registry: Where losses are looked up.
-        faults: Takes what is wrong; if an error does, the result is None.
+        faults: Takes what is wrong; if it is not a composite at all, the result is None.
     """
     if not is_mapping(node, path, faults, wanted="a mapping with 'terms:'"):
         return None
-    where: ConfigPath = (path, "terms")
+    place: ConfigPath = (path, "terms")
     strays = _stray_terms(node)
     if strays:
         message = f"the key 'terms' is missing; put {_listed(strays)} under it"
         faults.add("LR102", path, message, key or node)
-        node, where = _gathered(node, strays), path
-    node = check_keys(
-        node, path, COMPOSITE_KEYS, FOREIGN_COMPOSITE_KEYS, faults, elsewhere=_ELSEWHERE
-    )
+        node, place = _gathered(node, strays), path
+    node = as_meant(COMPOSITE, node, path, faults)
     if "terms" not in node.value:
         message = f"the key 'terms' is missing; under it each term has a name, as in {_EXAMPLE}"
         faults.add("LR102", path, message, key or node)
         return None
     terms = node.value["terms"]
-    if not is_mapping(terms, where, faults, wanted=f"terms by name, such as {_EXAMPLE}"):
+    if not is_mapping(terms, place, faults, wanted=f"terms by name, such as {_EXAMPLE}"):
         return None
-    read = read_terms(terms, where, registry, faults)
-    options = {
-        name: read_choice(node, path, name, get_args(choices), faults)
-        for name, choices in (("checks", Checks), ("on_nonfinite", OnNonFinite))
-        if name in node.value
-    }
-    enabled = [each for each in read if each is None or each.enabled]
-    if not enabled:
-        message = "every term is disabled" if read else "expected at least one term, found none"
-        faults.add("LR108", where, message, node.keys["terms"])
-    known = tuple(each for each in read if each is not None)
-    if len(known) < len(read) or None in options.values():
-        return None
-    if enabled and not any(each.weight.factor for each in known if each.enabled):
-        message = "all weights are zero, so nothing is learnt"
-        faults.add("LR903", where, message, node.keys["terms"], severity="warning")
-    return CompositeConfig(terms=known, **options)
+    composite = Declared(COMPOSITE, "", node, path, key)
+    composite.put("terms", read_terms(terms, place, registry, faults), terms, place)
+    read_values(composite, faults)
+    return composite
 
 
 def is_loss(node: Node) -> bool:
@@ -124,13 +100,13 @@ def _is_term(node: Node) -> bool:
         return False
     if "type" in node.value or "terms" in node.value:
         return True
-    return "type" in Guesses(node, TERM_KEYS, FOREIGN_TERM_KEYS).written
+    return "type" in Guesses.of(TERM, node).written
 
 
 def _has_terms(node: Node) -> bool:
     if "terms" in node.value:
         return True
-    written = Guesses(node, COMPOSITE_KEYS, FOREIGN_COMPOSITE_KEYS).written.get("terms")
+    written = Guesses.of(COMPOSITE, node).written.get("terms")
     # A term may bear a name that looks like a typo.
     return written is not None and not _is_term(node.value[written])
 
@@ -142,7 +118,7 @@ def _stray_terms(node: Node) -> list[str]:
     found = [
         name
         for name, each in node.value.items()
-        if isinstance(each.value, dict) and name not in COMPOSITE_KEYS and name not in TERM_KEYS
+        if isinstance(each.value, dict) and name not in COMPOSITE.keys and name not in TERM.keys
     ]
     return found if any(_is_term(node.value[name]) for name in found[:MOST_FAULTS]) else []
 
@@ -170,7 +146,7 @@ def read_experiment(
 
     # Other keys of a document are its owner's; a near miss is more likely a typo. That there is no
     # loss, and what was probably meant, has been noted.
-    guesses = Guesses(root, EXPERIMENT_KEYS)
+    guesses = Guesses.of(EXPERIMENT, root)
     guesses.written.pop("loss", None)
     noted = overridden(root)
     guesses.note((each for each in guesses.written.values() if each not in noted), "", faults)

@@ -6,9 +6,11 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from lossreg.config.declare.fields import check_float32, check_keys
+from lossreg.config.declare.fields import check_float32
+from lossreg.config.declare.keys import as_meant
 from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses
+from lossreg.config.grammar import ROUTE, Construct, Key
 from lossreg.names import closest, closest_spelling
 from lossreg.vocabulary.inputs import (
     DTYPES,
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read_path", "read_route"]
 
-_KEYS = ("from", "apply")
-_FOREIGN_KEYS = {"path": "from", "source": "from", "transforms": "apply", "transform": "apply"}
 _WANTED = {
     "number": "a finite number",
     "divisor": "a finite number other than 0",
@@ -79,12 +79,12 @@ def read_route(
     if not isinstance(node.value, dict):
         found = read_path(node, path, faults)
         return None if found is None else Route(found)
-    there = any(each in node.value for each in _KEYS)
-    if not there and not Guesses(node, _KEYS, _FOREIGN_KEYS).written:
+    is_route = not ROUTE.keys.keys().isdisjoint(node.value)
+    if not is_route and not Guesses.of(ROUTE, node).written:
         message = f"expected a path, or a mapping with 'from', found {describe(node.value)}"
         faults.add("LR206", path, message, node)
         return None
-    node = check_keys(node, path, _KEYS, _FOREIGN_KEYS, faults)
+    node = as_meant(ROUTE, node, path, faults)
     source = None
     if "from" in node.value:
         source = read_path(node.value["from"], (path, "from"), faults)
@@ -152,7 +152,8 @@ def _with_arguments(
         faults.add("LR211", where, message, value)
         return None
     if value is not None and isinstance(value.value, dict):
-        value = check_keys(value, where, names, {}, faults)
+        keys = (Key(argument.name, argument.kind, "") for argument in declared)
+        value = as_meant(Construct(name, *keys), value, where, faults)
         given = {each: value.value[each] for each in names if each in value.value}
     elif value is not None and value.value is not None:
         given = {names[0]: value}

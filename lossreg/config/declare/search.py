@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from lossreg.config.declare.objectives import COMPOSITE_KEYS, FOREIGN_COMPOSITE_KEYS
-from lossreg.config.declare.terms import FOREIGN_TERM_KEYS, TERM_KEYS
 from lossreg.config.faults.guesses import Guesses
+from lossreg.config.grammar import COMPOSITE, TERM
 from lossreg.errors import LossregError, UnknownLossError
 
 if TYPE_CHECKING:
@@ -102,11 +101,10 @@ class Search:
             return False
         if "terms" in values:
             return self._holds_terms(values["terms"])
-        others = [name for name in values if name not in COMPOSITE_KEYS]
+        others = [name for name in values if name not in COMPOSITE.keys]
         if len(others) != 1 or not any(map(self._is_term_or_group, _values(values[others[0]]))):
             return False
-        guesses = Guesses(node, COMPOSITE_KEYS, FOREIGN_COMPOSITE_KEYS)
-        return "terms" in guesses.written
+        return "terms" in Guesses.of(COMPOSITE, node).written
 
     def _holds_terms(self, node: Node) -> bool:
         terms = _values(node)
@@ -129,13 +127,13 @@ class Search:
         """
         kind = _type(node)
         if not exactly and kind is None and isinstance(node.value, dict) and self._may_guess():
-            written = Guesses(node, TERM_KEYS, FOREIGN_TERM_KEYS).written.get("type")
+            written = Guesses.of(TERM, node).written.get("type")
             kind = None if written is None else node.value[written].value
         if not isinstance(kind, str) or not self._names_loss(kind, exactly=exactly):
             return False
-        if any(key in node.value for key in TERM_KEYS if key != "type"):
+        if any(key in node.value for key in TERM.keys if key != "type"):
             return True
-        return self._may_guess() and bool(Guesses(node, TERM_KEYS).written)
+        return self._may_guess() and bool(Guesses(node, TERM.names).written)
 
     def _names_loss(self, name: str, *, exactly: bool) -> bool:
         if self._registry.claimants(name.rpartition(":")[2]):

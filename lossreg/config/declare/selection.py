@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lossreg.config.declare.fields import check_float32, read_number
-from lossreg.config.declare.routes import read_path, read_route
 from lossreg.config.faults.faults import describe
 from lossreg.plugin.inputs import ANY_SHAPE
 
 if TYPE_CHECKING:
+    from lossreg.config.declare.tree import Declared
     from lossreg.config.faults.faults import ConfigPath, Faults
     from lossreg.config.read.nodes import Node, Span
     from lossreg.plugin import LossDefinition
 
-__all__ = ["check_divisible", "read_extras"]
+__all__ = ["check_divisible", "check_selection", "read_ignored"]
 
-_ENTRY_KEYS = ("mask", "sample_weight", "ignore")
-_KEYS = frozenset((*_ENTRY_KEYS, "denominator"))
-
-
-def read_extras(
-    node: Node, path: ConfigPath, definition: LossDefinition | None, faults: Faults
-) -> dict[str, Any] | None:
-    """The fields of a `TermConfig` that say what counts; None after noting what is wrong.
-
-    Args:
-        node: The term's mapping.
-        path: Its place.
-        definition: The loss, which must have what they speak of; None if it is not known.
-        faults: Takes what is wrong.
-    """
-    values = node.value
-    found: dict[str, Any] = {}
-    if _KEYS.isdisjoint(values):  # as nearly always
-        return found
-    for name in ("mask", "sample_weight"):
-        if name in values:
-            where = (path, name)
-            found[name] = read_route(values[name], where, faults, node.keys[name])
-    if "ignore" in values:
-        found["ignore"] = _ignored(values["ignore"], (path, "ignore"), faults)
-    if "denominator" in values:
-        where = (path, "denominator")
-        found["denominator"] = read_path(values["denominator"], where, faults)
-    fits = definition is not None and _fits(node, path, definition, faults)
-    if not fits or None in found.values():
-        return None
-    return found
+_OF_ENTRIES = ("mask", "sample_weight", "ignore")
 
 
 def check_divisible(definition: LossDefinition, path: ConfigPath, at: Span, faults: Faults) -> bool:
@@ -60,7 +29,8 @@ def check_divisible(definition: LossDefinition, path: ConfigPath, at: Span, faul
     return False
 
 
-def _ignored(node: Node, path: ConfigPath, faults: Faults) -> float | None:
+def read_ignored(node: Node, path: ConfigPath, faults: Faults) -> float | None:
+    """A number, or nan."""
     if node.value == "nan" or (isinstance(node.value, float) and math.isnan(node.value)):
         return math.nan
     if isinstance(node.value, str) and node.value.lower().strip(".") == "nan":
@@ -77,11 +47,10 @@ def _tells_shapes(definition: LossDefinition) -> bool:
     return ANY_SHAPE not in shapes
 
 
-def _fits(node: Node, path: ConfigPath, definition: LossDefinition, faults: Faults) -> bool:
-    """Whether the loss has entries that these keys can speak of."""
-    right = True
-    for name in _ENTRY_KEYS:
-        if name not in node.keys:
+def check_selection(term: Declared, definition: LossDefinition, faults: Faults) -> None:
+    """Note what of a term speaks of entries that its loss does not have."""
+    for name in _OF_ENTRIES:
+        if name not in term.values:
             continue
         message = ""
         if "none" not in definition.reductions:
@@ -93,9 +62,9 @@ def _fits(node: Node, path: ConfigPath, definition: LossDefinition, faults: Faul
             message = f"'{definition.name}' has no target with an entry for each of its own; "
             message += "use 'mask'"
         if message:
-            faults.add("LR213", (path, name), message, node.keys[name])
-            right = False
-    if "denominator" in node.keys:
-        where = (path, "denominator")
-        right = check_divisible(definition, where, node.keys["denominator"], faults) and right
-    return right
+            faults.add("LR213", (term.path, name), message, term.node.keys[name])
+            term.is_complete = False
+    if "denominator" in term.values and not check_divisible(
+        definition, (term.path, "denominator"), term.node.keys["denominator"], faults
+    ):
+        term.is_complete = False

@@ -8,6 +8,7 @@ from lossreg.config.declare.fields import read_number
 from lossreg.config.declare.parameters import validated
 from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses
+from lossreg.config.grammar import SCHEDULED
 from lossreg.config.models import Weight
 from lossreg.names import closest
 
@@ -63,7 +64,7 @@ def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedu
 
     names = ", ".join(SCHEDULES)
     if "schedule" not in node.value:
-        guesses = Guesses(node, ("schedule",))
+        guesses = Guesses.of(SCHEDULED, node)
         guesses.note(guesses.written.values(), path, faults)
         node = guesses.applied(path, faults)
     if "schedule" not in node.value:

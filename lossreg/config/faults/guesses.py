@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from lossreg.config.faults.faults import ConfigPath, Faults
+    from lossreg.config.grammar import Construct
 
 __all__ = ["Guesses", "missing_space"]
 
@@ -71,6 +72,11 @@ class Guesses:
                     (translated if is_foreign else self.written).setdefault(meant, name)
         for meant, name in translated.items():
             self.written.setdefault(meant, name)
+
+    @classmethod
+    def of(cls, construct: Construct, node: Node, astray: Mapping[str, str] = _NONE) -> Guesses:
+        """The guesses at the keys of one kind of mapping."""
+        return cls(node, construct.names, construct.foreign, astray)
 
     def meant(self, name: str) -> str | None:
         """The key that was probably meant by an unknown one."""

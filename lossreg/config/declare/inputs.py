@@ -1,0 +1,137 @@
+"""A term's `inputs`: for each argument of its loss, where its tensor comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lossreg.config.declare.fields import is_mapping
+from lossreg.config.declare.routes import read_route
+from lossreg.config.declare.tree import Value
+from lossreg.config.faults.faults import clipped, describe
+from lossreg.config.faults.guesses import Guesses, missing_space
+from lossreg.config.grammar import TERM
+from lossreg.config.read.nodes import MOST_FAULTS
+from lossreg.names import closest
+
+if TYPE_CHECKING:
+    from lossreg.config.declare.tree import Loss
+    from lossreg.config.faults.faults import ConfigPath, Faults
+    from lossreg.config.read.nodes import Node, Span
+    from lossreg.vocabulary.inputs import Route
+
+__all__ = ["check_inputs", "read_inputs"]
+
+
+class _Bound(NamedTuple):
+    """An argument, and the value that is bound to it."""
+
+    argument: str
+    node: Node
+    step: str | int
+    key: Span | None = None
+
+
+def read_inputs(
+    inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faults
+) -> dict[str, Value] | None:
+    """By argument its route, as it is written; None after noting what is wrong.
+
+    Args:
+        inputs: A list or a mapping.
+        path: Its place.
+        key: Where its key is written.
+        loss: Whose arguments they are.
+        faults: Takes what is wrong.
+    """
+    arguments = loss.arguments
+    if isinstance(inputs.value, list):
+        bound = _by_position(inputs, path, loss, faults)
+    elif isinstance(inputs.value, dict):
+        bound = _by_name(inputs, path, key, loss, faults)
+    else:
+        message = (
+            f"expected a list or a mapping of paths for {', '.join(arguments)}, "
+            f"found {describe(inputs.value)}"
+        )
+        faults.add("LR101", path, message, inputs)
+        return None
+    routes: dict[str, Value] = {}
+    for argument, node, step, written in bound:
+        place = (path, step)
+        route = read_route(node, place, faults, written)
+        if route is not None:
+            routes[argument] = Value(route, node, place)
+    if len(routes) < len(arguments):
+        return None
+    if len({value.read for value in routes.values()}) < len(routes):
+        _warn_of_twins(routes, faults)
+    return routes
+
+
+def check_inputs(inputs: Node, path: ConfigPath, faults: Faults) -> None:
+    """Note what is wrong with the inputs of a loss that is not known."""
+    if isinstance(inputs.value, list):
+        for index, node in enumerate(inputs.value):
+            read_route(node, (path, index), faults)
+    elif is_mapping(inputs, path, faults, wanted="a list or a mapping of paths"):
+        for name, node in inputs.value.items():
+            if node.value is not None or ":" not in name:  # a key that lacks its space
+                read_route(node, (path, name), faults, inputs.keys[name])
+
+
+def _warn_of_twins(routes: dict[str, Value], faults: Faults) -> None:
+    readers: dict[Route, str] = {}
+    for argument, (route, node, path) in routes.items():
+        first = readers.setdefault(route, argument)
+        if first != argument:
+            message = f"'{first}' and '{argument}' read the same tensor, '{clipped(str(route))}'"
+            faults.add("LR902", path, message, node, severity="warning")
+
+
+def _by_position(inputs: Node, path: ConfigPath, loss: Loss, faults: Faults) -> list[_Bound]:
+    arguments = loss.arguments
+    if len(inputs.value) != len(arguments):
+        count = f"{len(arguments)} path{'' if len(arguments) == 1 else 's'}"
+        message = (
+            f"expected {count} for {', '.join(arguments)} of "
+            f"'{loss.definition.name}', found {len(inputs.value)}"
+        )
+        faults.add("LR106", path, message, inputs)
+    pairs = zip(arguments, inputs.value, strict=False)
+    return [_Bound(argument, node, index) for index, (argument, node) in enumerate(pairs)]
+
+
+def _by_name(inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faults) -> list[_Bound]:
+    arguments = loss.arguments
+    unknown = [name for name in inputs.value if name not in arguments][: MOST_FAULTS + 1]
+    missing = [name for name in arguments if name not in inputs.value]
+    if unknown:
+        inputs, missing = _as_meant(inputs, path, loss, unknown, faults)
+    for name in missing:
+        message = f"the input '{name}' of '{loss.definition.name}' is missing"
+        faults.add("LR102", path, message, key)
+    values, keys = inputs.value, inputs.keys
+    return [_Bound(name, values[name], name, keys[name]) for name in arguments if name in values]
+
+
+def _as_meant(
+    inputs: Node, path: ConfigPath, loss: Loss, unknown: list[str], faults: Faults
+) -> tuple[Node, list[str]]:
+    """The inputs as they were probably meant, after noting unknown ones; and what is missing."""
+    definition, arguments = loss.definition, loss.arguments
+    astray = {}
+    for name in unknown:
+        stem, _ = missing_space(name)
+        if stem in definition.config.model_fields:
+            astray[name] = "it is a parameter: move it under 'params'"
+        elif stem in TERM.keys and closest(stem, arguments) is None:
+            astray[name] = "it is a key of the term: move it one level up"
+    guesses = Guesses(inputs, arguments, astray=astray)
+    written = guesses.written
+    missing = [name for name in arguments if name not in inputs.value and name not in written]
+    strange = [name for name in unknown if name not in astray and name not in written.values()]
+    if len(missing) == len(strange) == 1:
+        written[missing.pop()] = strange[0]
+    what, otherwise = f"unknown input of '{definition.name}'", f"it has {', '.join(arguments)}"
+    guesses.note(unknown, path, faults, code="LR106", what=what, otherwise=otherwise)
+    return guesses.applied(path, faults), missing

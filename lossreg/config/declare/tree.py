@@ -1,0 +1,98 @@
+"""An objective as it is written: every value with its place, groups kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lossreg.config.grammar import REQUIRED
+
+if TYPE_CHECKING:
+    from lossreg.config.faults.faults import ConfigPath
+    from lossreg.config.grammar import Construct
+    from lossreg.config.read.nodes import Node, Span
+    from lossreg.plugin import LossDefinition
+    from lossreg.registry.plugins import Origin
+
+__all__ = ["Declared", "Loss", "Value"]
+
+
+class Value(NamedTuple):
+    """What stands at one key.
+
+    Attributes:
+        read: What its reader made of it; None where it noted a fault.
+        node: The value as it is written.
+        path: Its place.
+    """
+
+    read: Any
+    node: Node
+    path: ConfigPath
+
+
+class Loss(NamedTuple):
+    """What a term needs to know of its loss.
+
+    Attributes:
+        definition: The loss.
+        origin: Where it is from.
+        arguments: The names of its forward arguments.
+    """
+
+    definition: LossDefinition
+    origin: Origin
+    arguments: list[str]
+
+
+class Declared:
+    """A mapping of the language: a composite, a group or a term.
+
+    Attributes:
+        construct: Which kind of mapping it is.
+        name: The name that it stands under; a composite has none.
+        node: The mapping as it was probably meant.
+        path: Its place.
+        key: Where its name is written, if it has one.
+        values: What stands at those of its keys that are written.
+        is_complete: Whether it can be used: nothing in it is missing or wrong.
+        loss: A term's loss; None where it is missing or not known.
+    """
+
+    __slots__ = ("construct", "is_complete", "key", "loss", "name", "node", "path", "values")
+
+    def __init__(
+        self,
+        construct: Construct,
+        name: str,
+        node: Node,
+        path: ConfigPath,
+        key: Span | None,
+        loss: Loss | None = None,
+    ) -> None:
+        self.construct = construct
+        self.name = name
+        self.node = node
+        self.path = path
+        self.key = key
+        self.values: dict[str, Value] = {}
+        self.is_complete = True
+        self.loss = loss
+
+    def put(self, key: str, read: Any, node: Node, path: ConfigPath) -> None:
+        """Take what a reader made of a value; None for a fault."""
+        self.values[key] = Value(read, node, path)
+        if read is None:
+            self.is_complete = False
+
+    def get(self, key: str) -> Any:
+        """What was read at a key; its default where nothing was, or where a fault was noted."""
+        value = self.values.get(key)
+        if value is not None and value.read is not None:
+            return value.read
+        default = self.construct.keys[key].default
+        return None if default is REQUIRED else default
+
+    def place(self, key: str) -> Node | Span | None:
+        """Where a key's value is written; where the mapping's own name is, if it is not."""
+        value = self.values.get(key)
+        return self.key if value is None else value.node

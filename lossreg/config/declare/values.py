@@ -1,0 +1,49 @@
+"""What stands at the keys of a mapping: a reader for each kind of value."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from lossreg.config.declare.fields import read_bool, read_choice
+from lossreg.config.declare.routes import read_path, read_route
+from lossreg.config.declare.selection import read_ignored
+from lossreg.config.declare.weights import read_weight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lossreg.config.declare.tree import Declared
+    from lossreg.config.faults.faults import ConfigPath, Faults
+    from lossreg.config.grammar import Key
+    from lossreg.config.read.nodes import Node, Span
+
+__all__ = ["READERS", "read_values"]
+
+
+READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = MappingProxyType(
+    {
+        "choice": lambda node, path, faults, key, _: read_choice(node, path, key.choices, faults),
+        "ignored": lambda node, path, faults, *_: read_ignored(node, path, faults),
+        "path": lambda node, path, faults, *_: read_path(node, path, faults),
+        "route": lambda node, path, faults, _, written: read_route(node, path, faults, written),
+        "switch": lambda node, path, faults, *_: read_bool(node, path, faults),
+        "weight": lambda node, path, faults, _, written: read_weight(node, path, faults, written),
+    }
+)
+"""By kind of value: what reads it, and gives None after noting what is wrong.
+
+Its arguments are the value, its place, what takes its faults, its key in the grammar, and where the
+key is written.
+"""
+
+
+def read_values(declared: Declared, faults: Faults) -> None:
+    """Read what stands at each key of a mapping whose value depends on no other key."""
+    node, path, keys = declared.node, declared.path, declared.construct.keys
+    for name, value in node.value.items():
+        key = keys.get(name)
+        reader = None if key is None else READERS.get(key.reads)
+        if key is not None and reader is not None and name not in declared.values:
+            place = (path, name)
+            declared.put(name, reader(value, place, faults, key, node.keys[name]), value, place)

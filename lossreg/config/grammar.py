@@ -1,0 +1,269 @@
+"""The grammar of a config: every mapping that the language has, as data.
+
+Whatever knows the language's keys knows them from here: the readers in `declare`, the guesses at
+what an unknown key was meant to be, and the tables of the documentation.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "COMPOSITE",
+    "CONSTRUCTS",
+    "DOCUMENT",
+    "EXPERIMENT",
+    "GROUP",
+    "ROUTE",
+    "SCHEDULED",
+    "TERM",
+    "Construct",
+    "Key",
+]
+
+REQUIRED: Any = object()
+"""The default of a key that must be given."""
+
+
+class Key(NamedTuple):
+    """One key of a mapping.
+
+    Attributes:
+        name: Its name.
+        reads: The kind of value it takes: a name of `lossreg.config.declare.values.READERS`; or
+            one that only its construct's reader knows, because it depends on other keys.
+        meaning: What it says, as a phrase of plain prose.
+        default: What is taken where it is left out; `REQUIRED` if it must be given.
+        shown: The default in words, where the value does not say it.
+        choices: The values it may have, where these are few.
+        foreign: What other systems call it.
+    """
+
+    name: str
+    reads: str
+    meaning: str
+    default: Any = REQUIRED
+    shown: str = ""
+    choices: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+
+class Construct:
+    """One kind of mapping.
+
+    Args:
+        name: What it is called: `term`.
+        keys: Its keys, in the order in which they are listed.
+        elsewhere: Keys that belong elsewhere: what to do with each.
+        ambiguous: Foreign keys that may as well be a loss's parameters: what to do with each
+            while the loss is not known.
+
+    Attributes:
+        names: The names of its keys.
+        foreign: What other systems call them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *keys: Key,
+        elsewhere: Mapping[str, str] = MappingProxyType({}),
+        ambiguous: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.name = name
+        self.keys = {key.name: key for key in keys}
+        self.names = tuple(self.keys)
+        self.foreign = {name: key.name for key in keys for name in key.foreign}
+        self.elsewhere = elsewhere
+        self.ambiguous = ambiguous
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {', '.join(self.names)}>"
+
+
+_DENOMINATOR = Key(
+    "denominator",
+    "path",
+    "the number that the sum is divided by",
+    default=None,
+    shown="the mean's own",
+    foreign=("avg_factor", "normalizer", "num_boxes"),
+)
+_WEIGHT = Key(
+    "weight",
+    "weight",
+    "what the raw value is multiplied by: a number or a schedule; with a constant 0 the term is "
+    "outside the graph",
+    default=1,
+    foreign=(
+        "alpha",
+        "coef",
+        "coefficient",
+        "lambda",
+        "loss_weight",
+        "scale",
+        "schedule",
+    ),
+)
+_OPTIONAL = Key(
+    "optional", "switch", "true: a batch without the term's tensors is fine", default=False
+)
+_ENABLED = Key("enabled", "switch", "false: the term is not built", default=True)
+
+TERM = Construct(
+    "term",
+    Key(
+        "type",
+        "loss",
+        "the loss, as `lossreg list` names it",
+        foreign=("_target_", "class_name", "class_path", "loss", "name"),
+    ),
+    _WEIGHT,
+    Key(
+        "inputs",
+        "inputs",
+        "for each argument of the loss where its tensor comes from: a mapping or a list of paths, "
+        "or of mappings with `from` and `apply`",
+        default=None,
+        shown="tensors named as the arguments",
+    ),
+    Key(
+        "mask",
+        "route",
+        "which entries count: a path to a tensor",
+        default=None,
+        shown="all",
+        foreign=("condition", "mask_key", "mask_path", "valid", "where"),
+    ),
+    Key(
+        "sample_weight",
+        "route",
+        "how much entries count: a path to a tensor",
+        default=None,
+        shown="1 each",
+    ),
+    Key(
+        "ignore",
+        "ignored",
+        "entries whose target is this number, or nan, do not count",
+        default=None,
+        shown="none",
+        foreign=("ignore_value",),
+    ),
+    _DENOMINATOR,
+    _OPTIONAL,
+    _ENABLED,
+    Key(
+        "params",
+        "params",
+        "the loss's parameters, as `lossreg show` lists them",
+        default=None,
+        shown="torch's defaults",
+        foreign=("args", "config", "init_args", "kwargs", "options", "parameters"),
+    ),
+    elsewhere={
+        "apply": "transforms stand with their tensor: {from: path, apply: [...]} under 'inputs'",
+        "from": "it belongs to a group of 'terms', or to one of the 'inputs'",
+    },
+    ambiguous=dict.fromkeys(
+        ("alpha", "scale"),
+        "a parameter of the loss belongs under 'params'; what multiplies the term is its 'weight'",
+    ),
+)
+
+_GROUP_KEYS = (
+    Key(
+        "from",
+        "path",
+        "where its paths start; a group inside it starts from there",
+        default=None,
+        shown="where the group itself stands",
+        foreign=("path", "prefix", "root"),
+    ),
+    _WEIGHT._replace(meaning="multiplies its terms' weights"),
+    _DENOMINATOR._replace(
+        meaning="for those of its terms that have none; looked up where the group stands, not "
+        "where its own paths start",
+        shown="none",
+    ),
+    _OPTIONAL._replace(meaning="for all of its terms"),
+    _ENABLED._replace(meaning="for all of its terms"),
+    Key("terms", "terms", "its terms and groups by name", foreign=("components", "losses")),
+)
+GROUP = Construct(
+    "group",
+    *_GROUP_KEYS,
+    elsewhere={
+        name: "it belongs to a term: a group has none, its terms have"
+        if name != "type"
+        else "a group is no loss: take it out, or take 'terms' out"
+        for name in TERM.names
+        if name not in {key.name for key in _GROUP_KEYS}
+    },
+)
+
+COMPOSITE = Construct(
+    "composite",
+    Key(
+        "checks",
+        "choice",
+        "when tensors are looked at before the losses see them",
+        "first",
+        choices=("off", "first", "always"),
+    ),
+    Key(
+        "on_nonfinite",
+        "choice",
+        "what a nan or an infinite value does",
+        "raise",
+        choices=("raise", "warn", "ignore"),
+    ),
+    Key(
+        "terms",
+        "terms",
+        "the terms and groups by name",
+        foreign=("losses", "components", "objectives"),
+    ),
+    elsewhere=dict.fromkeys(TERM.names, "it belongs to a term: move it under one of 'terms'"),
+)
+
+ROUTE = Construct(
+    "route",
+    Key("from", "path", "where the tensor is", foreign=("path", "source")),
+    Key(
+        "apply",
+        "transforms",
+        "what is done to it, in this order",
+        default=(),
+        shown="nothing",
+        foreign=("transforms", "transform"),
+    ),
+)
+
+SCHEDULED = Construct("schedule", Key("schedule", "schedule", "the schedule's name"))
+
+EXPERIMENT = Construct(
+    "experiment",
+    Key("task", "task", "what is trained: data, model and measures"),
+    Key("seed", "seed", "seeds every random generator", 0),
+    Key("trainer", "trainer", "options of Lightning's Trainer", default=None, shown="its own"),
+    Key("loss", "composite", "the objective"),
+)
+
+DOCUMENT = Construct(
+    "document",
+    Key(
+        "loss",
+        "composite",
+        "the objective",
+        foreign=("criterion", "criterions", "loss_fn", "losses", "objective", "objectives"),
+    ),
+    Key("terms", "terms", "the objective's terms, where the document is nothing but an objective"),
+)
+
+CONSTRUCTS = (DOCUMENT, COMPOSITE, GROUP, TERM, ROUTE, SCHEDULED, EXPERIMENT)
+"""Every kind of mapping that has keys of the language's own."""

@@ -1,0 +1,153 @@
+"""From an objective as it is written to the models that it means.
+
+Groups dissolve here: names join, paths are moved to where the group starts, weights multiply.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lossreg.config.declare.fields import LARGEST, SMALLEST_NORMAL
+from lossreg.config.declare.selection import check_divisible
+from lossreg.config.grammar import COMPOSITE, GROUP
+from lossreg.config.models import CompositeConfig, TermConfig, Weight
+from lossreg.vocabulary.inputs import Path, Route
+
+if TYPE_CHECKING:
+    from lossreg.config.declare.tree import Declared, Loss
+    from lossreg.config.faults.faults import Faults
+
+__all__ = ["lower"]
+
+_HERE, _ONE = Path(()), Weight()
+
+
+def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
+    """The composite that is declared; None after noting that nothing could be trained with it.
+
+    Args:
+        composite: The objective as it is written.
+        faults: Takes what is wrong with the whole, and with what groups make of their terms.
+    """
+    declared = composite.values.get("terms")
+    if declared is None or declared.read is None:
+        return None
+    terms = _terms(declared.read, _WHOLE, faults)
+    enabled = [term for term in terms if term is None or term.enabled]
+    place, key = declared.path, composite.node.keys["terms"]
+    if not enabled:
+        message = "every term is disabled" if terms else "expected at least one term, found none"
+        faults.add("LR108", place, message, key)
+    known = tuple(term for term in terms if term is not None)
+    if len(known) < len(terms) or not composite.is_complete:
+        return None
+    if enabled and not any(term.weight.factor for term in known if term.enabled):
+        message = "all weights are zero, so nothing is learnt"
+        faults.add("LR903", place, message, key, severity="warning")
+    options = {
+        name: composite.get(name) for name, key in COMPOSITE.keys.items() if key.reads != "terms"
+    }
+    return CompositeConfig(terms=known, **options)
+
+
+class _Around(NamedTuple):
+    """What the groups around a term say of it, all together."""
+
+    prefix: str = ""
+    origin: Path = _HERE
+    weight: Weight = _ONE
+    denominator: Path | None = None
+    optional: bool = False
+    enabled: bool = True
+
+    def inside(self, group: Declared) -> _Around:
+        """What is said of the terms of a group."""
+        own = group.get("denominator")
+        return _Around(
+            prefix=f"{self.prefix}{group.name}/",
+            origin=self.located(group.get("from") or _HERE),
+            weight=self.weight.times(_weight(group)),
+            # The group's own is looked up where the group stands, not where its paths start.
+            denominator=self.denominator if own is None else self.located(own),
+            optional=self.optional or group.get("optional"),
+            enabled=self.enabled and group.get("enabled"),
+        )
+
+    def located(self, path: Path) -> Path:
+        return Path(self.origin.steps + path.steps) if self.origin.steps else path
+
+    def moved(self, route: Route) -> Route:
+        return Route(self.located(route.path), route.transforms) if self.origin.steps else route
+
+
+_WHOLE = _Around()
+
+
+def _weight(declared: Declared) -> Weight:
+    weight = declared.values.get("weight")
+    return _ONE if weight is None or weight.read is None else weight.read
+
+
+def _terms(
+    declared: list[Declared | None], around: _Around, faults: Faults
+) -> list[TermConfig | None]:
+    terms: list[TermConfig | None] = []
+    for term in declared:
+        if term is None:
+            terms.append(None)
+        elif term.construct is GROUP:
+            inner = term.get("terms")
+            terms += [None] if inner is None else _terms(inner, around.inside(term), faults)
+        else:
+            terms.append(_term(term, around, faults))
+    return terms
+
+
+def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
+    loss = term.loss
+    if loss is None or not term.is_complete:
+        return None
+    if around.denominator is not None and term.key is not None:
+        check_divisible(loss.definition, term.path, term.key, faults)
+    weight = around.weight.times(_weight(term))
+    misfit = _beyond_float32(weight)
+    if misfit:
+        message = f"expected a weight, times those of its groups, {misfit}"
+        faults.add("LR202", (term.path, "weight"), message, term.place("weight"))
+    mask, sample_weight = term.get("mask"), term.get("sample_weight")
+    own = term.get("denominator")
+    return TermConfig(
+        name=around.prefix + term.name,
+        type=term.get("type"),
+        definition=loss.definition,
+        params=term.get("params"),
+        weight=weight,
+        inputs=_inputs(term, loss, around),
+        mask=None if mask is None else around.moved(mask),
+        sample_weight=None if sample_weight is None else around.moved(sample_weight),
+        ignore=term.get("ignore"),
+        denominator=around.denominator if own is None else around.located(own),
+        optional=around.optional or term.get("optional"),
+        enabled=around.enabled and term.get("enabled"),
+        origin=loss.origin,
+    )
+
+
+def _inputs(term: Declared, loss: Loss, around: _Around) -> dict[str, Route]:
+    written = term.get("inputs")
+    if written is None:
+        return {name: Route(around.located(Path((name,)))) for name in loss.arguments}
+    return {name: around.moved(written[name].read) for name in loss.arguments}
+
+
+def _beyond_float32(weight: Weight) -> str:
+    """What is expected of a weight that float32, in which they are multiplied, does not hold."""
+    if not weight.largest <= LARGEST:
+        return f"of at most {LARGEST:.2g}, found {weight.largest:.2g}"
+    smallest = weight.smallest
+    if 0 < smallest < SMALLEST_NORMAL:
+        return (
+            f"of 0 or at least {SMALLEST_NORMAL:.2g}, below which float32 loses digits, "
+            f"found {smallest:.2g}"
+        )
+    return ""
