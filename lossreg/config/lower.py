@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["lower"]
 
 _HERE, _ONE = Path(()), Weight()
+# What a term's keys say goes into its model as it was read, but for what groups add to it.
+_AS_READ = frozenset(TermConfig._fields).difference(("name", "weight", "inputs"))
 
 
 def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
@@ -73,11 +75,25 @@ class _Around(NamedTuple):
             enabled=self.enabled and group.get("enabled"),
         )
 
-    def located(self, path: Path) -> Path:
-        return Path(self.origin.steps + path.steps) if self.origin.steps else path
+    def adopted(self, term: TermConfig) -> TermConfig:
+        """A term as it is inside the groups."""
+        own = term.denominator
+        return term._replace(
+            name=self.prefix + term.name,
+            weight=self.weight.times(term.weight),
+            inputs={name: self._moved(route) for name, route in term.inputs.items()},
+            mask=None if term.mask is None else self._moved(term.mask),
+            sample_weight=None if term.sample_weight is None else self._moved(term.sample_weight),
+            denominator=self.denominator if own is None else self.located(own),
+            optional=self.optional or term.optional,
+            enabled=self.enabled and term.enabled,
+        )
 
-    def moved(self, route: Route) -> Route:
-        return Route(self.located(route.path), route.transforms) if self.origin.steps else route
+    def located(self, path: Path) -> Path:
+        return Path(self.origin.steps + path.steps)
+
+    def _moved(self, route: Route) -> Route:
+        return Route(self.located(route.path), route.transforms)
 
 
 _WHOLE = _Around()
@@ -109,35 +125,29 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         return None
     if around.denominator is not None and term.key is not None:
         check_divisible(loss.definition, term.path, term.key, faults)
-    weight = around.weight.times(_weight(term))
-    misfit = _beyond_float32(weight)
+    read = {key: value.read for key, value in term.values.items() if key in _AS_READ}
+    config = TermConfig(
+        name=term.name,
+        definition=loss.definition,
+        weight=_weight(term),
+        inputs=_inputs(term, loss),
+        origin=loss.origin,
+        **read,
+    )
+    if around is not _WHOLE:
+        config = around.adopted(config)
+    misfit = _beyond_float32(config.weight)
     if misfit:
         message = f"expected a weight, times those of its groups, {misfit}"
         faults.add("LR202", (term.path, "weight"), message, term.place("weight"))
-    mask, sample_weight = term.get("mask"), term.get("sample_weight")
-    own = term.get("denominator")
-    return TermConfig(
-        name=around.prefix + term.name,
-        type=term.get("type"),
-        definition=loss.definition,
-        params=term.get("params"),
-        weight=weight,
-        inputs=_inputs(term, loss, around),
-        mask=None if mask is None else around.moved(mask),
-        sample_weight=None if sample_weight is None else around.moved(sample_weight),
-        ignore=term.get("ignore"),
-        denominator=around.denominator if own is None else around.located(own),
-        optional=around.optional or term.get("optional"),
-        enabled=around.enabled and term.get("enabled"),
-        origin=loss.origin,
-    )
+    return config
 
 
-def _inputs(term: Declared, loss: Loss, around: _Around) -> dict[str, Route]:
-    written = term.get("inputs")
+def _inputs(term: Declared, loss: Loss) -> dict[str, Route]:
+    written = term.values.get("inputs")
     if written is None:
-        return {name: Route(around.located(Path((name,)))) for name in loss.arguments}
-    return {name: around.moved(written[name].read) for name in loss.arguments}
+        return {name: Route(Path((name,))) for name in loss.arguments}
+    return {name: written.read[name].read for name in loss.arguments}
 
 
 def _beyond_float32(weight: Weight) -> str:

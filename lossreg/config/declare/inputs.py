@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import repeat
+from typing import TYPE_CHECKING, TypeAlias
 
 from lossreg.config.declare.fields import is_mapping
 from lossreg.config.declare.routes import read_route
@@ -19,16 +20,10 @@ if TYPE_CHECKING:
     from lossreg.config.read.nodes import Node, Span
     from lossreg.vocabulary.inputs import Route
 
+    # An argument, the value bound to it, where among the inputs that is, and its key.
+    _Bound: TypeAlias = tuple[str, Node, str | int, Span | None]
+
 __all__ = ["check_inputs", "read_inputs"]
-
-
-class _Bound(NamedTuple):
-    """An argument, and the value that is bound to it."""
-
-    argument: str
-    node: Node
-    step: str | int
-    key: Span | None = None
 
 
 def read_inputs(
@@ -55,17 +50,19 @@ def read_inputs(
         )
         faults.add("LR101", path, message, inputs)
         return None
-    routes: dict[str, Value] = {}
+    inputs_read: dict[str, Value] = {}
+    routes: set[Route] = set()
     for argument, node, step, written in bound:
         place = (path, step)
         route = read_route(node, place, faults, written)
         if route is not None:
-            routes[argument] = Value(route, node, place)
-    if len(routes) < len(arguments):
+            routes.add(route)
+            inputs_read[argument] = Value(route, node, place)
+    if len(inputs_read) < len(arguments):
         return None
-    if len({value.read for value in routes.values()}) < len(routes):
-        _warn_of_twins(routes, faults)
-    return routes
+    if len(routes) < len(inputs_read):
+        _warn_of_twins(inputs_read, faults)
+    return inputs_read
 
 
 def check_inputs(inputs: Node, path: ConfigPath, faults: Faults) -> None:
@@ -79,9 +76,9 @@ def check_inputs(inputs: Node, path: ConfigPath, faults: Faults) -> None:
                 read_route(node, (path, name), faults, inputs.keys[name])
 
 
-def _warn_of_twins(routes: dict[str, Value], faults: Faults) -> None:
+def _warn_of_twins(inputs: dict[str, Value], faults: Faults) -> None:
     readers: dict[Route, str] = {}
-    for argument, (route, node, path) in routes.items():
+    for argument, (route, node, path) in inputs.items():
         first = readers.setdefault(route, argument)
         if first != argument:
             message = f"'{first}' and '{argument}' read the same tensor, '{clipped(str(route))}'"
@@ -97,8 +94,7 @@ def _by_position(inputs: Node, path: ConfigPath, loss: Loss, faults: Faults) -> 
             f"'{loss.definition.name}', found {len(inputs.value)}"
         )
         faults.add("LR106", path, message, inputs)
-    pairs = zip(arguments, inputs.value, strict=False)
-    return [_Bound(argument, node, index) for index, (argument, node) in enumerate(pairs)]
+    return list(zip(arguments, inputs.value, range(len(arguments)), repeat(None), strict=False))
 
 
 def _by_name(inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faults) -> list[_Bound]:
@@ -111,7 +107,7 @@ def _by_name(inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faul
         message = f"the input '{name}' of '{loss.definition.name}' is missing"
         faults.add("LR102", path, message, key)
     values, keys = inputs.value, inputs.keys
-    return [_Bound(name, values[name], name, keys[name]) for name in arguments if name in values]
+    return [(name, values[name], name, keys[name]) for name in arguments if name in values]
 
 
 def _as_meant(

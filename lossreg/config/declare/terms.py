@@ -72,7 +72,7 @@ class TermReader:
             inputs, place = node.value["inputs"], (path, "inputs")
             routes = read_inputs(inputs, place, node.keys["inputs"], loss, faults)
             term.put("inputs", routes, inputs, place)
-        self._read_params(term, loss.definition)
+        self._read_params(term, loss)
         check_selection(term, loss.definition, faults)
         return term
 
@@ -126,17 +126,17 @@ class TermReader:
         if "inputs" in values:
             check_inputs(values["inputs"], (path, "inputs"), self._faults)
 
-    def _read_params(self, term: Declared, definition: LossDefinition) -> None:
+    def _read_params(self, term: Declared, loss: Loss) -> None:
+        place = (term.path, "params")
         params = term.node.value.get("params")
-        config = _defaults(definition.config) if params is None else None
-        place, key = (term.path, "params"), term.node.keys.get("params", term.key)
-        if params is None:
-            params = Node({}, *term.node.span)
+        config = _defaults(loss.definition.config) if params is None else None
         if config is None:
-            config = self._validated(params, place, key, definition)
+            key = term.node.keys.get("params", term.key)
+            given = Node({}, *term.node.span) if params is None else params
+            config = self._validated(given, place, key, loss.definition)
         if config is not None:
-            self._warn(config, params.value, place, term.key)
-        term.put("params", config, params, place)
+            self._warn(config, {} if params is None else params.value, place, term.key)
+        term.put("params", config, params or term.node, place)
 
     def _validated(
         self, params: Node, path: ConfigPath, key: Span | None, definition: LossDefinition

@@ -40,10 +40,10 @@ key is written.
 
 def read_values(declared: Declared, faults: Faults) -> None:
     """Read what stands at each key of a mapping whose value depends on no other key."""
-    node, path, keys = declared.node, declared.path, declared.construct.keys
-    for name, value in node.value.items():
-        key = keys.get(name)
-        reader = None if key is None else READERS.get(key.reads)
-        if key is not None and reader is not None and name not in declared.values:
+    written, path, values = declared.node.keys, declared.path, declared.values
+    for name, node in declared.node.value.items():
+        key = declared.construct.keys.get(name)
+        if key is not None and key.reads in READERS and name not in values:
             place = (path, name)
-            declared.put(name, reader(value, place, faults, key, node.keys[name]), value, place)
+            read = READERS[key.reads](node, place, faults, key, written[name])
+            declared.put(name, read, node, place)
