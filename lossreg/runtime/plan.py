@@ -38,7 +38,8 @@ class Plan:
     Attributes:
         inputs: Each argument of the loss, in order, and its place in what the router finds.
         places: Each of its tensors, by argument, and its place.
-        needs: Only these places.
+        needs: The places of its arguments only.
+        handled: Whether it is more than its loss of its arguments, in every step.
         cuts: Those of them that no gradient goes through.
         entries: Whether the loss has an unreduced form.
         twin: That form, once it is needed.
@@ -50,6 +51,7 @@ class Plan:
         "definition",
         "denominator",
         "entries",
+        "handled",
         "ignore",
         "in_graph",
         "inputs",
@@ -78,6 +80,9 @@ class Plan:
         self.reduction = term.reduction
         self.unreduced = term.unreduced
         self.entries = "none" in term.definition.reductions
+        is_divided = self.denominator is not None
+        # Masks and sample weights make a term unreduced.
+        self.handled = self.unreduced or is_divided or self.definition.check is not None
         self.in_graph = term.weight.in_graph
         self.twin: nn.Module | None = None
         self.inputs = tuple(
@@ -92,15 +97,8 @@ class Plan:
             self.sample_weight = router.add(term.sample_weight, name, "sample_weight", optional)
             places.append(("sample_weight", self.sample_weight))
         self.places = tuple(places)
-        self.needs = [place for _, place in places]
+        self.needs = [place for _, place in self.inputs]
         self.cuts = self.places[len(self.inputs) :]
-
-    @property
-    def plain(self) -> bool:
-        """Whether the term is no more than its loss of its inputs."""
-        special = self.optional or not self.in_graph or self.definition.check is not None
-        # Without any of the entries' keys, that is: they make a term unreduced.
-        return not special and not self.unreduced and self.denominator is None
 
     def absent(self, found: Sequence[Any]) -> tuple[str, int] | None:
         """The first argument without a tensor, and its place."""

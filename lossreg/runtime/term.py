@@ -50,13 +50,14 @@ class Term(Plan):
         checks: When that is: `off`, `first` or `always`.
 
     Attributes:
+        busy: Whether an eager step has more to do than to call its loss.
         unchecked: Whether its tensors are still to be looked at.
         unjudged: Whether its result is.
         uncopied: Whether its tensors are copied first, to see what the loss writes to: once, for
             that costs memory, and a loss that writes to its inputs does so from the start.
     """
 
-    __slots__ = ("always", "notices", "unchecked", "uncopied", "unjudged", "while_tracing")
+    __slots__ = ("always", "busy", "notices", "unchecked", "uncopied", "unjudged", "while_tracing")
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class Term(Plan):
         self.notices = notices
         self.always = checks == "always"
         self.unchecked = self.unjudged = self.uncopied = self.while_tracing = checks != "off"
+        self.busy = self.handled or self.unchecked
 
     @property
     def divides(self) -> bool:
@@ -110,21 +112,37 @@ class Term(Plan):
         compiling = torch.compiler.is_compiling()
         if compiling:
             self.look_while_tracing(module, found)
-        judged = not compiling and self.unjudged
-        versions = self.versions(found) if judged else []
-        copies = self.copies(found) if judged and self.uncopied else []
         try:
-            looked_at = not compiling and self.is_looked_at
-            if looked_at or self.unreduced or self.denominator is not None or whole is not None:
-                value = self._handled(module, found, values, whole, looked_at=looked_at)
+            # A graph must not read what changes after the first batch: it would be compiled anew.
+            if whole is None and not (self.handled if compiling else self.busy):
+                value = module(*[found[place] for place in self.needs])
             else:
-                value = module(*[found[place] for _, place in self.inputs])
+                value = self._judged(module, found, values, whole, compiling=compiling)
         except Misfit as misfit:
             raise misfit.located(self.name, self.routes.get(misfit.argument, "")) from None
         except (InputError, ConfigError, torch.OutOfMemoryError):
             raise  # the last one is a RuntimeError, but not for the tensors' reason
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise self.refused(found, error) from error
+        if not isinstance(value, Tensor) or value.dim():
+            raise self.no_number(value)
+        return value
+
+    def _judged(
+        self,
+        module: nn.Module,
+        found: Sequence[Any],
+        values: Any,
+        whole: Tensor | None,
+        *,
+        compiling: bool,
+    ) -> Tensor:
+        """A term's value where there is more to do than to call its loss."""
+        judged = not compiling and self.unjudged
+        versions = self.versions(found) if judged else []
+        copies = self.copies(found) if judged and self.uncopied else []
+        looked_at = not compiling and self.is_looked_at
+        value = self._handled(module, found, values, whole, looked_at=looked_at)
         if not isinstance(value, Tensor) or value.dim():
             raise self.no_number(value)
         if self.mask is not None and found[self.mask].is_floating_point():
@@ -136,6 +154,8 @@ class Term(Plan):
             if not self.always:
                 # Without gradients there is less to see.
                 self.unjudged = not (torch.is_grad_enabled() or not self.in_graph)
+        if not compiling:
+            self.busy = self.handled or self.unchecked or self.unjudged
         return value
 
     def look(self, module: nn.Module, found: Sequence[Any]) -> None:

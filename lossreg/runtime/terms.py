@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Terms"]
 
 _SINGLE = 4  # bytes
-_PAIR = 2  # inputs
 
 
 class Terms(nn.Module):
@@ -62,9 +61,7 @@ class Terms(nn.Module):
         self._class_weighted = [term for term in self._terms if term.class_weights]
         self._unsaved = UnsavedBuffers(modules)
         self._has_lost = bool(self._unsaved)
-        self._all_plain = all(term.plain for term in self._terms)
         self._names = tuple(term.name for term in self._terms)
-        self._note_looks()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,11 +72,6 @@ class Terms(nn.Module):
     def divides(self) -> tuple[bool, ...]:
         """For each term, whether it is divided by anything."""
         return tuple(term.divides for term in self._terms)
-
-    def _note_looks(self) -> None:
-        """Note whether any term, or its result, is still to be looked at."""
-        self._is_unchecked = any(term.unchecked for term in self._terms)
-        self._is_unjudged = any(term.unjudged for term in self._terms)
 
     # As torch's, which would refuse to set an attribute that is a term's name: `training`.
     def train(self, mode: bool = True) -> Self:
@@ -179,8 +171,6 @@ class Terms(nn.Module):
                 no term found its tensors.
         """
         compiling = torch.compiler.is_compiling()
-        if whole is None and self._is_plain(compiling=compiling):
-            return self._plainly(values, compiling=compiling)
         if self._has_lost:
             self._refuse_lost()
         modules: dict[str, Any] = self._modules
@@ -200,8 +190,6 @@ class Terms(nn.Module):
                     raw[term.name] = term.value(module, found, values, divisor)
         if not raw:
             raise InputError("every term is optional, and no term found its tensors")
-        if not compiling:
-            self._note_looks()
         return raw
 
     def _is_absent(self, term: Term, found: Sequence[Any], values: Any) -> bool:
@@ -231,45 +219,6 @@ class Terms(nn.Module):
         for term in terms:
             if not (term.optional and term.absent(found)):
                 term.look(modules[term.name], found)
-        self._note_looks()
-
-    def _is_plain(self, *, compiling: bool) -> bool:
-        """Whether no term is more than a loss of its inputs, and none is to be looked at."""
-        if not self._all_plain or self._has_lost:
-            return False
-        return compiling or not (
-            self._is_unchecked or (self._is_unjudged and torch.is_grad_enabled())
-        )
-
-    def _plainly(self, values: Any, *, compiling: bool) -> dict[str, Tensor]:
-        """Each term's raw value where all are plain; otherwise as `present`."""
-        found = self._router.run(values)
-        modules: dict[str, Any] = self._modules
-        if compiling:
-            for term in self._terms:
-                term.look_while_tracing(modules[term.name], found)
-        else:
-            for term in self._class_weighted:
-                term.follow(modules[term.name], found)
-        raw: dict[str, Tensor] = {}
-        term = self._terms[0]
-        try:
-            for term in self._terms:
-                needs = term.needs
-                if len(needs) == _PAIR:  # the common case, a third faster than unpacking
-                    value = modules[term.name](found[needs[0]], found[needs[1]])
-                else:
-                    value = modules[term.name](*[found[place] for place in needs])
-                if not isinstance(value, Tensor) or value.dim():
-                    break
-                raw[term.name] = value
-            else:
-                return raw
-        except torch.OutOfMemoryError:
-            raise  # a RuntimeError, but not for the tensors' reason
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise term.refused(found, error) from error
-        raise term.no_number(value)
 
     def described(self, name: str, values: Any) -> str:
         """What a term was given, for a message about a value that is not finite."""
