@@ -19,7 +19,8 @@ from lossreg.config.declare.weights import read_weight
 from lossreg.config.faults.faults import clipped
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.models import Weight
-from lossreg.vocabulary.inputs import Path, Route
+from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.routes import Route
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults

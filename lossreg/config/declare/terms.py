@@ -17,7 +17,8 @@ from lossreg.config.models import TermConfig, Weight
 from lossreg.config.read.nodes import MOST_FAULTS, Node, Span
 from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError, described
 from lossreg.names import closest, closest_loss
-from lossreg.vocabulary.inputs import Path, Route
+from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.routes import Route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
