@@ -5,14 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from lossreg.config.declare.arguments import read_arguments
 from lossreg.config.declare.fields import check_keys
 from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses
 from lossreg.names import closest_spelling
 from lossreg.vocabulary.paths import Path, PathError
 from lossreg.vocabulary.routes import Route
-from lossreg.vocabulary.transforms import TRANSFORMS
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults
@@ -92,6 +90,10 @@ def _transforms(node: Node, path: ConfigPath, faults: Faults) -> tuple[Transform
 
 
 def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None:
+    # A table that most configs do without.
+    from lossreg.config.declare.arguments import read_arguments
+    from lossreg.vocabulary.transforms import TRANSFORMS
+
     value: Node | None = None
     if isinstance(node.value, str):
         name, at = node.value, node.span
