@@ -1,5 +1,7 @@
 """Assembles the documentation site in a folder: its pages, and one for each of lossreg's losses.
 
+Where a page says `<!-- table: transforms -->`, it gets the rows of that table of the vocabulary.
+
 python docs/assemble.py build && zensical build --strict --config-file build/mkdocs.yml
 """
 
@@ -14,14 +16,20 @@ import yaml
 
 from lossreg.cli.render.page import escaped, loss_page
 from lossreg.registry import Registry
+from lossreg.vocabulary.arguments import REQUIRED
+from lossreg.vocabulary.schedules import SCHEDULES
+from lossreg.vocabulary.transforms import TRANSFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lossreg.plugin import LossDefinition
+    from lossreg.vocabulary.schedules import Schedule
+    from lossreg.vocabulary.transforms import TransformDefinition
 
 ROOT = Path(__file__).parents[1]
 _LINK = re.compile(r"\]\(([\w./-]+)")
+_TABLE = re.compile(r"^<!-- table: (\w+) -->$", re.MULTILINE)
 
 
 def assemble(folder: Path) -> None:
@@ -59,7 +67,44 @@ def _page(file: Path, repository: str) -> str:
             return f"]({path.name}"
         return f"]({repository}/blob/main/{path.as_posix()}"
 
-    return _LINK.sub(relinked, file.read_text(encoding="utf-8"))
+    text = _LINK.sub(relinked, file.read_text(encoding="utf-8"))
+    return _TABLE.sub(lambda match: _TABLES[match[1]](), text)
+
+
+def _transforms() -> str:
+    head = ["| transform | arguments | what it gives |", "| --- | --- | --- |"]
+    return "\n".join([*head, *map(_transform, TRANSFORMS.values())])
+
+
+def _transform(definition: TransformDefinition) -> str:
+    arguments = [
+        _argument(argument.name, argument.default is REQUIRED, argument.default)
+        for argument in definition.arguments
+    ]
+    return f"| `{definition.name}` | {', '.join(arguments)} | {definition.gives} |"
+
+
+def _schedules() -> str:
+    head = ["| schedule | arguments | weight after t steps |", "| --- | --- | --- |"]
+    return "\n".join([*head, *map(_schedule, SCHEDULES.values())])
+
+
+def _schedule(schedule: type[Schedule]) -> str:
+    arguments = [
+        _argument(name, field.is_required(), field.default)
+        for name, field in schedule.model_fields.items()
+        if name != "unit"  # all have it, and the page says so
+    ]
+    return f"| `{schedule.name}` | {', '.join(arguments)} | {schedule.gives} |"
+
+
+def _argument(name: str, required: bool, default: object) -> str:
+    if required:
+        return f"`{name}`"
+    return f"`{name}` = {'none' if default is None else default}"
+
+
+_TABLES = {"transforms": _transforms, "schedules": _schedules}
 
 
 def _index(losses: Iterable[LossDefinition]) -> str:

@@ -10,8 +10,6 @@ import pytest
 from documents import ROOT, Document
 from lossreg.config import examine
 from lossreg.config.grammar import COMPOSITE, GROUP, TERM
-from lossreg.vocabulary.inputs import REQUIRED, TRANSFORMS, Argument
-from lossreg.vocabulary.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,29 +40,10 @@ def test_every_yaml_block_is_a_file_without_a_fault(tmp_path: Path) -> None:
         ("key of a composite", COMPOSITE.names),
         ("key of a term", TERM.names),
         ("key of a group", GROUP.names),
-        ("transform", tuple(TRANSFORMS)),
-        ("schedule", tuple(SCHEDULES)),
     ],
 )
 def test_a_table_lists_all_there_is(first: str, keys: tuple[str, ...]) -> None:
     assert sorted(COMPOSITES.listed(first)) == sorted(keys)
-
-
-def as_listed(argument: Argument) -> str:
-    default = "none" if argument.default is None else argument.default
-    return f"`{argument.name}`" + ("" if default is REQUIRED else f" = {default}")
-
-
-def test_each_transforms_arguments_are_listed_with_their_defaults() -> None:
-    for name, arguments, _ in COMPOSITES.table("transform"):
-        listed = re.findall(r"`\w+`(?: = [\w-]+)?", arguments)
-        assert listed == [as_listed(each) for each in TRANSFORMS[name.strip("`")]], name
-
-
-def test_each_schedules_arguments_are_listed() -> None:
-    for name, arguments, _ in COMPOSITES.table("schedule"):
-        fields = [each for each in SCHEDULES[name.strip("`")].model_fields if each != "unit"]
-        assert re.findall(r"`(\w+)`", arguments) == fields, name
 
 
 def test_links_lead_somewhere() -> None:

@@ -30,8 +30,8 @@ from lossreg.config.read.overrides import apply_override, overridden
 from lossreg.errors import ConfigError, ConfigWarning, Diagnostic
 from lossreg.names import closest
 from lossreg.registry import Registry
-from lossreg.vocabulary.inputs import Path as ValuePath
-from lossreg.vocabulary.inputs import PathError
+from lossreg.vocabulary.paths import Path as ValuePath
+from lossreg.vocabulary.paths import PathError
 
 __all__ = [
     "Examined",

@@ -11,7 +11,8 @@ from lossreg.config.declare.fields import LARGEST, SMALLEST_NORMAL
 from lossreg.config.declare.selection import check_divisible
 from lossreg.config.grammar import COMPOSITE, GROUP
 from lossreg.config.models import CompositeConfig, TermConfig, Weight
-from lossreg.vocabulary.inputs import Path, Route
+from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.routes import Route
 
 if TYPE_CHECKING:
     from lossreg.config.declare.tree import Declared, Loss

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from lossreg.config.declare.trainer import TrainerConfig
     from lossreg.plugin import LossConfig, LossDefinition
     from lossreg.registry.plugins import Origin
-    from lossreg.vocabulary.inputs import Path, Route
+    from lossreg.vocabulary.paths import Path
+    from lossreg.vocabulary.routes import Route
     from lossreg.vocabulary.schedules import Schedule
 
 __all__ = ["TASKS", "CompositeConfig", "ExperimentConfig", "TermConfig", "Weight"]

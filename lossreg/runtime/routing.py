@@ -11,8 +11,9 @@ from torch import Tensor
 
 from lossreg.errors import InputError
 from lossreg.names import closest
-from lossreg.runtime.transforms import FUNCTIONS
-from lossreg.vocabulary.inputs import Path, Route
+from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.routes import Route
+from lossreg.vocabulary.transforms import TRANSFORMS
 
 __all__ = ["MissingTensorError", "Router", "find", "follow"]
 
@@ -180,7 +181,6 @@ class _Stop:
 
     __slots__ = (
         "argument",
-        "arguments",
         "key",
         "optional",
         "parent",
@@ -188,6 +188,7 @@ class _Stop:
         "route",
         "term",
         "transform",
+        "values",
     )
 
     def __init__(self, route: Route, parent: int | None, term: str, argument: str) -> None:
@@ -200,8 +201,8 @@ class _Stop:
         steps = route.path.steps
         # Most paths are one name, and looking that up needs no loop.
         self.key = steps[0] if len(steps) == 1 and isinstance(steps[0], str) else None
-        self.transform = route.transforms[-1].name if route.transforms else ""
-        self.arguments = dict(route.transforms[-1].arguments) if route.transforms else {}
+        self.transform, arguments = route.transforms[-1] if route.transforms else ("", ())
+        self.values = tuple(value for _, value in arguments)
 
 
 class Router:
@@ -300,7 +301,7 @@ def _looked_up(values: Any, stop: _Stop) -> Tensor | None:
 
 def _transformed(stop: _Stop, tensor: Tensor) -> Tensor:
     try:
-        return FUNCTIONS[stop.transform](tensor, **stop.arguments)
+        return TRANSFORMS[stop.transform].run(tensor, *stop.values)
     except torch.OutOfMemoryError:
         raise  # a RuntimeError, but not for the tensor's reason
     except (RuntimeError, ValueError, IndexError, TypeError) as error:

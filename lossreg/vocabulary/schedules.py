@@ -1,7 +1,11 @@
-"""Weights over time: each schedule is a pure function of how many steps (or epochs) are done.
+"""Schedules: weights as pure functions of how many steps (or epochs) are complete.
 
 `value(t)` is the weight after t completed `loss.step()` calls (`loss.step_epoch()` with
-`unit: epoch`): `start` at 0, and `end` from t = `steps` on.
+`unit: epoch`).
+
+One closed table, of models: a schedule's arguments, their bounds and what the docs say of them are
+its fields, and a rule over several of them is a validator of the model. To add a schedule, add its
+model, enter it in `SCHEDULES`, and add a case to its test.
 """
 
 from __future__ import annotations
@@ -19,10 +23,17 @@ __all__ = ["SCHEDULES", "Schedule"]
 
 
 class Schedule(BaseModel):
-    """A weight as a function of time."""
+    """A weight as a function of time.
+
+    Attributes:
+        name: The schedule's name.
+        gives: The weight after t steps, for the docs.
+        unit: What moves it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
     name: ClassVar[str]
+    gives: ClassVar[str]
 
     unit: Literal["step", "epoch"] = Field(
         "step", description="What moves it: loss.step() or loss.step_epoch()."
@@ -36,31 +47,43 @@ class Schedule(BaseModel):
         """
         raise NotImplementedError
 
-    def bounds(self) -> tuple[float, float]:
-        """The least and the greatest weight there will be."""
+    def turns(self) -> Iterable[int]:
+        """Times between which the weight only rises, only falls or stays; after the last it stays.
+
+        A schedule that comes back names those of its first period.
+        """
         raise NotImplementedError
+
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest weight that it has at any time.
+
+        A schedule that approaches a weight without end says so here.
+        """
+        weights = [self.value(t) for t in self.turns()]
+        return min(weights), max(weights)
 
     def numbers(self) -> Iterable[float]:
         """The weights that it is made from."""
         return self.bounds()
 
     def __str__(self) -> str:
-        given = ", ".join(f"{name}={each!r}" for name, each in self.model_dump().items())
-        return f"{self.name}({given})"
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.model_dump().items())
+        return f"{self.name}({fields})"
 
 
 class Constant(Schedule):
     """The same weight always."""
 
     name = "constant"
+    gives = "weight"
 
     weight: float = Field(description="The weight.")
 
     def value(self, t: int) -> float:  # noqa: ARG002 - a constant does not look at the time
         return self.weight
 
-    def bounds(self) -> tuple[float, float]:
-        return self.weight, self.weight
+    def turns(self) -> Iterable[int]:
+        return (0,)
 
 
 class _Ramp(Schedule):
@@ -75,10 +98,10 @@ class _Ramp(Schedule):
             return self.start
         if t >= self.steps:
             return self.end
-        return _within(self.bounds(), self._between(t / self.steps))
+        return _within(self.start, self.end, self._between(t / self.steps))
 
-    def bounds(self) -> tuple[float, float]:
-        return min(self.start, self.end), max(self.start, self.end)
+    def turns(self) -> Iterable[int]:
+        return 0, self.steps
 
     def _between(self, part: float) -> float:
         raise NotImplementedError
@@ -88,6 +111,7 @@ class Linear(_Ramp):
     """From start to end in equal steps."""
 
     name = "linear"
+    gives = "start + (end - start) · t / steps; end from t = steps on"
 
     def _between(self, part: float) -> float:
         return self.start + (self.end - self.start) * part
@@ -97,6 +121,7 @@ class Cosine(_Ramp):
     """From start to end along half a cosine: slow at both ends."""
 
     name = "cosine"
+    gives = "start + (end - start) · (1 - cos(π t / steps)) / 2; end from t = steps on"
 
     def _between(self, part: float) -> float:
         return self.start + (self.end - self.start) * (1 - math.cos(math.pi * part)) / 2
@@ -106,6 +131,7 @@ class Exponential(_Ramp):
     """From start to end by a constant factor; both must have the same sign and not be 0."""
 
     name = "exponential"
+    gives = "start · (end / start)^(t / steps); end from t = steps on; both of one sign, neither 0"
 
     @model_validator(mode="after")
     def _same_sign(self) -> Exponential:
@@ -119,10 +145,9 @@ class Exponential(_Ramp):
         return math.copysign(math.exp(first + (last - first) * part), self.start)
 
 
-def _within(bounds: tuple[float, float], weight: float) -> float:
-    """The weight, which rounding may have put a little beyond its bounds."""
-    least, greatest = bounds
-    return min(max(weight, least), greatest)
+def _within(start: float, end: float, weight: float) -> float:
+    """A weight between two others, which rounding may have put a little beyond one of them."""
+    return min(max(weight, min(start, end)), max(start, end))
 
 
 def _pair(value: Any) -> Any:
@@ -143,6 +168,10 @@ class Piecewise(Schedule):
     """
 
     name = "piecewise"
+    gives = (
+        "straight lines between `[step, weight]` pairs; before the first and after the last, "
+        "theirs; two at one step jump"
+    )
 
     points: list[_Point] = Field(
         min_length=1, description="Pairs of a step and the weight there, in the order of the steps."
@@ -155,9 +184,9 @@ class Piecewise(Schedule):
             raise ValueError("the points must stand in the order of their steps")
         return self
 
-    def bounds(self) -> tuple[float, float]:
-        weights = [weight for _, weight in self.points]
-        return min(weights), max(weights)
+    def turns(self) -> Iterable[int]:
+        # The last time before a jump is a turn as well.
+        return {max(step - before, 0) for step, _ in self.points for before in (0, 1)}
 
     def numbers(self) -> Iterable[float]:
         return (weight for _, weight in self.points)
@@ -171,7 +200,7 @@ class Piecewise(Schedule):
             return weight
         step, following = self.points[after]
         between = weight + (following - weight) * ((t - before) / (step - before))
-        return _within((min(weight, following), max(weight, following)), between)
+        return _within(weight, following, between)
 
 
 class Cyclic(Schedule):
@@ -182,6 +211,10 @@ class Cyclic(Schedule):
     """
 
     name = "cyclic"
+    gives = (
+        "in each cycle of so many steps, linear from start to end over its first part, `ramp`, "
+        "then end"
+    )
 
     start: float = Field(description="The weight at the beginning of each cycle.")
     end: float = Field(description="The weight at the end of each cycle.")
@@ -190,18 +223,22 @@ class Cyclic(Schedule):
         0.5, gt=0, le=1, description="Which part of a cycle goes from start to end; the rest stays."
     )
 
-    def bounds(self) -> tuple[float, float]:
-        return min(self.start, self.end), max(self.start, self.end)
+    def turns(self) -> Iterable[int]:
+        return 0, self.steps - 1
+
+    def numbers(self) -> Iterable[float]:
+        return self.start, self.end
 
     def value(self, t: int) -> float:
         part = (max(t, 0) % self.steps) / self.steps
         if part >= self.ramp:
             return self.end
         between = self.start + (self.end - self.start) * (part / self.ramp)
-        return _within(self.bounds(), between)
+        return _within(self.start, self.end, between)
 
 
 SCHEDULES: dict[str, type[Schedule]] = {
-    each.name: each for each in (Constant, Linear, Cosine, Exponential, Piecewise, Cyclic)
+    schedule.name: schedule
+    for schedule in (Constant, Linear, Cosine, Exponential, Piecewise, Cyclic)
 }
 """Every schedule by name: a closed list, for `piecewise` covers the rest."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lossreg.config.declare.tree import Loss
     from lossreg.config.faults.faults import ConfigPath, Faults
     from lossreg.config.read.nodes import Node, Span
-    from lossreg.vocabulary.inputs import Route
+    from lossreg.vocabulary.routes import Route
 
     # An argument, the value bound to it, where among the inputs that is, and its key.
     _Bound: TypeAlias = tuple[str, Node, str | int, Span | None]

@@ -270,16 +270,17 @@ _ALL = (
     Code(
         code="LR211",
         title="a transform's argument",
-        explanation="An argument is missing, there is one too many, or it is of the wrong kind. A "
-        "single value binds to the first one; several are written by name.",
+        explanation="An argument is missing, there is one too many, it is of the wrong kind, or it "
+        "does not fit another one. A single value binds to the first one; several are written by "
+        "name.",
         bad="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [{div: 0}]}, y]}\n",
         good="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [{div: 2}]}, y]}\n",
     ),
     Code(
         code="LR212",
         title="an unknown schedule",
-        explanation="Schedules are a closed list: constant, linear, cosine, exponential, "
-        "piecewise, cyclic. Points of piecewise draw any other.",
+        explanation="Schedules are a closed list, which the docs hold; points of piecewise "
+        "draw any other.",
         bad="terms:\n  fit: {type: mse, weight: {schedule: ramp, start: 0, end: 1, steps: 9}}\n",
         good="terms:\n  fit: {type: mse, weight: {schedule: linear, start: 0, end: 1, steps: 9}}\n",
     ),

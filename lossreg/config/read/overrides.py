@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lossreg.config.faults.faults import clipped, describe, path_text
 from lossreg.config.read.documents import MAX_LEVELS, read_document
 from lossreg.config.read.nodes import Document, Node, SourceError
-from lossreg.vocabulary.inputs import Path, PathError
+from lossreg.vocabulary.paths import Path, PathError
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults

@@ -13,8 +13,9 @@ from torch import Tensor
 import lossreg
 from lossreg.errors import InputError
 from lossreg.runtime.routing import Router, follow
-from lossreg.runtime.transforms import FUNCTIONS
-from lossreg.vocabulary.inputs import Path, Route, Transform
+from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.routes import Route, Transform
+from lossreg.vocabulary.transforms import TRANSFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -362,16 +363,16 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
 
     def counted(name: str) -> Any:
-        function = FUNCTIONS[name]
+        definition = TRANSFORMS[name]
 
-        def call(*arguments: Any, **named: Any) -> Tensor:
+        def run(tensor: Tensor, *values: Any) -> Tensor:
             seen.append(name)
-            return function(*arguments, **named)
+            return definition.run(tensor, *values)
 
-        return call
+        return definition._replace(run=run)
 
-    for name in FUNCTIONS:
-        monkeypatch.setitem(FUNCTIONS, name, counted(name))
+    for name in TRANSFORMS:
+        monkeypatch.setitem(TRANSFORMS, name, counted(name))
     return seen
 
 
@@ -465,7 +466,7 @@ def test_a_transform_out_of_memory_is_no_fault_of_the_tensor(
     def greedy(_: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("too much")
 
-    monkeypatch.setitem(FUNCTIONS, "sigmoid", greedy)
+    monkeypatch.setitem(TRANSFORMS, "sigmoid", TRANSFORMS["sigmoid"]._replace(run=greedy))
     loss = build(fit={"type": "value", "inputs": [{"from": "x", "apply": "sigmoid"}]})
     with pytest.raises(torch.OutOfMemoryError):
         loss(x=T)

@@ -1,13 +1,22 @@
+"""Every schedule of the table: values by hand, and what holds of all of them.
+
+A new schedule adds an example to `EXAMPLES` and values to `test_values_by_hand`. What a property of
+all schedules needs it draws from their fields.
+"""
+
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from lossreg.config import load_config
+from lossreg.config.models import Weight
+from lossreg.vocabulary import schedules as table
 from lossreg.vocabulary.schedules import SCHEDULES, Schedule
 
 RAMPS = ("linear", "cosine", "exponential")
@@ -53,8 +62,55 @@ def cyclic(draw: st.DrawFn) -> Schedule:
     )
 
 
-constants = weights.map(lambda weight: schedule("constant", weight=weight))
-schedules = st.one_of(constants, ramps(), piecewise(), cyclic())
+def values_of(annotation: Any, metadata: Any, numbers: Any, whole: Any) -> st.SearchStrategy[Any]:
+    """Values of a field of a schedule, which keep its bounds."""
+    bounds = {key: value for each in metadata for key, value in vars_of(each).items()}
+    if get_origin(annotation) is Annotated:
+        inner, *more = get_args(annotation)
+        return values_of(inner, more, numbers, whole)
+    if get_origin(annotation) is tuple:
+        return st.tuples(*(values_of(each, (), numbers, whole) for each in get_args(annotation)))
+    if get_origin(annotation) is list:
+        (inner,) = get_args(annotation)
+        elements = values_of(inner, (), numbers, whole)
+        least = bounds.get("min_length", 0)
+        return st.lists(elements, min_size=least, max_size=least + 5).map(sorted)
+    if annotation is float and bounds:
+        return st.floats(
+            bounds.get("gt", bounds.get("ge")),
+            bounds.get("lt", bounds.get("le")),
+            exclude_min="gt" in bounds,
+            exclude_max="lt" in bounds,
+        )
+    if annotation is int:
+        return whole.filter(lambda number: number >= bounds.get("ge", number))
+    if annotation is float:
+        return numbers
+    return st.sampled_from(get_args(annotation))
+
+
+def vars_of(constraint: Any) -> dict[str, Any]:
+    """What a constraint of a field says, by name: `{"ge": 1}`."""
+    names = ("gt", "ge", "lt", "le", "min_length")
+    if constraint.__class__.__name__ == "FieldInfo":
+        return {key: value for each in constraint.metadata for key, value in vars_of(each).items()}
+    return {name: getattr(constraint, name) for name in names if hasattr(constraint, name)}
+
+
+@st.composite
+def schedules(draw: st.DrawFn, numbers: Any = weights, whole: Any = lengths) -> Schedule:
+    """Any schedule of the table, its arguments drawn from what its fields say of them."""
+    model = SCHEDULES[draw(st.sampled_from(sorted(SCHEDULES)))]
+    options = {
+        name: draw(values_of(field.annotation, field.metadata, numbers, whole))
+        for name, field in model.model_fields.items()
+    }
+    try:
+        return model(**options)
+    except ValidationError:  # its rule over several of them
+        reject()
+
+
 checked = settings(derandomize=True, deadline=None, max_examples=200)
 
 
@@ -128,12 +184,41 @@ def test_a_ramp_goes_one_way(ramp: Any, first: int, second: int) -> None:
 
 
 @checked
-@given(found=schedules, t=times)
+@given(found=schedules(), t=times)
 def test_a_weight_is_finite_and_within_its_bounds(found: Schedule, t: int) -> None:
     least, greatest = found.bounds()
     weight = found.value(t)
     assert math.isfinite(weight)
     assert least <= weight <= greatest
+
+
+FAR = [10**power for power in (3, 6, 9, 12, 15, 18, 21, 24, 27, 30)]
+
+
+@settings(checked, max_examples=500)
+@given(found=schedules(whole=st.integers(0, 12)))
+def test_its_bounds_are_true_and_attained(found: Schedule) -> None:
+    # Beyond three periods of at most 12, all far times stand for what is approached.
+    seen = [found.value(t) for t in [*range(40), *FAR]]
+    assert found.bounds() == (min(seen), max(seen))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "bounds"),
+    [
+        # The second point counts from step 0 on, so the first one never does.
+        ("piecewise", {"points": [[0, -1.0], [0, 2.0], [4, 3.0]]}, (2.0, 3.0)),
+        # Down to 1 at step 10, where it has jumped: at step 9 it is 1.2.
+        ("piecewise", {"points": [[0, 3.0], [10, 1.0], [10, 5.0]]}, (1.2, 5.0)),
+        # It turns back before its end.
+        ("cyclic", {"start": 1.0, "end": 0.0, "steps": 4, "ramp": 1.0}, (0.25, 1.0)),
+        ("cyclic", {"start": 1.0, "end": 0.0, "steps": 1}, (1.0, 1.0)),
+    ],
+)
+def test_bounds_are_of_what_counts(
+    name: str, options: dict[str, Any], bounds: tuple[float, float]
+) -> None:
+    assert schedule(name, **options).bounds() == pytest.approx(bounds, rel=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +254,7 @@ def test_piecewise_goes_through_its_points(found: Any, t: int) -> None:
 
 
 @checked
-@given(found=schedules, order=st.lists(times, min_size=1, max_size=5))
+@given(found=schedules(), order=st.lists(times, min_size=1, max_size=5))
 def test_a_weight_depends_on_the_time_alone(found: Schedule, order: list[int]) -> None:
     first = [found.value(t) for t in order]
     assert [found.value(t) for t in reversed(order)] == first[::-1]
@@ -192,8 +277,31 @@ def test_each_is_known_by_its_name_and_moves_by_steps(name: str) -> None:
     assert str(found).startswith(f"{name}(unit='step', ")
 
 
-def test_there_are_these() -> None:
-    assert list(SCHEDULES) == list(EXAMPLES)
+def test_every_schedule_has_an_example() -> None:
+    assert set(EXAMPLES) == set(SCHEDULES)
+
+
+def test_every_model_is_in_the_table() -> None:
+    models = [each for each in vars(table).values() if isinstance(each, type)]
+    named = {each for each in models if issubclass(each, Schedule) and hasattr(each, "name")}
+    assert named == set(SCHEDULES.values())
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("unit", ["step", "epoch"])
+def test_a_config_reads_it(name: str, unit: str) -> None:
+    written = {"schedule": name, "unit": unit, **EXAMPLES[name]}
+    (term,) = load_config({"terms": {"fit": {"type": "mse", "weight": written}}}).terms
+    expected = schedule(name, unit=unit, **EXAMPLES[name])
+    least, greatest = expected.bounds()
+    weight = Weight(least) if least == greatest else Weight(schedules=(expected,))
+    assert term.weight == weight
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_it_says_what_it_gives_in_a_row_of_the_docs(name: str) -> None:
+    assert SCHEDULES[name].gives.strip(". ") == SCHEDULES[name].gives
+    assert not set(SCHEDULES[name].gives) & set("|\n")
 
 
 @pytest.mark.parametrize(

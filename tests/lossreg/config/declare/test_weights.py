@@ -38,10 +38,6 @@ WRITTEN = {
 }
 
 
-def test_every_schedule_is_written_here() -> None:
-    assert set(WRITTEN) == set(SCHEDULES)
-
-
 @pytest.mark.parametrize("name", WRITTEN)
 @pytest.mark.parametrize("unit", [{}, {"unit": "step"}, {"unit": "epoch"}])
 def test_a_mapping_is_a_schedule(name: str, unit: dict[str, str]) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lossreg.vocabulary.inputs import Path, PathError
+from lossreg.vocabulary.paths import Path, PathError
 
 
 @pytest.mark.parametrize(

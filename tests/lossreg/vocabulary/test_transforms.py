@@ -1,0 +1,397 @@
+"""Every transform of the table, as a config writes it, against the same thing written in torch.
+
+A new transform adds a case to `CASES` (or to `LABEL_CASES`, if it takes integers only); a new kind
+of argument adds its values to `RIGHT` and `WRONG`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lossreg.config import examine, load_config
+from lossreg.runtime.routing import Router
+from lossreg.vocabulary.arguments import (
+    COUNT,
+    DIM,
+    DIMS,
+    DIVISOR,
+    DTYPE,
+    DTYPES,
+    NUMBER,
+    PAIR,
+    REQUIRED,
+    WHOLE,
+    Argument,
+    Kind,
+)
+from lossreg.vocabulary.transforms import TRANSFORMS
+
+X = torch.tensor([[[0.5, -1.0, 2.0, 0.0]] * 3, [[1.5, 3.0, -2.0, 0.25]] * 3])  # 2 3 4
+LABELS = torch.tensor([[0, 2, 1], [1, 0, 2]])
+
+
+def with_transforms(written: Any) -> dict[str, Any]:
+    """A document whose one input is `x` with these transforms."""
+    inputs = [{"from": "x", "apply": written}]
+    return {"terms": {"fit": {"type": "value", "inputs": inputs}}}
+
+
+def transformed(tensor: Tensor, written: Any) -> Tensor:
+    """What a config's `apply` makes of a tensor."""
+    (term,) = load_config(with_transforms(written)).terms
+    for transform in term.inputs["input"].transforms:
+        values = [value for _, value in transform.arguments]
+        tensor = TRANSFORMS[transform.name].run(tensor, *values)
+    return tensor
+
+
+def refusals(written: Any) -> list[tuple[str, str, str]]:
+    """Code, place below `apply` and message of each fault."""
+    start = "terms.fit.inputs[0].apply"
+    return [
+        (fault.code, fault.path.removeprefix(start), fault.message)
+        for fault in examine(with_transforms(written)).diagnostics
+    ]
+
+
+CASES: list[tuple[Any, Any]] = [
+    ("detach", lambda x: x.detach()),
+    ({"div": 4}, lambda x: x / 4),
+    ({"div": {"by": 0.3}}, lambda x: x / 0.3),
+    ({"mul": -2.5}, lambda x: x * -2.5),
+    ({"mul": 0}, lambda x: x * 0),
+    ({"add": 1.5}, lambda x: x + 1.5),
+    ("softmax", lambda x: functional.softmax(x, dim=-1)),
+    ({"softmax": None}, lambda x: functional.softmax(x, dim=-1)),
+    ({"softmax": 1}, lambda x: functional.softmax(x, dim=1)),
+    ("log_softmax", lambda x: functional.log_softmax(x, dim=-1)),
+    ({"log_softmax": {"dim": 0}}, lambda x: functional.log_softmax(x, dim=0)),
+    ("sigmoid", torch.sigmoid),
+    ({"transpose": [0, -1]}, lambda x: x.transpose(0, 2)),
+    ({"permute": [2, 0, 1]}, lambda x: x.permute(2, 0, 1)),
+    ("flatten", lambda x: x.reshape(24)),
+    ({"flatten": 1}, lambda x: x.reshape(2, 12)),
+    ({"flatten": {"end": 1}}, lambda x: x.reshape(6, 4)),
+    ({"unsqueeze": -1}, lambda x: x[..., None]),
+    ([{"unsqueeze": 1}, {"squeeze": 1}], lambda x: x),
+    ({"squeeze": 1}, lambda x: x),
+    ({"select": {"index": -1, "dim": 1}}, lambda x: x[:, -1]),
+    ({"slice": {"dim": -1, "start": 1}}, lambda x: x[..., 1:]),
+    ({"slice": {"dim": 1, "end": -1}}, lambda x: x[:, :-1]),
+    ({"slice": {"dim": 2, "start": -3, "end": 4, "step": 2}}, lambda x: x[..., -3:4:2]),
+    ({"slice": {"dim": 0, "start": 7}}, lambda x: x[7:]),
+    ({"slice": {"dim": 0}}, lambda x: x),
+    ({"cast": "float64"}, lambda x: x.double()),
+    (
+        {"shift": {"by": 1, "dim": 0, "fill": -0.5}},
+        lambda x: torch.stack([torch.full((3, 4), -0.5, device=x.device), x[0]]),
+    ),
+    ("ones_like", torch.ones_like),
+    ("zeros_like", torch.zeros_like),
+    ({"full_like": 0.9}, lambda x: torch.full_like(x, 0.9)),
+    (
+        [{"div": 2}, {"softmax": 1}, {"select": {"index": 0, "dim": 0}}],
+        lambda x: (x / 2).softmax(1)[0],
+    ),
+]
+
+
+LABEL_CASES: list[tuple[Any, Any]] = [
+    ({"one_hot": 3}, lambda x: functional.one_hot(x, 3).float()),
+    ({"add": -1}, lambda x: x - 1),
+    ({"mul": 2}, lambda x: x * 2),
+    ({"mul": 2.0}, lambda x: x.float() * 2),
+    ({"div": 2}, lambda x: x.float() / 2),
+    (
+        {"shift": {"by": -1, "dim": 1, "fill": -100}},
+        lambda x: functional.pad(x, (0, 1), value=-100)[:, 1:],
+    ),
+    ({"full_like": 2}, lambda x: torch.full_like(x, 2)),
+    *[({"cast": name}, lambda x, name=name: x.to(getattr(torch, name))) for name in DTYPES],
+]
+EVERY_CASE = [(X, *case) for case in CASES] + [(LABELS, *case) for case in LABEL_CASES]
+
+
+def test_every_transform_has_a_case() -> None:
+    tested = str([written for written, _ in CASES + LABEL_CASES])
+    assert [name for name in TRANSFORMS if f"'{name}'" not in tested] == []
+
+
+@pytest.mark.parametrize(
+    ("tensor", "written", "oracle"), EVERY_CASE, ids=[str(written) for _, written, _ in EVERY_CASE]
+)
+def test_a_transform_is_torchs_with_its_gradient(tensor: Tensor, written: Any, oracle: Any) -> None:
+    leaves = [tensor.clone().requires_grad_(tensor.is_floating_point()) for _ in range(2)]
+    found, expected = transformed(leaves[0], written), oracle(leaves[1])
+    assert (found.dtype, found.requires_grad) == (expected.dtype, expected.requires_grad)
+    assert torch.equal(found, expected)
+    if not expected.requires_grad:
+        return
+    weights = torch.linspace(-1, 2, max(expected.numel(), 1))[: expected.numel()]
+    for leaf, value in zip(leaves, (found, expected), strict=True):
+        (value * weights.reshape(value.shape)).sum().backward()
+        assert leaf.grad is not None
+    assert torch.equal(leaves[0].grad, leaves[1].grad)
+
+
+def test_all_are_traced_in_one_graph() -> None:
+    """Those that import torch inside, too."""
+    document = {
+        "terms": {
+            f"{index}": {
+                "type": "value",
+                "inputs": [{"from": "x" if tensor is X else "labels", "apply": written}],
+                "enabled": not isinstance(written, list),
+            }
+            for index, (tensor, written, _) in enumerate(EVERY_CASE)
+        }
+    }
+    routes = [term.inputs["input"] for term in load_config(document).terms]
+    router = Router()
+    for route in routes:
+        router.add(route, "term", "input", optional=False)
+    compiled = torch.compile(router.run, backend="aot_eager", fullgraph=True)
+    values = {"x": X.clone().requires_grad_(), "labels": LABELS}
+    for found, expected in zip(compiled(values), router.run(values), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_detached_is_the_same_tensor_without_its_graph() -> None:
+    leaf = X.clone().requires_grad_()
+    found = transformed(leaf, "detach")
+    assert not found.requires_grad
+    assert found.data_ptr() == leaf.data_ptr()
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, -1, -2, -3])
+def test_one_hot_is_torchs_along_any_dimension(dim: int) -> None:
+    expected = functional.one_hot(LABELS, 4).movedim(-1, dim).float()
+    found = transformed(LABELS, {"one_hot": {"classes": 4, "dim": dim}})
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_one_hot_of_an_ignored_index_is_zero(dtype: torch.dtype) -> None:
+    labels = LABELS.clone().to(dtype)
+    labels[0, 1] = 255 if dtype == torch.uint8 else -100
+    ignored = int(labels[0, 1])
+    found = transformed(labels, {"one_hot": {"classes": 3, "dim": 1, "ignore": ignored}})
+    expected = functional.one_hot(LABELS, 3).movedim(-1, 1).float()
+    expected[0, :, 1] = 0
+    assert torch.equal(found, expected)
+
+
+def test_one_hot_ignores_a_class_as_well() -> None:
+    found = transformed(LABELS, {"one_hot": {"classes": 3, "ignore": 0}})
+    assert torch.equal(found, functional.one_hot(LABELS, 3) * torch.tensor([0.0, 1.0, 1.0]))
+
+
+@pytest.mark.parametrize("wrong", [3, -1, 255])
+def test_one_hot_of_what_is_no_class_is_an_error(wrong: int) -> None:
+    with pytest.raises(ValueError, match=f"expected class indices from 0 to 2, found {wrong}"):
+        transformed(torch.tensor([0, wrong]), {"one_hot": 3})
+
+
+def test_one_hot_of_floats_is_an_error() -> None:
+    with pytest.raises(TypeError, match="expected class indices, an integer tensor"):
+        transformed(LABELS.float(), {"one_hot": 3})
+
+
+def test_one_hot_of_one_label_and_of_none() -> None:
+    assert transformed(torch.tensor(1), {"one_hot": 3}).tolist() == [0.0, 1.0, 0.0]
+    assert transformed(LABELS[:0], {"one_hot": 3}).shape == (0, 3, 3)
+
+
+@pytest.mark.parametrize("dim", [1, -1])
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        (-1, [2, 3, 4, 9]),
+        (-3, [4, 9, 9, 9]),
+        (-4, [9, 9, 9, 9]),
+        (-7, [9, 9, 9, 9]),
+        (0, [1, 2, 3, 4]),
+        (1, [9, 1, 2, 3]),
+        (2, [9, 9, 1, 2]),
+        (4, [9, 9, 9, 9]),
+        (50, [9, 9, 9, 9]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float32, torch.bfloat16])
+def test_shift(dtype: torch.dtype, by: int, expected: list[int], dim: int) -> None:
+    tensor = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 4]], dtype=dtype)
+    found = transformed(tensor, {"shift": {"by": by, "dim": dim, "fill": 9}})
+    assert found.dtype == dtype
+    assert found.tolist() == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (torch.uint8, -100),
+        (torch.uint8, 256),
+        (torch.int32, 2**40),
+        (torch.int64, 1e30),
+        (torch.int64, 0.5),
+        (torch.bool, 2),
+    ],
+)
+def test_a_value_that_does_not_fit_the_dtype_is_an_error(dtype: torch.dtype, value: float) -> None:
+    tensor = torch.zeros(2, dtype=dtype)
+    with pytest.raises(ValueError, match=rf"does not fit {dtype}"):
+        transformed(tensor, {"full_like": value})
+    with pytest.raises(ValueError, match=rf"does not fit {dtype}"):
+        transformed(tensor, {"shift": {"by": 1, "dim": 0, "fill": value}})
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("ones_like", 1), ("zeros_like", 0), ({"full_like": 3}, 3), ({"full_like": 1.0}, 1)],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64, torch.uint8])
+def test_constants_have_the_tensors_shape_and_dtype(
+    dtype: torch.dtype, written: Any, value: int
+) -> None:
+    tensor = torch.full((2, 3), 7, dtype=dtype)
+    if dtype.is_floating_point:
+        tensor.requires_grad_()
+    found = transformed(tensor, written)
+    assert (found.dtype, found.requires_grad) == (dtype, False)
+    assert found.tolist() == [[value] * 3] * 2
+
+
+@pytest.mark.parametrize(
+    ("tensor", "written"),
+    [case[:2] for case in EVERY_CASE],
+    ids=[str(written) for _, written, _ in EVERY_CASE],
+)
+def test_no_value_is_read_and_the_device_is_kept(tensor: Tensor, written: Any) -> None:
+    # A meta tensor has no values: reading one raises.
+    assert transformed(tensor.to("meta"), written).device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"softmax": 3},
+        {"transpose": [0, 3]},
+        {"permute": [0, 1]},
+        {"flatten": 3},
+        {"flatten": {"start": -1, "end": 1}},
+        {"squeeze": 3},
+        {"unsqueeze": -5},
+        {"select": {"index": 2, "dim": 0}},
+        {"select": {"index": 0, "dim": 3}},
+        {"slice": {"dim": 3}},
+        {"slice": {"dim": -4}},
+        {"shift": {"by": 1, "dim": 3, "fill": 0}},
+    ],
+    ids=str,
+)
+def test_a_dimension_or_index_that_there_is_not_is_torchs_error(written: Any) -> None:
+    with pytest.raises((IndexError, RuntimeError), match=r"[Dd]im"):
+        transformed(X, written)
+
+
+@pytest.mark.parametrize("dim", [3, -4])
+def test_one_hot_along_a_dimension_that_there_is_not(dim: int) -> None:
+    with pytest.raises(IndexError, match="Dimension out of range"):
+        transformed(LABELS, {"one_hot": {"classes": 3, "dim": dim}})
+
+
+RIGHT: dict[Kind, list[Any]] = {
+    NUMBER: [0, -1, 2.5, 3.4e38, -1e-45],
+    DIVISOR: [1, -0.5],
+    WHOLE: [1, 0, -7, 2**31 - 1],
+    COUNT: [1, 5],
+    DIM: [0, -1, 3],
+    DIMS: [[0], [1, 0, -1]],
+    PAIR: [[0, 1], [1, 1]],
+    DTYPE: list(DTYPES),
+}
+WRONG: dict[Kind, list[Any]] = {
+    NUMBER: [True, "1", None, float("nan"), float("inf"), [1], {"a": 1}, 10**400, 1e39, 1e-46],
+    DIVISOR: [0, 0.0, -0.0, True, "2", None],
+    WHOLE: [1.0, True, "1", 2**31, -(2**31), [1]],
+    COUNT: [0, -1, 1.0, True, None],
+    DIM: [1.0, "1", True, 2**40],
+    DIMS: [1, [1, 1], [0.0], ["a"], [True], [[0]]],
+    PAIR: [[0], [0, 1, 2], [], 1, [0, "1"]],
+    DTYPE: ["float", "torch.float32", "complex64", 32, None],
+}
+ARGUMENTS = [(name, argument) for name, entry in TRANSFORMS.items() for argument in entry.arguments]
+
+
+@pytest.mark.parametrize("kind", RIGHT, ids=lambda kind: kind.wanted)
+def test_a_kind_takes_its_values(kind: Kind) -> None:
+    for value in RIGHT[kind]:
+        assert kind.accepts(tuple(value) if isinstance(value, list) else value), value
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), ARGUMENTS, ids=[f"{name} {argument.name}" for name, argument in ARGUMENTS]
+)
+def test_an_argument_takes_nothing_but_its_kind(name: str, argument: Argument) -> None:
+    needed = {
+        other.name: RIGHT[other.kind][0]
+        for other in TRANSFORMS[name].arguments
+        if other.default is REQUIRED
+    }
+    for value in WRONG[argument.kind]:
+        if value is None and argument.default is None:
+            continue
+        ((code, place, message),) = refusals({name: {**needed, argument.name: value}})
+        assert (code, place) == ("LR211", f".{name}.{argument.name}"), (value, message)
+        assert "expected" in message
+
+
+@pytest.mark.parametrize("name", [name for name, entry in TRANSFORMS.items() if entry.arguments])
+def test_an_argument_without_default_must_be_there(name: str) -> None:
+    required = [
+        argument.name for argument in TRANSFORMS[name].arguments if argument.default is REQUIRED
+    ]
+    # Without any, a rule may refuse it as well.
+    for (code, _, message), missing in zip(refusals(name), required, strict=bool(required)):
+        assert code == "LR211"
+        assert message.startswith(f"'{name}' needs '{missing}' (")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, entry in TRANSFORMS.items() if not entry.arguments]
+)
+@pytest.mark.parametrize("value", [1, 0, False, "x", [1], {"dim": 1}])
+def test_a_transform_without_arguments_takes_none(name: str, value: Any) -> None:
+    ((code, _, message),) = refusals({name: value})
+    assert code == "LR211"
+    assert message.startswith(f"'{name}' takes no argument, found ")
+
+
+@pytest.mark.parametrize(
+    ("written", "place", "words"),
+    [
+        ({"flatten": {"start": 2, "end": 1}}, "start", "at most 'end' (1), found 2"),
+        ({"flatten": {"start": -1, "end": -2}}, "start", "at most 'end' (-2), found -1"),
+        ({"slice": {"dim": 0, "start": 3, "end": 1}}, "end", "above 'start' (3), found 1"),
+        ({"slice": {"dim": 0, "start": -1, "end": -1}}, "end", "above 'start' (-1), found -1"),
+        ({"slice": {"dim": 0, "start": -3, "end": 0}}, "end", "without 'end', the slice goes"),
+        ({"slice": {"dim": 0, "end": 0}}, "end", "an 'end' other than 0"),
+    ],
+    ids=str,
+)
+def test_what_no_tensor_could_give_is_refused(written: Any, place: str, words: str) -> None:
+    (name,) = written
+    ((code, where, message),) = refusals(written)
+    assert (code, where) == ("LR211", f".{name}.{place}")
+    assert words in message
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_it_says_what_it_gives_in_a_row_of_the_docs(name: str) -> None:
+    assert TRANSFORMS[name].gives.strip(". ") == TRANSFORMS[name].gives
+    assert not set(TRANSFORMS[name].gives) & set("|\n")
