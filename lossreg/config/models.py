@@ -39,13 +39,13 @@ class Weight(NamedTuple):
     schedules: tuple[Schedule, ...] = ()
 
     @property
-    def in_graph(self) -> bool:
-        """Whether it can ever be anything but 0."""
-        return self.factor != 0
+    def is_zero(self) -> bool:
+        """Whether it is 0 at all times, so that its term stays outside the graph."""
+        return self.factor == 0
 
     @property
     def largest(self) -> float:
-        """A bound of its absolute value."""
+        """An upper bound of its absolute value."""
         value = abs(self.factor)
         for schedule in self.schedules:
             value *= max(map(abs, schedule.bounds()))
@@ -124,7 +124,7 @@ class TermConfig(NamedTuple):
         return getattr(self.params, "reduction", "mean")
 
     @property
-    def unreduced(self) -> bool:
+    def reduced_by_lossreg(self) -> bool:
         """Whether the loss is built without its own reduction, for lossreg to do it."""
         # The losses' own sum knows nothing of a scale, which belongs to the mean's numerator.
         scaled = self.denominator is not None and self.definition.denominator.scale is not None

@@ -65,7 +65,7 @@ def build(
 
 def _params(term: TermConfig) -> LossConfig:
     """A term's parameters, with the reduction that its module needs."""
-    if term.unreduced:
+    if term.reduced_by_lossreg:
         return term.params.model_copy(update={"reduction": "none"})
     if term.denominator is not None:
         return term.params.model_copy(update={"reduction": "sum"})

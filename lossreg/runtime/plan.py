@@ -60,11 +60,11 @@ class Plan:
         "needs",
         "optional",
         "places",
+        "reduced_here",
         "reduction",
         "sample_weight",
         "term",
         "twin",
-        "unreduced",
     )
 
     def __init__(self, term: TermConfig, router: Router, class_weights: ClassWeights) -> None:
@@ -78,12 +78,12 @@ class Plan:
         self.ignore = term.ignore
         self.denominator = term.denominator
         self.reduction = term.reduction
-        self.unreduced = term.unreduced
+        self.reduced_here = term.reduced_by_lossreg
         self.entries = "none" in term.definition.reductions
         is_divided = self.denominator is not None
         # Masks and sample weights make a term unreduced.
-        self.handled = self.unreduced or is_divided or self.definition.check is not None
-        self.in_graph = term.weight.in_graph
+        self.handled = self.reduced_here or is_divided or self.definition.check is not None
+        self.in_graph = not term.weight.is_zero
         self.twin: nn.Module | None = None
         self.inputs = tuple(
             (each, router.add(route, name, each, optional)) for each, route in term.inputs.items()

@@ -192,7 +192,7 @@ class Term(Plan):
         mask = None if self.mask is None else found[self.mask]
         unchecked = self.unchecked
         sizes = self.notices.look_at_inputs(self, module, inputs, mask) if unchecked else {}
-        keep = self.kept(mask, inputs) if self.unreduced else None
+        keep = self.kept(mask, inputs) if self.reduced_here else None
         if keep is not None:
             # What is masked may be anything, so no value is looked at before it is filled.
             inputs = filled(self.definition, inputs, keep)
@@ -236,7 +236,7 @@ class Term(Plan):
         else:
             inputs = {name: found[place] for name, place in self.inputs}
             mask = None if self.mask is None else found[self.mask]
-            keep = self.kept(mask, inputs) if self.unreduced else None
+            keep = self.kept(mask, inputs) if self.reduced_here else None
             inputs = inputs if keep is None else filled(self.definition, inputs, keep)
         weight = None if self.sample_weight is None else found[self.sample_weight]
         if self.cuts and torch.is_grad_enabled() and not torch.compiler.is_compiling():
@@ -248,7 +248,7 @@ class Term(Plan):
         if self.denominator is not None:
             total = self._numerator(module, inputs, keep, weight)
             return divided(total, self.given_denominator(total, values))
-        if not self.unreduced:
+        if not self.reduced_here:
             value: Tensor = module(*inputs.values())
             return value
         return divided(
@@ -270,7 +270,7 @@ class Term(Plan):
         weight: Tensor | None,
     ) -> Tensor:
         """The sum of a term's entries; for a loss without entries, its value."""
-        if not self.unreduced:
+        if not self.reduced_here:
             sums = self.denominator is not None or self.reduction == "sum"  # it is built to
             if sums or not self.entries:
                 value = module(*inputs.values())
@@ -335,7 +335,7 @@ class Term(Plan):
 
     def _counted(self, module: nn.Module, router: Router, values: Any, like: Tensor) -> Tensor:
         definition = self.definition
-        if not self.unreduced:
+        if not self.reduced_here:
             self._unreduced_twin(module)  # before the forward pass, which may be compiled
         # Class weights may be on an accelerator, and targets not yet.
         own = next((each.device for each in chain(module.parameters(), module.buffers())), None)

@@ -66,7 +66,7 @@ class Weighting(nn.Module):
     def __init__(self, weights: Mapping[str, Weight], *, optional: bool) -> None:
         super().__init__()
         self._weights = dict(weights)
-        self.in_graph = tuple(name for name, weight in weights.items() if weight.in_graph)
+        self.in_graph = tuple(name for name, weight in weights.items() if not weight.is_zero)
         self._places = {name: place for place, name in enumerate(self.in_graph)}
         few = len(self.in_graph) <= _FEW_TERMS
         self._one_by_one = few or optional or len(self.in_graph) < len(weights)

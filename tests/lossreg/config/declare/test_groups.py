@@ -77,8 +77,8 @@ def test_weights_and_schedules_multiply() -> None:
 def test_a_group_of_weight_0_leaves_the_graph_with_its_schedules() -> None:
     linear = {"schedule": "linear", "start": 0, "end": 1, "steps": 10}
     found = read(a=L1, g={"weight": 0, "terms": {"x": L1, "y": {**L1, "weight": linear}}})
-    assert not found["g/x"].weight.in_graph
-    assert not found["g/y"].weight.in_graph
+    assert found["g/x"].weight.is_zero
+    assert found["g/y"].weight.is_zero
 
 
 def test_a_product_that_no_float_holds_is_an_error() -> None:

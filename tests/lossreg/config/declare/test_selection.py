@@ -79,12 +79,12 @@ def test_ignore_is_nothing_else(value: Any, code: str) -> None:
     ids=str,
 )
 def test_lossreg_reduces_where_torch_cannot(term: dict[str, Any]) -> None:
-    assert read(**term).unreduced == bool({"mask", "sample_weight", "ignore"} & set(term))
+    assert read(**term).reduced_by_lossreg == bool({"mask", "sample_weight", "ignore"} & set(term))
 
 
 def test_lossreg_reduces_a_mean_with_a_scale_for_another_denominator() -> None:
-    assert read(type="ctc", denominator="n").unreduced
-    assert not read(type="ctc").unreduced
+    assert read(type="ctc", denominator="n").reduced_by_lossreg
+    assert not read(type="ctc").reduced_by_lossreg
 
 
 @pytest.mark.parametrize("checks", ["off", "first", "always"])
