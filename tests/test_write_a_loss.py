@@ -94,5 +94,5 @@ def test_the_function_is_the_one_of_the_module() -> None:
 
 def test_the_tables_name_every_field() -> None:
     for first, record in (("of an input", LossInput), ("of a loss", LossDefinition)):
-        fields = {each.name for each in dataclasses.fields(record)}
+        fields = {each.name for each in dataclasses.fields(record) if each.init}
         assert set(PAGE.listed(first)) == fields

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_args
 
 from lossreg.plugin.fields import LossConfig
-from lossreg.plugin.inputs import ANY_SHAPE, LossInput
+from lossreg.plugin.inputs import LossInput
+from lossreg.plugin.shapes import ANY_SHAPE, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,11 +95,12 @@ class LossDefinition:
         compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
             breaks the graph, so that `fullgraph=True` refuses it.
         generated: Whether the parameters are those of a signature, and nobody described them.
+        unreduced_letters: The unreduced loss's shape, parsed.
 
     Raises:
         TypeError: A field is of the wrong type.
         ValueError: The name is empty or has other characters than letters, digits, `_` and `-`;
-            or an input is named twice.
+            an input is named twice; or the unreduced loss has several shapes.
     """
 
     name: str
@@ -119,6 +121,7 @@ class LossDefinition:
     check_values: Callable[[Any, Mapping[str, torch.Tensor]], Problem | None] | None = None
     compiles: bool = True
     generated: bool = False
+    unreduced_letters: Shape = field(init=False, repr=False, compare=False)
 
     @classmethod
     def from_module(
@@ -187,9 +190,13 @@ class LossDefinition:
             raise TypeError("LossDefinition.inputs must hold at least one LossInput")
         if len({each.name for each in self.inputs}) != len(self.inputs):
             raise ValueError("LossDefinition.inputs names an argument twice")
-        for field in ("check", "check_shapes", "check_values"):
-            hook = getattr(self, field)
+        letters = Shape(self.unreduced)
+        if len(letters.forms) > 1:
+            raise ValueError(f"LossDefinition.unreduced must be one shape, not {self.unreduced!r}")
+        object.__setattr__(self, "unreduced_letters", letters)
+        for name in ("check", "check_shapes", "check_values"):
+            hook = getattr(self, name)
             if not (hook is None or callable(hook)):
-                raise TypeError(f"LossDefinition.{field} must be callable or None, not {hook!r}")
+                raise TypeError(f"LossDefinition.{name} must be callable or None, not {hook!r}")
         if not isinstance(self.compiles, bool):
             raise TypeError(f"LossDefinition.compiles must be True or False, not {self.compiles!r}")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from lossreg.plugin.shapes import ANY_SHAPE, Shape
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["ANY_SHAPE", "DType", "Domain", "LossInput"]
-
-ANY_SHAPE = "..."
-"""The shape of an input, or of an unreduced loss, of which nothing is known."""
 
 DType: TypeAlias = Literal["float", "int", "float or int"]
 """The dtype kind of an input."""
@@ -58,7 +57,8 @@ class LossInput:
         name: The argument's name, as `torch.nn.functional` spells it.
         meaning: What it holds, in a few words.
         dtype: The dtype kind.
-        shape: The shape in letters: `N C *`; `...` if nothing is known of it, so that it is not
+        shape: The shape in letters: `N C *`, where a number is a size (`N 1`) and `|` stands
+            between several that it may have; `...` if nothing is known of it, so that it is not
             checked and no entry can be masked.
         domain: What its values may be.
         gradient: Whether the loss is differentiated with respect to it.
@@ -66,6 +66,11 @@ class LossInput:
             of the model, and has every dimension of the unreduced loss.
         fill: What a masked entry is replaced with before the loss sees it; without it, a value
             that is safe for the domain.
+        letters: The shape, parsed.
+
+    Raises:
+        TypeError: The shape is not a string.
+        ValueError: It has more than one `*`.
     """
 
     name: str
@@ -76,8 +81,12 @@ class LossInput:
     gradient: bool = False
     counted: bool = False
     fill: float | None = None
+    letters: Shape = field(init=False, repr=False, compare=False)
 
-    def letters(self, tensor: torch.Tensor, first: LossInput) -> str:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "letters", Shape(self.shape))
+
+    def letters_of(self, tensor: torch.Tensor, first: LossInput) -> Shape:
         """The letters of one tensor's shape.
 
         Args:
@@ -85,8 +94,8 @@ class LossInput:
             first: The loss's first input, whose shape class probabilities have.
         """
         if self.domain == "class index or probability" and tensor.is_floating_point():
-            return first.shape
-        return self.shape
+            return first.letters
+        return self.letters
 
     @property
     def safe(self) -> float:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from lossreg.errors import described
-from lossreg.plugin.inputs import ANY_SHAPE
 from lossreg.plugin.problems import Problem
 from lossreg.runtime.reduction import Misfit
 
@@ -63,7 +62,7 @@ def check_inputs(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> di
         inputs: Its arguments by name.
 
     Returns:
-        The size behind each letter.
+        The size behind each label, as `Shape.sizes` gives them.
 
     Raises:
         Misfit: A tensor is not what it says.
@@ -291,37 +290,28 @@ def _match_shapes(
 ) -> dict[str, int]:
     sizes: dict[str, int] = {}
     owners: dict[str, str] = {}
-    rest: tuple[str, tuple[int, ...]] | None = None
-    for each in definition.inputs:
-        if each.shape == ANY_SHAPE:
+    for argument in definition.inputs:
+        if not argument.letters.forms:
             continue
-        tensor = inputs[each.name]
-        letters = _letters(each, tensor, definition)
-        if not batched:
-            letters = [letter for letter in letters if letter not in ("N", "*")]
-        missing = tensor.dim() - len(letters) + ("*" in letters)
-        if missing < 0 or (missing > 0 and "*" not in letters):
-            raise Misfit(each.name, f"expected the shape {each.shape}, found {tuple(tensor.shape)}")
-        shape = list(tensor.shape)
-        for letter in letters:
-            if letter == "*":
-                found, shape = tuple(shape[:missing]), shape[missing:]
-                if rest is not None and rest[1] != found:
-                    raise Misfit(each.name, _against(tensor, inputs[rest[0]], rest[0]))
-                rest = rest or (each.name, found)
-                continue
-            size = shape.pop(0)
-            if sizes.setdefault(letter, size) != size:
-                raise Misfit(each.name, _against(tensor, inputs[owners[letter]], owners[letter]))
-            owners.setdefault(letter, each.name)
+        name, tensor = argument.name, inputs[argument.name]
+        own_sizes = _sizes(argument, tensor, definition, batched=batched)
+        if own_sizes is None:
+            shape = tuple(tensor.shape)
+            raise Misfit(name, f"expected the shape {argument.letters}, found {shape}")
+        for label, size in own_sizes:
+            owner = owners.setdefault(label, name)
+            if sizes.setdefault(label, size) != size:
+                raise Misfit(name, _against(tensor, inputs[owner], owner))
     return sizes
 
 
-def _letters(each: LossInput, tensor: Tensor, definition: LossDefinition) -> list[str]:
-    letters = each.letters(tensor, definition.inputs[0]).split()
-    if each.domain == "label sequence" and tensor.dim() == 1:
-        return letters[-1:]  # one after another, without padding
-    return letters
+def _sizes(
+    argument: LossInput, tensor: Tensor, definition: LossDefinition, *, batched: bool
+) -> tuple[tuple[str, int], ...] | None:
+    letters = argument.letters_of(tensor, definition.inputs[0])
+    if argument.domain == "label sequence" and tensor.dim() == 1:
+        return ((letters.forms[0][-1], tensor.shape[0]),)  # one after another, without padding
+    return letters.sizes(tensor.shape, batched=batched)
 
 
 def _against(tensor: Tensor, other: Tensor, name: str) -> str:

@@ -137,7 +137,7 @@ class Plan:
         name = self.definition.target or ""  # the config refuses `ignore` where there is none
         target = inputs[name]
         (each,) = (each for each in self.definition.inputs if each.name == name)
-        if each.letters(target, self.definition.inputs[0]) != each.shape:
+        if each.letters_of(target, self.definition.inputs[0]) is not each.letters:
             raise Misfit(name, "expected class indices, for 'ignore' is one; found probabilities")
         return kept_entries(mask, target, self.ignore)
 

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import InputError
-from lossreg.plugin.inputs import ANY_SHAPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from torch import nn
 
@@ -34,7 +33,6 @@ __all__ = [
     "reduced",
     "share_state",
     "spread",
-    "unreduced_shape",
 ]
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -110,43 +108,6 @@ def spread(argument: str, tensor: Tensor, shape: torch.Size) -> Tensor:
     return tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))
 
 
-def _labels(letters: str, dims: int) -> list[object] | None:
-    """A label for each dimension: `N C *` with four of them is N, C, 0, 1."""
-    names = letters.split()
-    rest = dims - len(names) + ("*" in names)
-    if rest < 0 or (rest > 0 and "*" not in names):
-        return None
-    labels: list[object] = []
-    for name in names:
-        labels.extend(range(rest) if name == "*" else [name])
-    return labels
-
-
-def _unreduced_labels(unreduced: str, labels: Iterable[object]) -> list[object]:
-    """Labels for the unreduced loss, whose `*` is as many dimensions as that of an input.
-
-    Args:
-        unreduced: Its letters.
-        labels: Those of an input.
-    """
-    names = unreduced.split()
-    rest = sum(isinstance(label, int) for label in labels) if "*" in names else 0
-    return _labels(unreduced, len(names) - ("*" in names) + rest) or []
-
-
-def unreduced_shape(
-    definition: LossDefinition, inputs: Mapping[str, Tensor]
-) -> tuple[int, ...] | None:
-    """The shape that a loss says to have without reduction; None if the inputs do not tell."""
-    sizes: dict[object, int] = {}
-    for each in definition.inputs:
-        tensor = inputs[each.name]
-        labels = _labels(each.letters(tensor, definition.inputs[0]), tensor.dim()) or []
-        sizes.update(zip(labels, tensor.shape, strict=False))
-    labels = _unreduced_labels(definition.unreduced, sizes)
-    return tuple(sizes[each] for each in labels) if set(labels) <= set(sizes) else None
-
-
 def filled(
     definition: LossDefinition, inputs: Mapping[str, Tensor], keep: Tensor
 ) -> dict[str, Tensor]:
@@ -171,14 +132,14 @@ def _as_seen_by(
     each: LossInput, tensor: Tensor, keep: Tensor, definition: LossDefinition
 ) -> Tensor:
     """The mask, shaped to be broadcast to one input."""
-    letters = each.letters(tensor, definition.inputs[0])
-    labels = _labels(letters, tensor.dim())
+    letters = each.letters_of(tensor, definition.inputs[0])
+    labels = letters.labels(tensor.shape)
     if labels is None:
         raise Misfit(
             each.name,
             f"a mask needs the shape {letters}, a batch, found {tuple(tensor.shape)}",
         )
-    covered = _unreduced_labels(definition.unreduced, labels)[: keep.dim()]
+    covered = definition.unreduced_letters.labels_beside(labels)[: keep.dim()]
     sizes = [tensor.shape[i] if label in covered else 1 for i, label in enumerate(labels)]
     expected = [tensor.shape[i] for i, label in enumerate(labels) if label in covered]
     # An input without some of the masked dimensions is filled where nothing of it is left.
@@ -338,32 +299,32 @@ def entry_shape(
     Returns:
         None if nothing of these tells it.
     """
-    if definition.unreduced == ANY_SHAPE:
+    letters = definition.unreduced_letters
+    if not letters.forms:
         return None
-    for each in definition.inputs:
-        found = _told_by(each, inputs[each.name], definition) if each.name in inputs else None
-        if found is not None:
-            return found
-    names = definition.unreduced.split()
-    whole = (each for each in weights if each is not None and each.dim() == len(names))
-    return None if "*" in names else next((each.shape for each in whole), None)
-
-
-def _told_by(each: LossInput, tensor: Tensor, definition: LossDefinition) -> torch.Size | None:
-    letters, unreduced = each.letters(tensor, definition.inputs[0]), definition.unreduced
-    labels = _labels(letters, tensor.dim())
-    if labels is None and definition.unbatched:
-        letters, unreduced = _of_one_example(letters), _of_one_example(unreduced)
-        labels = _labels(letters, tensor.dim())
-    if labels is None:
+    for argument in definition.inputs:
+        if argument.name in inputs:
+            shape = _told_by(argument, inputs[argument.name], definition)
+            if shape is not None:
+                return shape
+    (form,) = letters.forms
+    if "*" in form:
         return None
-    wanted = _unreduced_labels(unreduced, labels)
-    sizes = dict(zip(labels, tensor.shape, strict=True))
-    return torch.Size([sizes[label] for label in wanted]) if set(wanted) <= set(sizes) else None
+    whole = (weight for weight in weights if weight is not None and weight.dim() == len(form))
+    return next((weight.shape for weight in whole), None)
 
 
-def _of_one_example(letters: str) -> str:
-    return " ".join(letter for letter in letters.split() if letter not in ("N", "*"))
+def _told_by(argument: LossInput, tensor: Tensor, definition: LossDefinition) -> torch.Size | None:
+    """The unreduced loss's shape, if one input has all of its dimensions."""
+    letters, batched = argument.letters_of(tensor, definition.inputs[0]), True
+    sizes = letters.sizes(tensor.shape)
+    if sizes is None and definition.unbatched:
+        sizes, batched = letters.sizes(tensor.shape, batched=False), False
+    if sizes is None:
+        return None
+    known = dict(sizes)
+    wanted = definition.unreduced_letters.labels_beside(known, batched=batched)
+    return torch.Size([known[label] for label in wanted]) if set(wanted) <= set(known) else None
 
 
 _STATE = (

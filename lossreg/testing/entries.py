@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lossreg.plugin.inputs import ANY_SHAPE
 from lossreg.runtime.reduction import (
     denominator,
     divided,
@@ -15,7 +14,6 @@ from lossreg.runtime.reduction import (
     filled,
     numerator,
     reduced,
-    unreduced_shape,
 )
 from lossreg.testing.subject import Subject, count_of, is_close, listed
 
@@ -30,17 +28,28 @@ class EntryChecks(Subject):
 
     def test_without_reduction_it_has_the_declared_shape(self) -> None:
         """Where reduction `none` is offered, the loss has the shape that `unreduced` says."""
-        if not self._offers("none") or self._definition.unreduced == ANY_SHAPE:
+        if not self._offers("none") or not self._definition.unreduced_letters.forms:
             return
         batch = self._batch()
         found = tuple(self.value(self.module(reduction="none"), batch).shape)
-        expected = unreduced_shape(self._definition, batch)
+        expected = self._declared_shape(batch)
         self._require(
             found == expected,
             f"unreduced={self._definition.unreduced!r} means the shape {expected}, but with "
             f"reduction 'none' the loss has {found}",
             "Write unreduced in the letters of the inputs' shapes",
         )
+
+    def _declared_shape(self, batch: Mapping[str, Tensor]) -> tuple[int, ...] | None:
+        """The shape that the definition says without reduction; None if its inputs do not tell."""
+        definition = self._definition
+        sizes: dict[str, int] = {}
+        for argument in definition.inputs:
+            tensor = batch[argument.name]
+            letters = argument.letters_of(tensor, definition.inputs[0])
+            sizes.update(letters.sizes(tensor.shape) or ())
+        labels = definition.unreduced_letters.labels_beside(sizes)
+        return tuple(sizes[label] for label in labels) if sizes.keys() >= set(labels) else None
 
     def test_the_mean_is_its_numerator_over_its_denominator(self) -> None:
         """Sum of `scale` times unreduced loss over sum of `count` is the mean.

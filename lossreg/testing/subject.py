@@ -11,16 +11,16 @@ from torch import Tensor
 
 from lossreg.errors import described
 from lossreg.plugin.fields import with_tensors
-from lossreg.plugin.inputs import ANY_SHAPE
 from lossreg.registry import Registry
 from lossreg.registry.plugins import GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from torch import nn
 
-    from lossreg.plugin import LossConfig, LossDefinition, LossInput
+    from lossreg.plugin import LossConfig, LossDefinition
+    from lossreg.plugin.shapes import Shape
 
 __all__ = ["Subject", "count_of", "in_double", "is_close", "listed", "place_of"]
 
@@ -154,23 +154,24 @@ class Subject:
         Rows are the first dimension of the unreduced loss, or `N` where no input has that. Empty
         if an input holds them in another form, as label sequences one after another do.
         """
-        inputs = [each for each in self._definition.inputs if each.shape != ANY_SHAPE]
-        letters = {each.name: self._letters(each, batch[each.name]) for each in inputs}
-        row = self._definition.unreduced.partition(" ")[0]
-        if not any(row in each for each in letters.values()):
+        first = self._definition.inputs[0]
+        shapes = {
+            argument.name: argument.letters_of(batch[argument.name], first)
+            for argument in self._definition.inputs
+        }
+        entries = self._definition.unreduced_letters
+        row = next((letter for form in entries.forms for letter in form), "N")
+        if not any(has_letter(shape, row) for shape in shapes.values()):
             row = "N"
-        found = {}
-        for name, names in letters.items():
-            if row in names:
-                place = place_of(row, names, batch[name].dim())
+        rows = {}
+        for name, shape in shapes.items():
+            if has_letter(shape, row):
+                place = place_of(row, shape, batch[name].shape)
                 if place is None:
                     return {}
-                found[name] = place
-        sizes = {batch[name].shape[place] for name, place in found.items()}
-        return found if len(sizes) == 1 else {}
-
-    def _letters(self, each: LossInput, tensor: Tensor) -> list[str]:
-        return each.letters(tensor, self._definition.inputs[0]).split()
+                rows[name] = place
+        sizes = {batch[name].shape[place] for name, place in rows.items()}
+        return rows if len(sizes) == 1 else {}
 
     def _selected(self, batch: Mapping[str, Tensor], which: Tensor) -> dict[str, Tensor]:
         """The batch with these of its rows, in this order."""
@@ -199,16 +200,19 @@ class Subject:
         return f"{self.loss}: {problem}. {remedy}."
 
 
-def place_of(letter: str, letters: list[str], dims: int) -> int | None:
-    """The dimension of a letter in a tensor of so many, the first of `*`.
+def has_letter(shape: Shape, letter: str) -> bool:
+    """Whether a shape, in any of its forms, has this letter."""
+    return any(letter in form for form in shape.forms)
 
-    None if there is none, or if they are not as many as the letters say.
+
+def place_of(letter: str, shape: Shape, sizes: Sequence[int]) -> int | None:
+    """The dimension of a letter in a tensor of this size, the first of `*`.
+
+    None if there is none, or if the tensor does not fit the shape.
     """
-    named = len(letters) - ("*" in letters)
-    if dims < named or (dims > named and "*" not in letters) or (dims == named and letter == "*"):
-        return None
-    place = letters.index(letter)
-    return place + dims - len(letters) if "*" in letters[:place] else place
+    labels = shape.labels(sizes) or ()
+    label = "*0" if letter == "*" else letter
+    return labels.index(label) if label in labels else None
 
 
 def is_close(found: Tensor, expected: Tensor, *, rtol: float = 1e-4, atol: float = 1e-6) -> bool:

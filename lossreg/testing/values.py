@@ -107,11 +107,11 @@ class ValueChecks(Subject):
             raise AssertionError(told) from None
 
     def _normalised(self, name: str, tensor: Tensor) -> Tensor:
-        (each,) = (each for each in self._definition.inputs if each.name == name)
-        letters = self._letters(each, tensor)
-        if each.domain != "log-probability" or "C" not in letters:
+        (argument,) = (each for each in self._definition.inputs if each.name == name)
+        if argument.domain != "log-probability":
             return tensor
-        place = place_of("C", letters, tensor.dim())
+        letters = argument.letters_of(tensor, self._definition.inputs[0])
+        place = place_of("C", letters, tensor.shape)
         return tensor if place is None else tensor.log_softmax(place)
 
     def test_order_of_rows_does_not_matter(self) -> None:

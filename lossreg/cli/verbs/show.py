@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from lossreg.cli.output import say, say_json
@@ -60,7 +61,8 @@ def _as_dict(definition: LossDefinition, origin: str, schema: dict[str, Any]) ->
         "references": list(definition.references),
         "parameters": schema,
         "inputs": [
-            {name: getattr(each, name) for name in each.__slots__} for each in definition.inputs
+            {field.name: getattr(each, field.name) for field in fields(each) if field.init}
+            for each in definition.inputs
         ],
         "compiles": definition.compiles,
         "example": definition.example,

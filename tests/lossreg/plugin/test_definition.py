@@ -74,6 +74,8 @@ def test_a_definition_needs_five_fields_and_has_defaults_for_the_rest() -> None:
     needed = {
         field.name
         for field in dataclasses.fields(LossDefinition)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if field.init
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
     }
     assert needed == {"name", "config", "build", "inputs", "summary"}

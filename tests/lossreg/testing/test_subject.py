@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lossreg.plugin.shapes import Shape
 from lossreg.testing.subject import place_of
 
 
@@ -26,4 +27,4 @@ from lossreg.testing.subject import place_of
     ],
 )
 def test_a_letter_has_a_place(letter: str, letters: str, dims: int, expected: int | None) -> None:
-    assert place_of(letter, letters.split(), dims) == expected
+    assert place_of(letter, Shape(letters), (5,) * dims) == expected

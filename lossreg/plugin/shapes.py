@@ -1,0 +1,114 @@
+"""Shapes in letters: what `N C *` says of a tensor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["ANY_SHAPE", "Shape"]
+
+ANY_SHAPE = "..."
+"""The shape of an input, or of an unreduced loss, of which nothing is known."""
+
+
+class Shape:
+    """A shape in letters, parsed.
+
+    A letter is a dimension, and the same letter the same size; a number is a dimension of that
+    size; `*` is any number of dimensions, the same ones in all shapes of a loss. Several shapes
+    with `|` between them mean any of them; the first that a tensor fits counts. Of `...` nothing
+    is known, so that nothing fits it.
+
+    Each dimension of a tensor has a label: its letter, or for those of `*` a `*` and their place
+    among them.
+
+    >>> Shape("N C *").labels((8, 3, 32, 32))
+    ('N', 'C', '*0', '*1')
+    >>> Shape("N C *").labels((8,)) is None
+    True
+    >>> Shape("N 1 | N").labels((8, 1)), Shape("N 1 | N").labels((8, 2))
+    (('N', '1'), None)
+
+    Attributes:
+        text: The shape as it is written.
+        forms: The letters of each of the shapes.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: A shape has more than one `*`.
+    """
+
+    __slots__ = ("_of_one_example", "forms", "text")
+
+    def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"a shape must be a string of letters such as 'N C *', not {text!r}")
+        forms = () if text == ANY_SHAPE else tuple(tuple(form.split()) for form in text.split("|"))
+        if any(form.count("*") > 1 for form in forms):
+            raise ValueError(f"a shape can have only one '*', found {text!r}")
+        self.text = text
+        self.forms = forms
+        self._of_one_example = tuple(
+            tuple(letter for letter in form if letter not in ("N", "*")) for form in forms
+        )
+
+    def sizes(
+        self, shape: Sequence[int], *, batched: bool = True
+    ) -> tuple[tuple[str, int], ...] | None:
+        """Each label of a tensor with its size, in order; None if the tensor does not fit.
+
+        A `*` comes before its dimensions, with how many they are.
+
+        Args:
+            shape: The tensor's shape.
+            batched: False for a single example, whose shape has neither `N` nor `*`.
+
+        >>> Shape("N *").sizes((8, 32))
+        (('N', 8), ('*', 1), ('*0', 32))
+        >>> Shape("N C *").sizes((3,), batched=False)
+        (('C', 3),)
+        """
+        for form in self.forms if batched else self._of_one_example:
+            rest = len(shape) - len(form) + ("*" in form)
+            if rest < 0 or (rest > 0 and "*" not in form):
+                continue
+            labels = _expanded(form, [f"*{index}" for index in range(rest)])
+            sizes = list(zip(labels, shape, strict=True))
+            if any(label.isdigit() and int(label) != size for label, size in sizes):
+                continue
+            if "*" in form:
+                sizes.insert(form.index("*"), ("*", rest))
+            return tuple(sizes)
+        return None
+
+    def labels(self, shape: Sequence[int]) -> tuple[str, ...] | None:
+        """The label of each dimension of a tensor; None if it does not fit."""
+        sizes = self.sizes(shape)
+        return None if sizes is None else tuple(label for label, _ in sizes if label != "*")
+
+    def labels_beside(self, labels: Iterable[str], *, batched: bool = True) -> tuple[str, ...]:
+        """The labels of a tensor of this shape beside one with these, whose `*` it has.
+
+        Only of one shape in letters; of `...` there are none.
+
+        >>> Shape("N *").labels_beside(("N", "C", "*0", "*1"))
+        ('N', '*0', '*1')
+        """
+        forms = self.forms if batched else self._of_one_example
+        rest = [label for label in labels if label.startswith("*") and label != "*"]
+        return _expanded(forms[0], rest) if forms else ()
+
+    def __str__(self) -> str:
+        return " or ".join(" ".join(form) for form in self.forms) or ANY_SHAPE
+
+    def __repr__(self) -> str:
+        return f"Shape({self.text!r})"
+
+
+def _expanded(form: Iterable[str], rest: list[str]) -> tuple[str, ...]:
+    labels: list[str] = []
+    for letter in form:
+        labels.extend(rest if letter == "*" else [letter])
+    return tuple(labels)
