@@ -123,7 +123,7 @@ class DuplicateLossError(PluginError):
         # Of two claims by one distribution, its name picks neither.
         names = [each for each in distributions if distributions.count(each) == 1]
         choices = " or ".join(f"'{name}:{loss}'" for name in names)
-        advice = f"write {choices}" if choices else "take one out of its entry points"
+        advice = f"write {choices}" if choices else "remove one of its entry points"
         if len(folders) > 1:
             twice = f"one distribution is installed twice, remove {' or '.join(folders)}"
             advice = f"{advice}; {twice}" if choices else twice

@@ -198,9 +198,9 @@ GROUP = Construct(
     "group",
     *_GROUP_KEYS,
     elsewhere={
-        name: "it belongs to a term: a group has none, its terms have"
+        name: "a group has no such key; set it on the group's terms"
         if name != "type"
-        else "a group is no loss: take it out, or take 'terms' out"
+        else "a mapping cannot have both 'type' and 'terms'; remove one"
         for name in TERM.names
         if name not in {key.name for key in _GROUP_KEYS}
     },

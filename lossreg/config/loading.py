@@ -262,7 +262,7 @@ def _refuse_stray_overrides(root: Node, objectives: Sequence[Located], faults: F
         if name not in read:
             meant = closest(name, read)
             hint = f"; did you mean '{meant}'?" if meant else ""
-            message = f"the document has no '{clipped(name)}', and nothing would read it{hint}"
+            message = f"this override creates the key '{clipped(name)}', which nothing reads{hint}"
             faults.add("LR402", ("", name), message, root.keys[name])
 
 
@@ -270,7 +270,9 @@ def _follow(root: Node, key: str, faults: Faults) -> Located | None:
     try:
         steps = ValuePath.parse(str(key)).steps
     except PathError:
-        faults.add("LR109", "", f"the key {describe(key)} is no path; write it as model.criterion")
+        faults.add(
+            "LR109", "", f"the key {describe(key)} is not a path; write it as model.criterion"
+        )
         return None
     path: ConfigPath = ""
     node, at = root, None

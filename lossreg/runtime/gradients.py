@@ -90,7 +90,7 @@ def diagnose(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> 
     raw = loss.terms(values)
     if not any(value.requires_grad for value in raw.values()):
         raise InputError(
-            "no term is attached to a graph: expected values computed with gradients switched on"
+            "no term requires a gradient; compute the values outside `torch.no_grad()`"
         )
     weights = loss.weights
     norms, directions = {}, []

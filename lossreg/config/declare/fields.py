@@ -39,7 +39,7 @@ def is_mapping(node: Node, path: ConfigPath, faults: Faults, *, wanted: str = "a
         return True
     hint = ""
     if node.value is None:
-        hint = "; indent what belongs under the key, or take the key out"
+        hint = "; indent what belongs under the key, or remove the key"
     faults.add("LR101", path, f"expected {wanted}, found {describe(node.value)}{hint}", node)
     return False
 

@@ -90,7 +90,7 @@ class _Reader:
         place = (path, "terms")
         terms: list[Declared | None] = [None]
         if "terms" not in node.value:
-            message = "the key 'terms', what the group is made of, is missing"
+            message = "the group has no 'terms'"
             faults.add("LR102", path, message, key)
             group.is_complete = False
             return group

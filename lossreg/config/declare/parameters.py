@@ -124,7 +124,7 @@ def validated(
     except SourceError:
         raise
     except Exception as error:  # noqa: BLE001 - a third party's validator may raise anything
-        message = f"the config of '{owner}' raised {type(error).__name__} instead of judging"
+        message = f"validating the parameters of '{owner}' raised {type(error).__name__}"
         faults.add("LR301", path, message, node)
         return None
     for each in found:

@@ -54,13 +54,16 @@ def check_selection(term: Declared, definition: LossDefinition, faults: Faults) 
             continue
         message = ""
         if "none" not in definition.reductions:
-            message = f"'{definition.name}' has no unreduced form, so its entries cannot be chosen"
+            message = f"'{definition.name}' returns one number, so mask, sample_weight and ignore "
+            message += "do not apply"
         elif name != "sample_weight" and not _tells_shapes(definition):
-            message = f"'{definition.name}' does not tell the shapes of its inputs, so nothing can "
+            message = (
+                f"'{definition.name}' does not declare the shapes of its inputs, so nothing can "
+            )
             message += "be masked; use 'sample_weight'"
         elif name == "ignore" and definition.target is None:
-            message = f"'{definition.name}' has no target with an entry for each of its own; "
-            message += "use 'mask'"
+            message = f"'{definition.name}' has a target that does not match it entry by entry, so "
+            message += "'ignore' cannot apply; use 'mask'"
         if message:
             faults.add("LR213", (term.path, name), message, term.node.keys[name])
             term.is_complete = False

@@ -154,7 +154,7 @@ class TermReader:
         )
         if config is not None and getattr(config, "reduction", None) == "none":
             reduction = params.value.get("reduction", params)
-            message = "a term must be one number: 'none' works with lossreg.create alone"
+            message = "a term must be one number: 'none' works with lossreg.create only"
             self._faults.add("LR207", (path, "reduction"), message, reduction)
             return None
         return config

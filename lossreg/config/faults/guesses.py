@@ -94,10 +94,10 @@ class Guesses:
             return None
         keys = self._node.keys
         if meant in keys and keys[meant][0] is keys[name][0]:  # an override may mean that one
-            return f"'{meant}' is there already, so take this one out"
+            return f"'{meant}' is there already; remove this one"
         other = self.written.get(meant, name)
         if other != name:
-            return f"did you mean '{meant}', as with '{clipped(other)}'? take one of them out"
+            return f"did you mean '{meant}', as with '{clipped(other)}'? remove one of them"
         _, rest = missing_space(name)
         if rest:
             return f"did you mean `{meant}: {clipped(rest)}`, with a space?"

@@ -88,7 +88,7 @@ def read_document(document: Document) -> Node:
     forbidden = _FORBIDDEN.search(text)
     if forbidden:
         at = forbidden.start()
-        message = f"the character U+{ord(text[at]):04X} is not allowed in YAML; take it out"
+        message = f"the character U+{ord(text[at]):04X} is not allowed in YAML; remove it"
         raise SourceError("LR002", message, document, at, at + 1)
     if _LOADER is not yaml.SafeLoader and not _DOUBTFUL.search(text):
         try:
@@ -234,7 +234,7 @@ class _Reader:
             if before == 0 or self.quoted[before - 1][1] <= at:
                 message = (
                     f"the line separator U+{ord(found[0]):04X} stands outside quotes; "
-                    "take it out, or write it as an escape in double quotes"
+                    "remove it, or write it as an escape in double quotes"
                 )
                 raise SourceError("LR002", message, self.document, at, at + 1)
 
@@ -360,7 +360,7 @@ class _Reader:
             keys[name] = self.document, start, end
             return name
         line = self.document.place(first, first).line
-        message = f"the key '{clipped(name)}' stands here a second time (first in line {line})"
+        message = f"duplicate key '{clipped(name)}' (first on line {line})"
         self._note("LR008", message + remedy, start, end)
         return _DROPPED
 

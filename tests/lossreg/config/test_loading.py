@@ -95,8 +95,8 @@ def test_a_key_leads_to_the_loss(key: str) -> None:
         ("list[3]", (4, 1), "there is no element 3 under 'list'"),
         ("list[-3]", (4, 1), "there is no element -3 under 'list'"),
         ("model.criterion.terms.fit.type.x", (3, 18), "there is no 'x' under"),
-        ("a..b", (None, None), "the key the string 'a..b' is no path"),
-        ("", (None, None), "the key an empty string is no path"),
+        ("a..b", (None, None), "the key the string 'a..b' is not a path"),
+        ("", (None, None), "the key an empty string is not a path"),
     ],
 )
 def test_a_key_that_leads_nowhere(key: str, place: tuple[int, int], message: str) -> None:

@@ -226,7 +226,7 @@ def test_twin_names_of_one_distribution(site: Site) -> None:
             registry[name]
         assert str(raised.value) == (
             "loss 'odd' is claimed by acme 3.0 (acme_a) and acme 3.0 (acme_b); "
-            "take one out of its entry points"
+            "remove one of its entry points"
         )
     reasons = {each.reason for each in registry.entries() if each.state == "conflict"}
     assert reasons == {"claimed by acme (acme_a) and acme (acme_b)"}

@@ -356,8 +356,8 @@ model:
         ("model.loss", "m.yaml:1:1  [LR109]", "there is no 'loss' under 'model'"),
         ("model.others[3]", "m.yaml:6:3  [LR109]", "there is no element 3 under 'model.others'"),
         ("model.backbone", "m.yaml:2:13  model.backbone  [LR101]", "expected a mapping with"),
-        ("model..x", "[LR109]", "the key the string 'model..x' is no path"),
-        ("", "[LR109]", "is no path; write it as model.criterion"),
+        ("model..x", "[LR109]", "the key the string 'model..x' is not a path"),
+        ("", "[LR109]", "is not a path; write it as model.criterion"),
     ],
 )
 def test_a_key_says_where_the_loss_is(
@@ -429,7 +429,7 @@ def test_an_override_beside_the_loss_is_not_lost_in_silence(capsys: Capture) -> 
     write("loss.yaml", "loss: {terms: {fit: {type: mse}}}\nmodel: {depth: 1}\n")
     assert main(["check", "loss.yaml", "--set", "los.terms.fit.weight=2"]) == 1
     out = capsys.readouterr().out
-    assert "the document has no 'los', and nothing would read it; did you mean 'loss'?" in out
+    assert "this override creates the key 'los', which nothing reads; did you mean 'loss'?" in out
     assert main(["check", "loss.yaml", "--set", "model.depth=2"]) == 0
     assert main(["check", "loss.yaml", "--set", "loss.terms.fit.weight=2"]) == 0
 

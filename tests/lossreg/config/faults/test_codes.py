@@ -151,7 +151,7 @@ def test_lr301_a_validator_that_breaks(site: Site, error: str) -> None:
     (found,) = examine(TERM).diagnostics
     assert found.code == "LR301"
     assert found.path == "terms.fit.params"
-    assert f"the config of 'picky' raised {error.partition('(')[0]}" in found.message
+    assert f"validating the parameters of 'picky' raised {error.partition('(')[0]}" in found.message
 
 
 def test_lr301_a_plugin_that_cannot_be_imported(site: Site) -> None:

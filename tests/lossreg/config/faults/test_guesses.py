@@ -43,11 +43,11 @@ def test_a_key_that_belongs_elsewhere_is_not_another_ones() -> None:
     ("text", "name", "hint"),
     [
         ("{typ: mse}", "typ", "did you mean 'type'?"),
-        ("{typ: mse, type: l1}", "typ", "'type' is there already, so take this one out"),
+        ("{typ: mse, type: l1}", "typ", "'type' is there already; remove this one"),
         (
             "{typ: mse, tpe: l1}",
             "tpe",
-            "did you mean 'type', as with 'typ'? take one of them out",
+            "did you mean 'type', as with 'typ'? remove one of them",
         ),
         ("{typ:mse}", "typ:mse", "did you mean `type: mse`, with a space?"),
         ("{'typ:': mse}", "typ:", "did you mean 'type'?"),

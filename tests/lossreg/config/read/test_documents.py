@@ -48,19 +48,19 @@ def spans(node: Node, path: str = "") -> dict[str, str]:
 REFUSED = {
     "a key that stands twice": (
         "a: 1\nb: 2\na: 3\n",
-        [("LR008", 3, 1, "the key 'a' stands here a second time (first in line 1)")],
+        [("LR008", 3, 1, "duplicate key 'a' (first on line 1)")],
     ),
     "a quoted key that stands twice": (
         "x: {\"a\": 1, 'a': 2, a: 3}\n",
-        [("LR008", 1, 13, "second time"), ("LR008", 1, 21, "second time")],
+        [("LR008", 1, 13, "duplicate key"), ("LR008", 1, 21, "duplicate key")],
     ),
     "a key that an alias repeats": (
         "&k a: 1\n*k : 2\n",
-        [("LR008", 2, 1, "the key 'a' stands here a second time (first in line 1)")],
+        [("LR008", 2, 1, "duplicate key 'a' (first on line 1)")],
     ),
     "a merge that stands twice": (
         "x: &x {k: 1}\ny: &y {k: 2}\na:\n  <<: *x\n  b: {<<: *y}\n  <<: *y\n",
-        [("LR008", 6, 3, "'<<' stands here a second time (first in line 4); write <<: [*a, *b]")],
+        [("LR008", 6, 3, "duplicate key '<<' (first on line 4); write <<: [*a, *b]")],
     ),
     "a merge that stands three times": (
         "x: &x {}\na: {<<: *x, <<: *x, <<: [*x]}\n",
@@ -68,7 +68,7 @@ REFUSED = {
     ),
     "merges of nothing that stand twice": (
         "a: {<<: [], ? <<\n : {k: 1}}\n",
-        [("LR008", 1, 15, "(first in line 1); write <<: [*a, *b]")],
+        [("LR008", 1, 15, "(first on line 1); write <<: [*a, *b]")],
     ),
     "a merge that stands twice in what is merged": (
         "x: &x {}\na: {<<: {<<: *x, <<: *x}}\n",
@@ -76,7 +76,7 @@ REFUSED = {
     ),
     "a quoted key that looks like a merge twice": (
         "x: &x {}\na: {'<<': 1, <<: *x, \"<<\": 2}\n",
-        [("LR008", 2, 22, "the key '<<' stands here a second time (first in line 2)")],
+        [("LR008", 2, 22, "duplicate key '<<' (first on line 2)")],
     ),
     "two documents": (
         "a: 1\n---\nb: 2\n",
@@ -151,7 +151,7 @@ REFUSED = {
     "a tab before a key in braces": ("a: {\n\tb: 1}\n", [("LR010", 2, 1, "use spaces")]),
     "a control character": (
         "a: b\x07\n",
-        [("LR002", 1, 5, "the character U+0007 is not allowed in YAML; take it out")],
+        [("LR002", 1, 5, "the character U+0007 is not allowed in YAML; remove it")],
     ),
     "a control character in quotes": ('a: "\x1b[0m"\n', [("LR002", 1, 5, "U+001B")]),
     "a control character in a comment": ("# \x7f\na: 1\n", [("LR002", 1, 3, "U+007F")]),
@@ -162,7 +162,7 @@ REFUSED = {
     "two byte order marks": ("\ufeff\ufeffa: 1\n", [("LR002", 1, 1, "U+FEFF")]),
     "NEL": (
         "a: 1\nb: x\x85y\n",
-        [("LR002", 2, 5, "the line separator U+0085 stands outside quotes; take it out")],
+        [("LR002", 2, 5, "the line separator U+0085 stands outside quotes; remove it")],
     ),
     "U+2028": ("a: x\u2028y\n", [("LR002", 1, 5, "U+2028 stands outside quotes")]),
     "U+2029 in a comment": ("a: 1 # x\u2029y\n", [("LR002", 1, 9, "U+2029 stands outside")]),
@@ -185,7 +185,7 @@ REFUSED = {
     "what came before is told as well": (
         "a: 1\na: !x 2\n1: 3\nb: [\n",
         [
-            ("LR008", 2, 1, "second time"),
+            ("LR008", 2, 1, "duplicate key"),
             ("LR006", 2, 4, "the tag !x"),
             ("LR007", 3, 1, "write '1' in quotes"),
             ("LR003", 5, 1, "ends before the [ of line 4, column 4 is closed"),

@@ -122,7 +122,7 @@ def test_a_value_of_nothing_stays_nothing() -> None:
         ("empty=a: b: c", "LR003", 11, 12, "a ': ' inside a value"),
         ("empty=@x", "LR003", 7, 8, "a value cannot begin with '@'"),
         ("empty=!x 1", "LR006", 7, 11, "the tag !x is not allowed"),
-        ("empty={a: 1, a: 2}", "LR008", 14, 15, "the key 'a' stands here a second time"),
+        ("empty={a: 1, a: 2}", "LR008", 14, 15, "duplicate key 'a'"),
         ("empty={1: 2}", "LR007", 8, 9, "write '1' in quotes"),
         ("empty=*base", "LR009", 7, 12, "there is no anchor '&base'"),
         ("empty=x\x07", "LR002", 8, 9, "U+0007"),

@@ -171,7 +171,9 @@ def test_a_faulty_parameter_is_located_as_any_other(
 
 def test_without_shapes_nothing_is_masked_but_samples_are_weighted(registry: Registry) -> None:
     for key in ("mask", "ignore"):
-        with pytest.raises(ConfigError, match="does not tell the shapes of its inputs") as raised:
+        with pytest.raises(
+            ConfigError, match="does not declare the shapes of its inputs"
+        ) as raised:
             lossreg.load_config({"terms": {"a": {**term(), key: 1}}}, registry=registry)
         assert raised.value.diagnostics[-1].code == "LR213"
     weighted = {**term(), "sample_weight": "w"}
