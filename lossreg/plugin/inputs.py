@@ -70,7 +70,7 @@ class LossInput:
 
     Raises:
         TypeError: The shape is not a string.
-        ValueError: It has more than one `*`.
+        ValueError: It has more than one `*`, or `...` among its letters.
     """
 
     name: str

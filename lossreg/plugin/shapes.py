@@ -37,7 +37,7 @@ class Shape:
 
     Raises:
         TypeError: It is not a string.
-        ValueError: A shape has more than one `*`.
+        ValueError: A shape has more than one `*`, or `...` among its letters.
     """
 
     __slots__ = ("_of_one_example", "forms", "text")
@@ -48,6 +48,8 @@ class Shape:
         forms = () if text == ANY_SHAPE else tuple(tuple(form.split()) for form in text.split("|"))
         if any(form.count("*") > 1 for form in forms):
             raise ValueError(f"a shape can have only one '*', found {text!r}")
+        if any(ANY_SHAPE in form for form in forms):
+            raise ValueError(f"'{ANY_SHAPE}' must be the whole shape, found {text!r}")
         self.text = text
         self.forms = forms
         self._of_one_example = tuple(

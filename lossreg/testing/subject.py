@@ -161,11 +161,11 @@ class Subject:
         }
         entries = self._definition.unreduced_letters
         row = next((letter for form in entries.forms for letter in form), "N")
-        if not any(has_letter(shape, row) for shape in shapes.values()):
+        if not any(_has_letter(shape, row) for shape in shapes.values()):
             row = "N"
         rows = {}
         for name, shape in shapes.items():
-            if has_letter(shape, row):
+            if _has_letter(shape, row):
                 place = place_of(row, shape, batch[name].shape)
                 if place is None:
                     return {}
@@ -200,7 +200,7 @@ class Subject:
         return f"{self.loss}: {problem}. {remedy}."
 
 
-def has_letter(shape: Shape, letter: str) -> bool:
+def _has_letter(shape: Shape, letter: str) -> bool:
     """Whether a shape, in any of its forms, has this letter."""
     return any(letter in form for form in shape.forms)
 

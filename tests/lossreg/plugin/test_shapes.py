@@ -106,6 +106,9 @@ def test_a_shape_is_shown_as_it_is_read(text: str, shown: str) -> None:
 def test_what_cannot_be_a_shape() -> None:
     with pytest.raises(ValueError, match=r"only one '\*', found 'N | \* C \*'"):
         LossInput(name="x", meaning="anything", shape="N | * C *")
+    for shape in ("N ...", "N | ..."):
+        with pytest.raises(ValueError, match=r"'...' must be the whole shape, found 'N"):
+            LossInput(name="x", meaning="anything", shape=shape)
     with pytest.raises(TypeError, match=r"a string of letters such as 'N C \*', not \('N', 'C'\)"):
         LossInput(name="x", meaning="anything", shape=("N", "C"))  # type: ignore[arg-type]
 
