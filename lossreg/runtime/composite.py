@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lossreg.runtime.denominators import WHOLE, Denominators, added_up
+from lossreg.runtime.identity import Identity, compare, describe
 from lossreg.runtime.nonfinite import NonFinite
 from lossreg.runtime.output import LossOutput
 from lossreg.runtime.terms import Terms
@@ -62,7 +63,32 @@ class CompositeLoss(nn.Module):
         self.__dict__.update(_terms=self.terms, _weighting=weighting)
         self._all_in_graph = weighting.in_graph == self._names
         self._nonfinite = NonFinite(weighting.in_graph, config.on_nonfinite)
+        self.identity = Identity(config)
+        self.register_state_dict_post_hook(describe)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(compare)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_refresh)  # type: ignore[no-untyped-call]
+
+    @property
+    def config(self) -> CompositeConfig:
+        """What was built."""
+        return self.identity.config
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for two composites that compute the same total from the same tensors.
+
+        A hash of what differs from the defaults, with the number of the algorithm in front. It does
+        not depend on any order, on `checks` and `on_nonfinite`, nor on disabled terms.
+        """
+        return self.identity.fingerprint
+
+    def accept_state(self) -> None:
+        """Say that the next state may have been made under another objective.
+
+        Without it, loading such a state is a `StateError` where the progress of schedules would go
+        to another objective, and a `ConfigWarning` otherwise.
+        """
+        self.identity.accepts = True
 
     @property
     def weights(self) -> dict[str, float]:

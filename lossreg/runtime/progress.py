@@ -1,12 +1,13 @@
-"""How far a composite's schedules have come: what of them is state."""
+"""How far a composite's schedules have come: the part of them that is state."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from lossreg.errors import ConfigWarning, StateError
 
@@ -23,8 +24,7 @@ _END = 2**63  # a count is a 64-bit integer
 class Progress(nn.Module):
     """Counts completed steps and epochs, and keeps them in the `state_dict`.
 
-    The state holds the counts and a description of every weight, so that a state made under
-    another config is told apart; the weights themselves are computed from the config.
+    The weights themselves are computed from the config.
 
     Args:
         weights: Each term's weight.
@@ -52,36 +52,54 @@ class Progress(nn.Module):
             )
             warnings.warn(message, ConfigWarning, stacklevel=7)
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Plain values, which `torch.load(weights_only=True)` reads."""
-        return {"steps": self.steps, "epochs": self.epochs, "weights": dict(self._weights)}
+    def get_extra_state(self) -> Tensor:
+        """Both counts as int64, of shape 2: steps, then epochs."""
+        return torch.tensor([self.steps, self.epochs])
 
-    def set_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Take over a state.
+    def set_extra_state(self, state: object) -> None:
+        """Take over the counts.
 
         Raises:
-            StateError: It is damaged, or was made under another config; the message says what
-                differs.
+            StateError: They are damaged.
         """
+        self.steps, self.epochs = _counts(state)
+
+    def differences(self, state: object) -> list[str]:
+        """In which weights a state of the older form, a mapping, differs from these.
+
+        Raises:
+            StateError: The state is damaged.
+        """
+        _counts(state)
         if not isinstance(state, Mapping):
-            raise _damaged(f"expected a mapping, found a {type(state).__name__}")
+            return []
         saved = state.get("weights")
         if not isinstance(saved, Mapping):
             raise _damaged(f"expected the weights by name, found {saved!r:.40}")
-        steps, epochs = (_count(name, state.get(name)) for name in ("steps", "epochs"))
-        differences = [
+        return [
             f"the weight of '{name}' was {saved.get(name, 'not there')}, "
             f"is {self._weights.get(name, 'not there')}"
             for name in dict.fromkeys((*saved, *self._weights))
             if saved.get(name) != self._weights.get(name)
         ]
-        if differences:
-            raise StateError("the state was made under another config: " + "; ".join(differences))
-        self.steps, self.epochs = steps, epochs
 
     def extra_repr(self) -> str:
         """The counts."""
         return f"steps={self.steps}, epochs={self.epochs}"
+
+
+def _counts(state: object) -> tuple[int, int]:
+    """Steps and epochs: from a tensor of both, or from a mapping, as older states have it."""
+    if isinstance(state, Tensor):
+        if state.dtype != torch.int64 or state.shape != (2,):
+            found = f"one of {state.dtype} and shape {tuple(state.shape)}"
+            raise _damaged(f"expected a tensor of int64 and shape (2,), found {found}")
+        steps, epochs = state.tolist()
+    elif isinstance(state, Mapping):
+        steps, epochs = state.get("steps"), state.get("epochs")
+    else:
+        raise _damaged(f"expected a tensor, found a {type(state).__name__}")
+    return _count("steps", steps), _count("epochs", epochs)
 
 
 def _count(name: str, value: object) -> int:

@@ -1,0 +1,112 @@
+"""Which objective a state belongs to: in the `state_dict`'s metadata, compared at loading.
+
+Metadata is not a key of the state. It survives `torch.save`, `weights_only` and nesting; where it is
+lost, as in a file of tensors only, nothing is compared.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lossreg.config.fingerprint import differences, fingerprint, in_words, is_comparable
+from lossreg.errors import ConfigWarning, StateError
+
+if TYPE_CHECKING:
+    from lossreg.config import CompositeConfig
+    from lossreg.config.fingerprint import Words
+    from lossreg.runtime.composite import CompositeLoss
+
+__all__ = ["Identity", "compare", "describe"]
+
+_KEY = "lossreg"
+_PROGRESS = "progress._extra_state"
+_MOST = 5  # differences in a message
+_ACCEPT = "if the change is meant, call accept_state() on the loss before loading"
+
+
+class Identity:
+    """A composite's objective, as its states tell it.
+
+    Args:
+        config: The objective.
+
+    Attributes:
+        accepts: Whether the next state may be another objective's.
+    """
+
+    def __init__(self, config: CompositeConfig) -> None:
+        self.config = config
+        self.accepts = False
+
+    @cached_property
+    def words(self) -> Words:
+        """What the objective declares, by term."""
+        return in_words(self.config)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of these words."""
+        return fingerprint(self.words)
+
+    def differences(self, saved: object) -> list[str]:
+        """In what a state's objective differs from this one; nothing where that cannot be told."""
+        if not isinstance(saved, Mapping) or saved.get("fingerprint") == self.fingerprint:
+            return []
+        objective = saved.get("objective")
+        made = saved.get("fingerprint")
+        if not isinstance(made, str) or not is_comparable(made):
+            return []
+        return differences(objective, self.words) if isinstance(objective, Mapping) else []
+
+
+def describe(composite: CompositeLoss, _: object, __: str, metadata: dict[str, Any]) -> None:
+    """A hook: put the objective into a state's metadata."""
+    identity = composite.identity
+    metadata[_KEY] = {"fingerprint": identity.fingerprint, "objective": identity.words}
+
+
+def compare(
+    composite: CompositeLoss,
+    state: dict[str, Any],
+    prefix: str,
+    metadata: Mapping[str, Any],
+    strict: bool,
+    *_: object,
+) -> None:
+    """A hook: hold a state's objective against the composite's before anything is copied.
+
+    Raises:
+        StateError: The state's progress belongs to another objective, or is damaged.
+    """
+    identity, progress, key = composite.identity, composite.progress, prefix + _PROGRESS
+    accepts, identity.accepts = identity.accepts, False
+    saved = metadata.get(_KEY)
+    found = identity.differences(saved)
+    if progress is not None and key in state:
+        found = found or progress.differences(state[key])
+        if found and not accepts:
+            message = "the state's progress belongs to another objective"
+            raise StateError(f"{message}: {_listed(found)}; {_ACCEPT}")
+        return
+    if key in state:
+        del state[key]
+        found = found or ["it has the progress of schedules, and this objective has none"]
+    elif progress is not None and saved is not None:
+        state[key] = progress.get_extra_state()
+        found = found or ["it has no progress of schedules"]
+    elif progress is not None and strict:
+        raise StateError(
+            f"the state has no '{key}', the progress of this objective's schedules; to leave them "
+            "where they are, load it with strict=False"
+        )
+    if found and not accepts:
+        message = f"the state was made under another objective: {_listed(found)}; {_ACCEPT}"
+        warnings.warn(message, ConfigWarning, stacklevel=2)
+
+
+def _listed(found: list[str]) -> str:
+    more = f"; and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    return "; ".join(found[:_MOST]) + more
