@@ -45,28 +45,6 @@ class Plan:
         twin: That form, once it is needed.
     """
 
-    __slots__ = (
-        "class_weights",
-        "cuts",
-        "definition",
-        "denominator",
-        "entries",
-        "handled",
-        "ignore",
-        "in_graph",
-        "inputs",
-        "mask",
-        "name",
-        "needs",
-        "optional",
-        "places",
-        "reduced_here",
-        "reduction",
-        "sample_weight",
-        "term",
-        "twin",
-    )
-
     def __init__(self, term: TermConfig, router: Router, class_weights: ClassWeights) -> None:
         name, optional = term.name, term.optional
         self.class_weights = class_weights

@@ -57,8 +57,6 @@ class Term(Plan):
             that costs memory, and a loss that writes to its inputs does so from the start.
     """
 
-    __slots__ = ("always", "busy", "notices", "unchecked", "uncopied", "unjudged", "while_tracing")
-
     def __init__(
         self,
         config: TermConfig,

@@ -225,4 +225,8 @@ def _widest(values: Sequence[Tensor]) -> Tensor:
     """A value whose dtype all of them fit in."""
     if len(values) == 1:
         return values[0]
-    return next((value for value in values if value.dtype == torch.float64), values[0])
+    # A loop: torch 2.6 does not trace `next` with a default.
+    for value in values:
+        if value.dtype == torch.float64:
+            return value
+    return values[0]
