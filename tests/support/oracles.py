@@ -1,6 +1,7 @@
-"""Random batches for each built-in loss, and what torch's own functions make of them.
+"""Random batches for a loss, and what torch's own functions make of them.
 
-Nothing here looks at lossreg: shapes, denominators and safe places are written down again.
+Each built-in's own test file draws its `Example`. Nothing of it looks at lossreg: shapes,
+denominators and safe places are written down again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class Example:
             the unreduced loss; and what it is spoilt with.
         counts: What each entry counts in torch's mean; None for 1.
         scales: What each entry is multiplied by in torch's mean; None for 1.
+        counted: The arguments that tell what torch's mean divides by, and that are no model's
+            result; none if no argument tells it.
     """
 
     params: dict[str, Any] = field(default_factory=dict)
@@ -44,18 +47,29 @@ class Example:
     axes: dict[str, tuple[tuple[int, ...], float]] = field(default_factory=dict)
     counts: Callable[[Tensors], Tensor] | None = None
     scales: Callable[[Tensors], Tensor] | None = None
+    counted: tuple[str, ...] = ("target",)
 
 
 class Draw:
-    """Random shapes, parameters and tensors of one dtype."""
+    """Random shapes, parameters and tensors of one dtype.
 
-    def __init__(self, rng: random.Random, dtype: torch.dtype) -> None:
+    With `batch`, each batch has as many rows; otherwise a few, and `shape` may leave them out.
+    """
+
+    def __init__(self, rng: random.Random, dtype: torch.dtype, batch: int | None = None) -> None:
         self.rng = rng
         self.dtype = dtype
+        self.batch = batch
         self.generator = torch.Generator().manual_seed(rng.randrange(2**31))
 
     def shape(self, least: int = 1, most: int = 3) -> tuple[int, ...]:
-        return tuple(self.rng.randint(1, 5) for _ in range(self.rng.randint(least, most)))
+        if self.batch is not None:
+            least = max(least, 1)
+        shape = tuple(self.rng.randint(1, 5) for _ in range(self.rng.randint(least, most)))
+        return shape if self.batch is None else (self.batch, *shape[1:])
+
+    def rows(self, most: int = 5) -> int:
+        return self.rng.randint(1, most) if self.batch is None else self.batch
 
     def normal(self, *shape: int) -> Tensor:
         return torch.randn(shape, generator=self.generator, dtype=torch.float64).to(self.dtype)
@@ -76,7 +90,8 @@ class Draw:
 
     def factors(self, shape: tuple[int, ...]) -> list[float]:
         """One number for each place of the last dimension, if no other one has as many."""
-        return self.numbers(1 if shape[-1] in shape[1:-1] else shape[-1])
+        are_rows = self.batch is not None and len(shape) == 1
+        return self.numbers(1 if are_rows or shape[-1] in shape[1:-1] else shape[-1])
 
     def maybe(self, **params: Any) -> dict[str, Any]:
         return {name: value for name, value in params.items() if self.rng.random() < 0.5}
@@ -86,7 +101,7 @@ class Draw:
         return torch.tensor(params[name], dtype=self.dtype) if name in params else None
 
 
-def _entrywise(
+def entrywise(
     loss: Callable[[Tensors, str], Tensor],
     tensors: Tensors,
     leaves: tuple[str, ...] = ("input", "target"),
@@ -105,180 +120,7 @@ def _entrywise(
     )
 
 
-def l1(draw: Draw) -> Example:
-    shape = draw.shape()
-    tensors = {"input": draw.normal(*shape), "target": draw.normal(*shape)}
-    return _entrywise(lambda t, r: F.l1_loss(**t, reduction=r), tensors)
-
-
-def mse(draw: Draw) -> Example:
-    shape = draw.shape()
-    tensors = {"input": draw.normal(*shape), "target": draw.normal(*shape)}
-    return _entrywise(lambda t, r: F.mse_loss(**t, reduction=r), tensors)
-
-
-def smooth_l1(draw: Draw) -> Example:
-    shape, params = draw.shape(), draw.maybe(beta=draw.rng.choice([0.0, 0.3, 2.0]))
-    tensors = {"input": draw.normal(*shape), "target": draw.normal(*shape)}
-    return _entrywise(lambda t, r: F.smooth_l1_loss(**t, reduction=r, **params), tensors, **params)
-
-
-def bce(draw: Draw) -> Example:
-    shape = draw.shape()
-    params = draw.maybe(weight=draw.factors(shape))
-    weight = draw.tensor(params, "weight")
-    tensors = {"input": draw.uniform(*shape), "target": draw.uniform(*shape)}
-    return _entrywise(
-        lambda t, r: F.binary_cross_entropy(**t, weight=weight, reduction=r),
-        tensors,
-        **params,
-    )
-
-
-def bce_with_logits(draw: Draw) -> Example:
-    shape = draw.shape()
-    params = draw.maybe(weight=draw.factors(shape), pos_weight=draw.factors(shape))
-    weight, positive = draw.tensor(params, "weight"), draw.tensor(params, "pos_weight")
-    tensors = {"input": draw.normal(*shape), "target": draw.uniform(*shape)}
-    return _entrywise(
-        lambda t, r: F.binary_cross_entropy_with_logits(
-            **t, weight=weight, pos_weight=positive, reduction=r
-        ),
-        tensors,
-        **params,
-    )
-
-
-def poisson_nll(draw: Draw) -> Example:
-    shape = draw.shape()
-    params = draw.maybe(log_input=False, full=True, eps=1e-4)
-    counts = draw.labels(6, *shape).to(draw.dtype)
-    tensors = {"input": draw.uniform(*shape), "target": counts}
-    return _entrywise(
-        lambda t, r: F.poisson_nll_loss(**t, reduction=r, **params),
-        tensors,
-        ("input",),
-        **params,
-    )
-
-
-def kl_div(draw: Draw) -> Example:
-    shape = (*draw.shape(0, 2), draw.rng.randint(2, 5))
-    params = draw.maybe(log_target=True)
-    target = draw.normal(*shape).softmax(-1)
-    tensors = {
-        "input": draw.normal(*shape).log_softmax(-1),
-        "target": target.log() if params else target,
-    }
-    return _entrywise(lambda t, r: F.kl_div(**t, reduction=r, **params), tensors, **params)
-
-
-def soft_margin(draw: Draw) -> Example:
-    shape = draw.shape()
-    tensors = {"input": draw.normal(*shape), "target": draw.signs(*shape)}
-    return _entrywise(lambda t, r: F.soft_margin_loss(**t, reduction=r), tensors, ("input",))
-
-
-def hinge_embedding(draw: Draw) -> Example:
-    shape, params = draw.shape(), draw.maybe(margin=0.5)
-    tensors = {"input": draw.uniform(*shape), "target": draw.signs(*shape)}
-    return _entrywise(
-        lambda t, r: F.hinge_embedding_loss(**t, reduction=r, **params),
-        tensors,
-        ("input",),
-        **params,
-    )
-
-
-def margin_ranking(draw: Draw) -> Example:
-    shape, params = draw.shape(), draw.maybe(margin=0.3)
-    tensors = {
-        "input1": draw.normal(*shape),
-        "input2": draw.normal(*shape),
-        "target": draw.signs(*shape),
-    }
-    return _entrywise(
-        lambda t, r: F.margin_ranking_loss(**t, reduction=r, **params),
-        tensors,
-        ("input1", "input2"),
-        **params,
-    )
-
-
-def cosine_embedding(draw: Draw) -> Example:
-    n, d = draw.rng.randint(1, 5), draw.rng.randint(2, 4)
-    params = draw.maybe(margin=0.2)
-    tensors = {"input1": draw.normal(n, d), "input2": draw.normal(n, d), "target": draw.signs(n)}
-    return Example(
-        params=params,
-        tensors=tensors,
-        leaves=("input1", "input2"),
-        loss=lambda t, r: F.cosine_embedding_loss(**t, reduction=r, **params),
-        shape=(n,),
-        axes=dict.fromkeys(tensors, ((0,), math.nan)),
-    )
-
-
-def triplet_margin(draw: Draw) -> Example:
-    n, d = draw.rng.randint(1, 5), draw.rng.randint(2, 4)
-    params = draw.maybe(margin=2.0, p=3.0, swap=True)
-    names = ("anchor", "positive", "negative")
-    tensors = {name: draw.normal(n, d) for name in names}
-    return Example(
-        params=params,
-        tensors=tensors,
-        leaves=names,
-        loss=lambda t, r: F.triplet_margin_loss(**t, reduction=r, **params),
-        shape=(n,),
-        axes=dict.fromkeys(names, ((0,), math.nan)),
-    )
-
-
-def multi_margin(draw: Draw) -> Example:
-    n, c = draw.rng.randint(1, 5), draw.rng.randint(2, 4)
-    params = draw.maybe(p=2, margin=0.7, weight=draw.numbers(c))
-    weight = draw.tensor(params, "weight")
-    options = {name: each for name, each in params.items() if name != "weight"}
-    return Example(
-        params=params,
-        tensors={"input": draw.normal(n, c), "target": draw.labels(c, n)},
-        leaves=("input",),
-        loss=lambda t, r: F.multi_margin_loss(**t, weight=weight, reduction=r, **options),
-        shape=(n,),
-        axes={"input": ((0,), math.nan), "target": ((0,), 99)},
-    )
-
-
-def multilabel_margin(draw: Draw) -> Example:
-    n, c = draw.rng.randint(1, 5), draw.rng.randint(2, 4)
-    target = torch.full((n, c), -1)
-    for row in range(n):
-        labels = draw.rng.sample(range(c), draw.rng.randint(1, c))
-        target[row, : len(labels)] = torch.tensor(labels)
-    return Example(
-        tensors={"input": draw.normal(n, c), "target": target},
-        leaves=("input",),
-        loss=lambda t, r: F.multilabel_margin_loss(**t, reduction=r),
-        shape=(n,),
-        axes={"input": ((0,), math.nan), "target": ((0,), 99)},
-    )
-
-
-def multilabel_soft_margin(draw: Draw) -> Example:
-    n, c = draw.rng.randint(1, 5), draw.rng.randint(2, 4)
-    params = draw.maybe(weight=draw.numbers(c))
-    weight = draw.tensor(params, "weight")
-    return Example(
-        params=params,
-        tensors={"input": draw.normal(n, c), "target": draw.uniform(n, c)},
-        leaves=("input", "target"),
-        loss=lambda t, r: F.multilabel_soft_margin_loss(**t, weight=weight, reduction=r),
-        shape=(n,),
-        axes={"input": ((0,), math.nan), "target": ((0,), math.nan)},
-    )
-
-
-def _class_indices(draw: Draw, shape: tuple[int, ...], *, logits: bool) -> Example:
+def class_indices(draw: Draw, shape: tuple[int, ...], *, logits: bool) -> Example:
     """Losses that weigh classes in the mean, and leave targets of -100 out."""
     n, *rest = shape
     c = draw.rng.randint(2, 4)
@@ -306,90 +148,3 @@ def _class_indices(draw: Draw, shape: tuple[int, ...], *, logits: bool) -> Examp
         axes={"input": (places, math.nan), "target": (tuple(range(len(shape))), 99)},
         counts=counts,
     )
-
-
-def nll(draw: Draw) -> Example:
-    return _class_indices(draw, draw.shape(), logits=False)
-
-
-def nll2d(draw: Draw) -> Example:
-    return _class_indices(draw, draw.shape(3, 3), logits=False)
-
-
-def cross_entropy(draw: Draw) -> Example:
-    if draw.rng.random() < 0.6:
-        return _class_indices(draw, draw.shape(), logits=True)
-    shape = draw.shape()
-    n, *rest = shape
-    c = draw.rng.randint(2, 4)
-    params = draw.maybe(weight=draw.numbers(c))
-    weight = draw.tensor(params, "weight")
-    places = (0, *range(2, len(shape) + 1))
-    return Example(
-        params=params,
-        tensors={"input": draw.normal(n, c, *rest), "target": draw.normal(n, c, *rest).softmax(1)},
-        leaves=("input", "target"),
-        loss=lambda t, r: F.cross_entropy(**t, weight=weight, reduction=r),
-        shape=shape,
-        axes={"input": (places, math.nan), "target": (places, math.nan)},
-    )
-
-
-def ctc(draw: Draw) -> Example:
-    n, c, s = draw.rng.randint(1, 4), draw.rng.randint(2, 4), draw.rng.randint(1, 3)
-    t = 2 * s + draw.rng.randint(1, 3)
-    return Example(
-        tensors={
-            "log_probs": draw.normal(t, n, c).log_softmax(-1),
-            "targets": 1 + draw.labels(c - 1, n, s),
-            "input_lengths": torch.full((n,), t) - draw.labels(2, n),
-            "target_lengths": draw.labels(s + 1, n),
-        },
-        leaves=("log_probs",),
-        loss=lambda t, r: F.ctc_loss(*t.values(), reduction=r),
-        shape=(n,),
-        axes={"log_probs": ((1,), math.nan)},
-        scales=lambda t: 1 / t["target_lengths"].clamp(min=1).to(draw.dtype),
-    )
-
-
-def value(draw: Draw) -> Example:
-    shape = draw.shape()
-    how: dict[str, Callable[[Tensor], Tensor]] = {
-        "mean": Tensor.mean,
-        "sum": Tensor.sum,
-        "batchmean": lambda each: each.sum() / shape[0],
-    }
-    return Example(
-        tensors={"input": draw.normal(*shape)},
-        leaves=("input",),
-        loss=lambda t, r: how[r](t["input"]),
-        shape=shape,
-    )
-
-
-EXAMPLES: dict[str, Callable[[Draw], Example]] = {
-    each.__name__: each
-    for each in (
-        bce,
-        bce_with_logits,
-        cosine_embedding,
-        cross_entropy,
-        ctc,
-        hinge_embedding,
-        kl_div,
-        l1,
-        margin_ranking,
-        mse,
-        multi_margin,
-        multilabel_margin,
-        multilabel_soft_margin,
-        nll,
-        nll2d,
-        poisson_nll,
-        smooth_l1,
-        soft_margin,
-        triplet_margin,
-        value,
-    )
-}
