@@ -21,6 +21,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -39,6 +40,15 @@ ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests" / "plugins" / "lossreg_losses"
 _REGISTRY = Registry.installed()
 BUILT_INS = sorted(name for name in _REGISTRY if _REGISTRY.origin(name).distribution == "lossreg")
+
+
+def without_built_in(name: str) -> Registry:
+    """What is installed, as if one loss did not come with lossreg."""
+    return Registry(
+        entry_point
+        for entry_point in entry_points(group="lossreg.losses")
+        if (entry_point.name, entry_point.dist and entry_point.dist.name) != (name, "lossreg")
+    )
 
 
 def is_no_weighting(weights: list[float]) -> bool:
