@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
+from built_ins import RefusedAlone, is_no_weighting
 from lossreg.testing import LossContract
+from oracles import Draw, Example, entrywise
 from properties import FLOAT_DTYPES, assert_no_fault, assert_same_as_torch, refusal
+
+TORCH = nn.BCELoss
+REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
+    "weight": (is_no_weighting, "Negative numbers"),
+}
 
 
 def batch() -> dict[str, Tensor]:
@@ -19,6 +27,18 @@ def batch() -> dict[str, Tensor]:
         "input": torch.randn(4, 3, generator=generator).sigmoid(),
         "target": torch.randn(4, 3, generator=generator).sigmoid(),
     }
+
+
+def example(draw: Draw) -> Example:
+    shape = draw.shape()
+    params = draw.maybe(weight=draw.factors(shape))
+    weight = draw.tensor(params, "weight")
+    tensors = {"input": draw.uniform(*shape), "target": draw.uniform(*shape)}
+    return entrywise(
+        lambda t, r: F.binary_cross_entropy(**t, weight=weight, reduction=r),
+        tensors,
+        **params,
+    )
 
 
 class TestBCE(LossContract):

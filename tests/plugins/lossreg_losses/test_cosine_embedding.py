@@ -7,11 +7,19 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 import properties
+from built_ins import RefusedAlone
 from lossreg.testing import LossContract
+from oracles import Draw, Example
+
+TORCH = nn.CosineEmbeddingLoss
+REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
+    "margin": (lambda margin: abs(margin) > 1, "where no cosine lies"),
+}
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -23,6 +31,20 @@ def make_batch() -> dict[str, Tensor]:
         "input2": torch.randn(6, 4, generator=generator),
         "target": torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]),
     }
+
+
+def example(draw: Draw) -> Example:
+    n, d = draw.rows(), draw.rng.randint(2, 4)
+    params = draw.maybe(margin=0.2)
+    tensors = {"input1": draw.normal(n, d), "input2": draw.normal(n, d), "target": draw.signs(n)}
+    return Example(
+        params=params,
+        tensors=tensors,
+        leaves=("input1", "input2"),
+        loss=lambda t, r: F.cosine_embedding_loss(**t, reduction=r, **params),
+        shape=(n,),
+        axes=dict.fromkeys(tensors, ((0,), math.nan)),
+    )
 
 
 class TestCosineEmbedding(LossContract):

@@ -1,16 +1,26 @@
 from __future__ import annotations
 
+import math
 from itertools import product
 from math import log
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
+from built_ins import RefusedAlone, is_no_weighting
 from lossreg.testing import LossContract
+from oracles import Draw, Example, class_indices
 from properties import FLOAT_DTYPES, assert_no_fault, assert_same_as_torch, refusal, suspicion
+
+TORCH = nn.CrossEntropyLoss
+REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
+    "weight": (is_no_weighting, "Negative numbers"),
+    "label_smoothing": (lambda part: part < 0, "A negative number"),
+}
 
 
 def batch() -> dict[str, Tensor]:
@@ -27,6 +37,25 @@ def probabilities() -> dict[str, Tensor]:
         "input": torch.randn(2, 3, 4, generator=generator),
         "target": torch.randn(2, 3, 4, generator=generator).softmax(1),
     }
+
+
+def example(draw: Draw) -> Example:
+    if draw.rng.random() < 0.6:
+        return class_indices(draw, draw.shape(), logits=True)
+    shape = draw.shape()
+    n, *rest = shape
+    c = draw.rng.randint(2, 4)
+    params = draw.maybe(weight=draw.numbers(c))
+    weight = draw.tensor(params, "weight")
+    places = (0, *range(2, len(shape) + 1))
+    return Example(
+        params=params,
+        tensors={"input": draw.normal(n, c, *rest), "target": draw.normal(n, c, *rest).softmax(1)},
+        leaves=("input", "target"),
+        loss=lambda t, r: F.cross_entropy(**t, weight=weight, reduction=r),
+        shape=shape,
+        axes={"input": (places, math.nan), "target": (places, math.nan)},
+    )
 
 
 class TestCrossEntropy(LossContract):

@@ -7,11 +7,17 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 import properties
 from lossreg.testing import LossContract
+from oracles import Draw, Example
+
+TORCH = nn.CTCLoss
+# There are 5 classes in the batch.
+BEYOND_THE_BATCH = {"blank": lambda blank: 5 <= blank < 2**63}
 
 REDUCTIONS = ("mean", "sum", "none")
 # torch has no bfloat16 kernel for this loss.
@@ -26,6 +32,25 @@ def make_batch() -> dict[str, Tensor]:
         "input_lengths": torch.tensor([8, 7, 6]),
         "target_lengths": torch.tensor([3, 3, 2]),
     }
+
+
+def example(draw: Draw) -> Example:
+    n, c, s = draw.rows(4), draw.rng.randint(2, 4), draw.rng.randint(1, 3)
+    t = 2 * s + draw.rng.randint(1, 3)
+    return Example(
+        tensors={
+            "log_probs": draw.normal(t, n, c).log_softmax(-1),
+            "targets": 1 + draw.labels(c - 1, n, s),
+            "input_lengths": torch.full((n,), t) - draw.labels(2, n),
+            "target_lengths": draw.labels(s + 1, n),
+        },
+        leaves=("log_probs",),
+        counted=("target_lengths",),
+        loss=lambda t, r: F.ctc_loss(*t.values(), reduction=r),
+        shape=(n,),
+        axes={"log_probs": ((1,), math.nan)},
+        scales=lambda t: 1 / t["target_lengths"].clamp(min=1).to(draw.dtype),
+    )
 
 
 class TestCTC(LossContract):

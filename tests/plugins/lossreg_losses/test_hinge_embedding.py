@@ -7,11 +7,15 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 import properties
 from lossreg.testing import LossContract
+from oracles import Draw, Example, entrywise
+
+TORCH = nn.HingeEmbeddingLoss
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -22,6 +26,17 @@ def make_batch() -> dict[str, Tensor]:
         "input": torch.rand(3, 4, generator=generator) * 2,
         "target": torch.tensor([1.0, -1.0, -1.0]).repeat(4).reshape(3, 4),
     }
+
+
+def example(draw: Draw) -> Example:
+    shape, params = draw.shape(), draw.maybe(margin=0.5)
+    tensors = {"input": draw.uniform(*shape), "target": draw.signs(*shape)}
+    return entrywise(
+        lambda t, r: F.hinge_embedding_loss(**t, reduction=r, **params),
+        tensors,
+        ("input",),
+        **params,
+    )
 
 
 class TestHingeEmbedding(LossContract):

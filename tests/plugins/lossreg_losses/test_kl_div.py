@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 from lossreg.testing import LossContract
+from oracles import Draw, Example, entrywise
 from properties import FLOAT_DTYPES, assert_no_fault, assert_same_as_torch, suspicion
+
+TORCH = nn.KLDivLoss
 
 # torch says at every call of `mean` that it is not the divergence.
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
@@ -22,6 +26,17 @@ def batch() -> dict[str, Tensor]:
         "input": torch.randn(4, 3, generator=generator).log_softmax(-1),
         "target": torch.randn(4, 3, generator=generator).softmax(-1),
     }
+
+
+def example(draw: Draw) -> Example:
+    shape = (*draw.shape(0, 2), draw.rng.randint(2, 5))
+    params = draw.maybe(log_target=True)
+    target = draw.normal(*shape).softmax(-1)
+    tensors = {
+        "input": draw.normal(*shape).log_softmax(-1),
+        "target": target.log() if params else target,
+    }
+    return entrywise(lambda t, r: F.kl_div(**t, reduction=r, **params), tensors, **params)
 
 
 class TestKLDiv(LossContract):

@@ -7,11 +7,15 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 import properties
 from lossreg.testing import LossContract
+from oracles import Draw, Example, entrywise
+
+TORCH = nn.MarginRankingLoss
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -23,6 +27,21 @@ def make_batch() -> dict[str, Tensor]:
         "input2": torch.randn(6, generator=generator),
         "target": torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]),
     }
+
+
+def example(draw: Draw) -> Example:
+    shape, params = draw.shape(), draw.maybe(margin=0.3)
+    tensors = {
+        "input1": draw.normal(*shape),
+        "input2": draw.normal(*shape),
+        "target": draw.signs(*shape),
+    }
+    return entrywise(
+        lambda t, r: F.margin_ranking_loss(**t, reduction=r, **params),
+        tensors,
+        ("input1", "input2"),
+        **params,
+    )
 
 
 class TestMarginRanking(LossContract):

@@ -4,11 +4,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 from lossreg.testing import LossContract
+from oracles import Draw, Example, entrywise
 from properties import FLOAT_DTYPES, assert_same_as_torch
+
+TORCH = nn.MSELoss
 
 
 def batch() -> dict[str, Tensor]:
@@ -17,6 +21,12 @@ def batch() -> dict[str, Tensor]:
         "input": torch.randn(4, 3, generator=generator),
         "target": torch.randn(4, 3, generator=generator),
     }
+
+
+def example(draw: Draw) -> Example:
+    shape = draw.shape()
+    tensors = {"input": draw.normal(*shape), "target": draw.normal(*shape)}
+    return entrywise(lambda t, r: F.mse_loss(**t, reduction=r), tensors)
 
 
 class TestMSE(LossContract):

@@ -7,11 +7,19 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 import properties
+from built_ins import RefusedAlone, is_no_weighting
 from lossreg.testing import LossContract
+from oracles import Draw, Example
+
+TORCH = nn.MultiMarginLoss
+REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
+    "weight": (is_no_weighting, "Negative numbers"),
+}
 
 REDUCTIONS = ("mean", "sum", "none")
 # torch has no bfloat16 kernel for this loss on the CPU.
@@ -24,6 +32,21 @@ def make_batch() -> dict[str, Tensor]:
         "input": torch.randn(5, 3, generator=generator),
         "target": torch.tensor([0, 2, 1, 1, 0]),
     }
+
+
+def example(draw: Draw) -> Example:
+    n, c = draw.rows(), draw.rng.randint(2, 4)
+    params = draw.maybe(p=2, margin=0.7, weight=draw.numbers(c))
+    weight = draw.tensor(params, "weight")
+    options = {name: each for name, each in params.items() if name != "weight"}
+    return Example(
+        params=params,
+        tensors={"input": draw.normal(n, c), "target": draw.labels(c, n)},
+        leaves=("input",),
+        loss=lambda t, r: F.multi_margin_loss(**t, weight=weight, reduction=r, **options),
+        shape=(n,),
+        axes={"input": ((0,), math.nan), "target": ((0,), 99)},
+    )
 
 
 class TestMultiMargin(LossContract):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 import properties
 from lossreg.testing import LossContract
+from oracles import Draw, Example
+
+TORCH = nn.MultiLabelMarginLoss
 
 REDUCTIONS = ("mean", "sum", "none")
 # torch has no bfloat16 kernel for this loss on the CPU.
@@ -21,6 +27,21 @@ def make_batch() -> dict[str, Tensor]:
         "input": torch.randn(3, 4, generator=generator),
         "target": torch.tensor([[0, 3, -1, 1], [2, -1, -1, -1], [1, 0, 2, -1]]),
     }
+
+
+def example(draw: Draw) -> Example:
+    n, c = draw.rows(), draw.rng.randint(2, 4)
+    target = torch.full((n, c), -1)
+    for row in range(n):
+        labels = draw.rng.sample(range(c), draw.rng.randint(1, c))
+        target[row, : len(labels)] = torch.tensor(labels)
+    return Example(
+        tensors={"input": draw.normal(n, c), "target": target},
+        leaves=("input",),
+        loss=lambda t, r: F.multilabel_margin_loss(**t, reduction=r),
+        shape=(n,),
+        axes={"input": ((0,), math.nan), "target": ((0,), 99)},
+    )
 
 
 class TestMultilabelMargin(LossContract):

@@ -7,11 +7,19 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 import properties
+from built_ins import RefusedAlone, is_no_weighting
 from lossreg.testing import LossContract
+from oracles import Draw, Example
+
+TORCH = nn.MultiLabelSoftMarginLoss
+REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
+    "weight": (is_no_weighting, "Negative numbers"),
+}
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -22,6 +30,20 @@ def make_batch() -> dict[str, Tensor]:
         "input": torch.randn(4, 3, generator=generator),
         "target": torch.randint(0, 2, (4, 3), generator=generator).float(),
     }
+
+
+def example(draw: Draw) -> Example:
+    n, c = draw.rows(), draw.rng.randint(2, 4)
+    params = draw.maybe(weight=draw.numbers(c))
+    weight = draw.tensor(params, "weight")
+    return Example(
+        params=params,
+        tensors={"input": draw.normal(n, c), "target": draw.uniform(n, c)},
+        leaves=("input", "target"),
+        loss=lambda t, r: F.multilabel_soft_margin_loss(**t, weight=weight, reduction=r),
+        shape=(n,),
+        axes={"input": ((0,), math.nan), "target": ((0,), math.nan)},
+    )
 
 
 class TestMultilabelSoftMargin(LossContract):

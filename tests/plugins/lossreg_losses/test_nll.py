@@ -9,8 +9,15 @@ import torch
 from torch import Tensor, nn
 
 import lossreg
+from built_ins import RefusedAlone, is_no_weighting
 from lossreg.testing import LossContract
+from oracles import Draw, Example, class_indices
 from properties import FLOAT_DTYPES, assert_no_fault, assert_same_as_torch, refusal, suspicion
+
+TORCH = nn.NLLLoss
+REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
+    "weight": (is_no_weighting, "Negative numbers"),
+}
 
 
 def batch() -> dict[str, Tensor]:
@@ -19,6 +26,10 @@ def batch() -> dict[str, Tensor]:
         "input": torch.randn(5, 3, generator=generator).log_softmax(1),
         "target": torch.tensor([0, 2, 1, 1, -100]),
     }
+
+
+def example(draw: Draw) -> Example:
+    return class_indices(draw, draw.shape(), logits=False)
 
 
 class TestNLL(LossContract):

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import lossreg
+from built_ins import RefusedAlone, is_no_weighting
 from lossreg.testing import LossContract
+from oracles import Draw, Example, class_indices
 from properties import (
     FLOAT_DTYPES,
     assert_bit_identical,
@@ -20,6 +22,11 @@ from properties import (
     suspicion,
 )
 
+TORCH = nn.NLLLoss
+REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
+    "weight": (is_no_weighting, "Negative numbers"),
+}
+
 
 def batch() -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
@@ -27,6 +34,10 @@ def batch() -> dict[str, Tensor]:
         "input": torch.randn(2, 3, 2, 3, generator=generator).log_softmax(1),
         "target": torch.tensor([[[0, 2, 1], [1, -100, 0]], [[2, 2, 0], [1, 0, -100]]]),
     }
+
+
+def example(draw: Draw) -> Example:
+    return class_indices(draw, draw.shape(3, 3), logits=False)
 
 
 class TestNLL2d(LossContract):

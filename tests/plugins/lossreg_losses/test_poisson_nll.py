@@ -7,11 +7,19 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 import properties
+from built_ins import RefusedAlone
 from lossreg.testing import LossContract
+from oracles import Draw, Example, entrywise
+
+TORCH = nn.PoissonNLLLoss
+REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
+    "eps": (lambda eps: eps < 0, "A negative number, which makes small rates nan"),
+}
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -22,6 +30,19 @@ def make_batch() -> dict[str, Tensor]:
         "input": torch.rand(3, 4, generator=generator) + 0.1,  # good as rate and as logarithm
         "target": torch.randint(0, 6, (3, 4), generator=generator).float(),
     }
+
+
+def example(draw: Draw) -> Example:
+    shape = draw.shape()
+    params = draw.maybe(log_input=False, full=True, eps=1e-4)
+    counts = draw.labels(6, *shape).to(draw.dtype)
+    tensors = {"input": draw.uniform(*shape), "target": counts}
+    return entrywise(
+        lambda t, r: F.poisson_nll_loss(**t, reduction=r, **params),
+        tensors,
+        ("input",),
+        **params,
+    )
 
 
 class TestPoissonNLL(LossContract):

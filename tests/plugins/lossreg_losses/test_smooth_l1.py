@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 from lossreg.testing import LossContract
+from oracles import Draw, Example, entrywise
 from properties import FLOAT_DTYPES, assert_same_as_torch
+
+TORCH = nn.SmoothL1Loss
 
 
 def batch() -> dict[str, Tensor]:
@@ -18,6 +22,12 @@ def batch() -> dict[str, Tensor]:
         "input": torch.randn(4, 3, generator=generator),
         "target": torch.randn(4, 3, generator=generator),
     }
+
+
+def example(draw: Draw) -> Example:
+    shape, params = draw.shape(), draw.maybe(beta=draw.rng.choice([0.0, 0.3, 2.0]))
+    tensors = {"input": draw.normal(*shape), "target": draw.normal(*shape)}
+    return entrywise(lambda t, r: F.smooth_l1_loss(**t, reduction=r, **params), tensors, **params)
 
 
 class TestSmoothL1(LossContract):

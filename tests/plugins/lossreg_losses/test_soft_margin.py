@@ -6,11 +6,15 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 import properties
 from lossreg.testing import LossContract
+from oracles import Draw, Example, entrywise
+
+TORCH = nn.SoftMarginLoss
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -21,6 +25,12 @@ def make_batch() -> dict[str, Tensor]:
         "input": torch.randn(3, 4, generator=generator),
         "target": torch.tensor([1.0, -1.0, -1.0]).repeat(4).reshape(3, 4),
     }
+
+
+def example(draw: Draw) -> Example:
+    shape = draw.shape()
+    tensors = {"input": draw.normal(*shape), "target": draw.signs(*shape)}
+    return entrywise(lambda t, r: F.soft_margin_loss(**t, reduction=r), tensors, ("input",))
 
 
 class TestSoftMargin(LossContract):

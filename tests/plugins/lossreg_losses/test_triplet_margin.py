@@ -7,11 +7,21 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
 import properties
+from built_ins import RefusedAlone
 from lossreg.testing import LossContract
+from oracles import Draw, Example
+
+TORCH = nn.TripletMarginLoss
+REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
+    "eps": (lambda eps: eps < 0, "A negative number is refused"),
+    "p": (lambda p: p <= 0, "0 and below, which are no norm's order"),
+}
+INFINITE = {"p"}  # the Chebyshev distance
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -21,6 +31,22 @@ def make_batch() -> dict[str, Tensor]:
     return {
         name: torch.randn(5, 4, generator=generator) for name in ("anchor", "positive", "negative")
     }
+
+
+def example(draw: Draw) -> Example:
+    n, d = draw.rows(), draw.rng.randint(2, 4)
+    params = draw.maybe(margin=2.0, p=3.0, swap=True)
+    names = ("anchor", "positive", "negative")
+    tensors = {name: draw.normal(n, d) for name in names}
+    return Example(
+        params=params,
+        tensors=tensors,
+        leaves=names,
+        counted=(),
+        loss=lambda t, r: F.triplet_margin_loss(**t, reduction=r, **params),
+        shape=(n,),
+        axes=dict.fromkeys(names, ((0,), math.nan)),
+    )
 
 
 class TestTripletMargin(LossContract):

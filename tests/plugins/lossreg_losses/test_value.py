@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,12 +9,31 @@ from torch import Tensor
 
 import lossreg
 from lossreg.testing import LossContract
+from oracles import Draw, Example
 from properties import FLOAT_DTYPES, assert_bit_identical, value_and_gradients
+
+TORCH = None  # it has no module for a value that is there already
 
 
 def batch() -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     return {"input": torch.randn(4, 3, generator=generator)}
+
+
+def example(draw: Draw) -> Example:
+    shape = draw.shape()
+    how: dict[str, Callable[[Tensor], Tensor]] = {
+        "mean": Tensor.mean,
+        "sum": Tensor.sum,
+        "batchmean": lambda each: each.sum() / shape[0],
+    }
+    return Example(
+        tensors={"input": draw.normal(*shape)},
+        leaves=("input",),
+        counted=(),
+        loss=lambda t, r: how[r](t["input"]),
+        shape=shape,
+    )
 
 
 class TestValue(LossContract):

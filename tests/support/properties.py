@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import lossreg
 from lossreg.errors import ConfigWarning
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 FLOAT_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 

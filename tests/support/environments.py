@@ -8,7 +8,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OFFLINE = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     "PIP_CONFIG_FILE": os.devnull,
