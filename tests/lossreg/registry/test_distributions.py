@@ -13,7 +13,7 @@ from fake_distributions import LOSSES, plugin
 from lossreg import Registry
 from lossreg.cli import main
 from lossreg.errors import DuplicateLossError, UnknownLossError
-from lossreg.registry.distributions import Claims, Owner
+from lossreg.registry.distributions import Environment, InstalledDistribution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 def test_the_installed_losses_are_those_that_python_finds(site: Site) -> None:
     site.add("acme", {"odd": "acme_odd"}, {})
-    claims = Claims(LOSSES)
-    found = [(each.name, each.value, owner.name) for each, owner in claims.counted]
+    group = Environment().group(LOSSES)
+    found = [(each.name, each.value, owner.name) for each, owner in group.usable]
     expected = [
         (each.name, each.value, each.dist.name)
         for each in entry_points(group=LOSSES)
@@ -33,7 +33,7 @@ def test_the_installed_losses_are_those_that_python_finds(site: Site) -> None:
     ]
     assert sorted(found) == sorted(expected)
     assert ("odd", "acme_odd", "acme") in found
-    assert claims.unreadable == claims.hidden == []
+    assert group.unreadable == group.hidden == []
 
 
 def test_a_plugin_may_be_in_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,9 +85,9 @@ def test_a_finder_that_python_is_not_to_ask_is_not_asked(
         monkeypatch.setattr(PathFinder, "find_distributions", None)
     finder = Replacement if hidden else Finder
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, finder])
-    claims = Claims(LOSSES)
-    assert {each.name for each, _ in claims.counted} >= {"l1", "mse"}
-    ((file, owner, _),) = claims.unreadable
+    group = Environment().group(LOSSES)
+    assert {each.name for each, _ in group.usable} >= {"l1", "mse"}
+    ((file, owner, _),) = group.unreadable
     assert owner is not None
     assert (file, owner.name, owner.version) == ("entry_points.txt", "acme", "1.0")
 
@@ -144,7 +144,7 @@ def test_a_file_of_entry_points_may_be_long(site: Site, size: int) -> None:
 
 def claims_of(name: str) -> list[tuple[str, str | None]]:
     """The distributions, with their versions, that have a usable claim to a loss's name."""
-    counted = Claims(LOSSES).counted
+    counted = Environment().group(LOSSES).usable
     return [(owner.name, owner.version) for each, owner in counted if each.name == name]
 
 
@@ -333,10 +333,10 @@ def test_a_folder_that_is_on_the_path_twice_is_read_once(
         "a link": str(tmp_path / "link"),
     }
     monkeypatch.setattr(sys, "path", [*sys.path, spelt[again]])
-    claims = Claims(LOSSES)
-    assert [owner.name for _, owner, _ in claims.unreadable if owner] == ["odd"]
+    group = Environment().group(LOSSES)
+    assert [owner.name for _, owner, _ in group.unreadable if owner] == ["odd"]
     assert claims_of("hub") == [("acme", "1.0")]
-    assert claims.hidden == []
+    assert group.hidden == []
 
 
 @pytest.mark.usefixtures("order")
@@ -582,7 +582,7 @@ def test_a_name_and_a_version_are_one_line_that_steers_no_terminal(site: Site) -
     site.add("acme", {"odd": "acme_odd"}, {"acme_odd": "raise SystemExit"})
     metadata = "Name: ac\x1b[31mme\n error: forged\nVersion: 1\u202e\n 2\n"
     (site.metadata("acme") / "METADATA").write_text(metadata, encoding="utf-8")
-    owner = Owner(str(site.metadata("acme")))
+    owner = InstalledDistribution(str(site.metadata("acme")))
     assert owner.name.isprintable()
     assert owner.version is not None
     assert owner.version.isprintable()

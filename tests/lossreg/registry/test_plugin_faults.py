@@ -120,8 +120,8 @@ VALUES = {
         "AttributeError: module 'acme_odd' has no attribute",
     ),
     "a missing module": ("acme_even", "ModuleNotFoundError: No module named 'acme_even'"),
-    "no module at all": ("../acme odd!", "'../acme odd!' names no module"),
-    "nothing": ("", "'' names no module"),
+    "no module at all": ("../acme odd!", "'../acme odd!' does not name a module"),
+    "nothing": ("", "'' does not name a module"),
     "a number": ("acme_odd:number", "it has no function marked with"),
 }
 
@@ -226,7 +226,7 @@ def test_twin_names_of_one_distribution(site: Site) -> None:
             registry[name]
         assert str(raised.value) == (
             "loss 'odd' is claimed by acme 3.0 (acme_a) and acme 3.0 (acme_b); "
-            "take one out of its entry points"
+            "remove one from its entry points"
         )
     reasons = {each.reason for each in registry.entries() if each.state == "conflict"}
     assert reasons == {"claimed by acme (acme_a) and acme (acme_b)"}
