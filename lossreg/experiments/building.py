@@ -32,7 +32,7 @@ def build_task(definition: TaskDefinition, origin: Origin) -> Task:
     except BaseException as error:
         raise _unbuilt(definition, origin, f"raised {described(error)}") from error
     if not isinstance(task, Task):
-        raise _unbuilt(definition, origin, f"gave a {type(task).__name__}, not a Task")
+        raise _unbuilt(definition, origin, f"returned {type(task).__name__}, not a Task")
     return task
 
 

@@ -27,8 +27,8 @@ def fail(error: BaseException) -> object:
         (lambda: fail(ValueError("no data")), "raised ValueError: no data"),
         (lambda: fail(SystemExit(3)), "raised SystemExit: 3"),
         (lambda _: None, "raised TypeError: "),
-        (lambda: Task, "gave a type, not a Task"),
-        (lambda: None, "gave a NoneType, not a Task"),
+        (lambda: Task, "returned type, not a Task"),
+        (lambda: None, "returned NoneType, not a Task"),
     ],
     ids=["raises", "exits", "wants an argument", "a class", "nothing"],
 )
