@@ -8,6 +8,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossreg.registry import Registry
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -85,6 +87,16 @@ def task_plugin(*names: str, build: str = "tiny()", head: str = "") -> str:
                 for name in {names!r}
             ]
     """)
+
+
+def states() -> dict[str, tuple[str, str]]:
+    """The state and the reason of each loss that is listed, lossreg's own left out."""
+    entries = Registry.installed().entries()
+    return {
+        entry.name: (entry.state, entry.reason)
+        for entry in entries
+        if entry.distribution != "lossreg"
+    }
 
 
 class Site:
