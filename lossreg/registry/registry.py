@@ -229,14 +229,14 @@ class Registry(Definitions[LossDefinition]):
         return Definitions(self._kinds[kind])
 
     def with_plugins(self, *plugins: ModuleType | str) -> Registry:
-        """This registry and the losses of modules that need not be installed.
+        """This registry and what modules provide that need not be installed, of every kind.
 
-        A name that is taken is a conflict, as between two distributions: `module:loss` picks
-        this one, and nobody shadows a loss silently. A module that an entry point names as well
+        A name that is taken is a conflict, as between two distributions: `module:name` picks
+        this one, and nobody shadows another silently. A module that an entry point names as well
         is the same plugin, and claims nothing twice.
 
         Args:
-            plugins: Modules with the hook, or their dotted names, which are imported now.
+            plugins: Modules with a hook, or their dotted names, which are imported now.
 
         Raises:
             PluginLoadError: A module cannot be imported, or is not a plugin.

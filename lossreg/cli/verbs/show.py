@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import argparse
 
     from lossreg.cli.render.parameters import Parameter
-    from lossreg.registry import Definitions, Kind, Registry
+    from lossreg.registry import Kind, Registry
     from lossreg.registry.kinds import Record
 
 __all__ = ["add_arguments", "run"]
@@ -61,23 +61,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _kind_of(name: str, registry: Registry) -> Kind[Any]:
-    """The kind that has a definition of that name; losses, if none has one."""
-    having = [kind for kind in KINDS if _is_claimed(name, registry.of(kind))]
+    """The kind that has a definition of that name, or of one near it; otherwise losses."""
+    having, near = [], []
+    for kind in KINDS:
+        try:
+            registry.of(kind).origin(name)
+        except UnknownNameError as error:
+            if error.suggestion is not None:
+                near.append(kind)
+            continue
+        except PluginError:  # several claim it
+            pass
+        having.append(kind)
     if len(having) > 1:
         nouns = " and ".join(f"a {kind.noun}" for kind in having)
         options = " or ".join(f"--kind {kind.noun}" for kind in having)
         raise LossregError(f"'{name}' is {nouns}; write {options}")
-    return having[0] if having else LOSSES
-
-
-def _is_claimed(name: str, definitions: Definitions[Any]) -> bool:
-    try:
-        definitions.origin(name)
-    except UnknownNameError:
-        return False
-    except PluginError:  # several claim it
-        return True
-    return True
+    return (having or near or [LOSSES])[0]
 
 
 def _as_dict(definition: Record, origin: str) -> dict[str, Any]:

@@ -172,10 +172,18 @@ def test_of_a_loss_and_a_task_of_one_name_one_is_chosen(
     assert shown("lossreg:l1", capsys).startswith("l1: Absolute error\n")
 
 
-def test_a_name_that_nobody_has_is_an_unknown_loss_unless_a_task_was_asked_for(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["zzz"], "unknown loss 'zzz'; `lossreg list` shows them all"),
+        (["zzz", "--kind", "task"], "unknown task 'zzz'; `lossreg list --kind task` shows"),
+        (["digit"], "unknown task 'digit'; did you mean 'digits'?"),
+        (["digit", "--kind", "loss"], "unknown loss 'digit'; `lossreg list` shows them all"),
+        (["L1Loss"], "unknown loss 'L1Loss'; did you mean 'l1'?"),
+    ],
+)
+def test_a_name_that_nobody_has_is_answered_with_a_near_one_of_any_kind(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["show", "zzz"]) == 1
-    assert capsys.readouterr().err.startswith("error: unknown loss 'zzz'; ")
-    assert main(["show", "digit", "--kind", "task"]) == 1
-    assert capsys.readouterr().err == "error: unknown task 'digit'; did you mean 'digits'?\n"
+    assert main(["show", *words]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {message}")
