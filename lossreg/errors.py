@@ -3,8 +3,10 @@
 LossregError
 ├── PluginError                  something is wrong with a plugin
 │   ├── PluginLoadError          it cannot be loaded, or is not what its entry point says
-│   └── DuplicateLossError       two plugins claim one loss name
-├── UnknownLossError             no plugin has that name (also a KeyError)
+│   └── DuplicateNameError       two plugins claim one name
+│       └── DuplicateLossError   and it is a loss's
+├── UnknownNameError             no plugin has that name (also a KeyError)
+│   └── UnknownLossError         and it is a loss's
 ├── ConfigError                  a config is wrong (also a ValueError)
 ├── InputError                   a step's tensors do not fit (also a ValueError)
 ├── NonFiniteError               a term became nan or infinite
@@ -29,6 +31,7 @@ __all__ = [
     "ConfigWarning",
     "Diagnostic",
     "DuplicateLossError",
+    "DuplicateNameError",
     "InputError",
     "LossregError",
     "MissingExtraError",
@@ -37,6 +40,7 @@ __all__ = [
     "PluginLoadError",
     "StateError",
     "UnknownLossError",
+    "UnknownNameError",
     "described",
     "printable",
     "warn",
@@ -67,20 +71,26 @@ class PluginError(LossregError):
     """A plugin is at fault.
 
     Attributes:
-        loss: The loss name that was asked for; None where a whole module was.
+        kind: What was asked for: `loss` or `task`.
+        name: The name that was asked for; None where a whole module was.
+        loss: That name, if it is a loss's.
     """
 
-    def __init__(self, message: str, *, loss: str | None) -> None:
+    def __init__(self, message: str, *, name: str | None, kind: str = "loss") -> None:
         super().__init__(message)
-        self.loss = loss
+        self.kind = kind
+        self.name = name
+        self.loss = name if kind == "loss" else None
 
 
 class PluginLoadError(PluginError):
     """A plugin cannot be loaded, or is not what its entry point says.
 
     Attributes:
-        loss: The loss name that was asked for; None where a whole module was.
-        distribution: The distribution that brought the plugin, or None if there is none.
+        kind: What was asked for: `loss` or `task`.
+        name: The name that was asked for; None where a whole module was.
+        loss: That name, if it is a loss's.
+        distribution: The distribution that provides the plugin, or None if there is none.
         version: That distribution's version, or None.
         module: What the entry point names.
         reason: What went wrong, in one line.
@@ -90,53 +100,62 @@ class PluginLoadError(PluginError):
         self,
         reason: str,
         *,
-        loss: str | None,
+        name: str | None,
         distribution: str | None,
         version: str | None,
         module: str,
+        kind: str = "loss",
     ) -> None:
         origin = f"{distribution} {version or ''}".rstrip() if distribution else "no distribution"
-        what = f"plugin {module!r}" if loss is None else f"loss {loss!r} ({origin}, {module})"
-        super().__init__(f"{what}: {reason}", loss=loss)
+        what = f"plugin {module!r}" if name is None else f"{kind} {name!r} ({origin}, {module})"
+        super().__init__(f"{what}: {reason}", name=name, kind=kind)
         self.distribution = distribution
         self.version = version
         self.module = module
         self.reason = reason
 
 
-class DuplicateLossError(PluginError):
-    """Several distributions claim one loss name; `distribution:loss` picks one.
+class DuplicateNameError(PluginError):
+    """Several distributions claim one name; `distribution:name` picks one.
 
     Attributes:
-        loss: The name that was asked for.
-        distributions: Those that claim it; a module that no distribution brought by its own name.
+        kind: What was asked for: `loss` or `task`.
+        name: The name that was asked for.
+        loss: That name, if it is a loss's.
+        distributions: Those that claim it; a module that no distribution provides by its own name.
     """
 
     def __init__(
         self,
         *,
-        loss: str,
+        name: str,
         distributions: tuple[str, ...],
         claims: tuple[str, ...] = (),
         folders: tuple[str, ...] = (),
+        kind: str = "loss",
     ) -> None:
-        # Of two claims by one distribution, its name picks neither.
-        names = [each for each in distributions if distributions.count(each) == 1]
-        choices = " or ".join(f"'{name}:{loss}'" for name in names)
-        advice = f"write {choices}" if choices else "remove one of its entry points"
+        # If one distribution claims the name twice, its own name cannot choose.
+        single = [owner for owner in distributions if distributions.count(owner) == 1]
+        choices = " or ".join(f"'{owner}:{name}'" for owner in single)
+        advice = f"write {choices}" if choices else "remove one from its entry points"
         if len(folders) > 1:
             twice = f"one distribution is installed twice, remove {' or '.join(folders)}"
             advice = f"{advice}; {twice}" if choices else twice
         owners = " and ".join(claims or distributions)
-        super().__init__(f"loss {loss!r} is claimed by {owners}; {advice}", loss=loss)
+        super().__init__(f"{kind} {name!r} is claimed by {owners}; {advice}", name=name, kind=kind)
         self.distributions = distributions
 
 
-class UnknownLossError(LossregError, KeyError):
+class DuplicateLossError(DuplicateNameError):
+    """Several distributions claim one loss name; `distribution:loss` picks one."""
+
+
+class UnknownNameError(LossregError, KeyError):
     """No installed plugin has that name.
 
     Attributes:
-        loss: The name that was asked for.
+        kind: What was asked for: `loss` or `task`.
+        name: The name that was asked for.
         suggestion: The name that was probably meant, or None.
         remark: What else there is to say: how an installed loss with a near name differs.
         unreadable: The distributions that may have it, but whose entry points cannot be read:
@@ -145,17 +164,21 @@ class UnknownLossError(LossregError, KeyError):
 
     def __init__(
         self,
-        loss: object,
+        name: object,
         *,
         suggestion: str | None = None,
         remark: str = "",
         unreadable: tuple[str, ...] = (),
+        kind: str = "loss",
     ) -> None:
-        self.loss = loss
+        self.kind = kind
+        self.name = name
         self.suggestion = suggestion
         self.remark = remark
         self.unreadable = unreadable
-        self._message = f"unknown loss {loss!r}; {self.hint('`lossreg list` shows them all')}"
+        option = "" if kind == "loss" else f" --kind {kind}"
+        everything = f"`lossreg list{option}` shows them all"
+        self._message = f"unknown {kind} {name!r}; {self.hint(everything)}"
         super().__init__(self._message)
 
     def hint(self, otherwise: str) -> str:
@@ -168,11 +191,24 @@ class UnknownLossError(LossregError, KeyError):
         if self.suggestion:
             aside = f" ({self.remark})" if self.remark else ""
             hint = f"did you mean '{self.suggestion}'?{aside}"
-        return hint + "".join(f"; it may be in {each}" for each in self.unreadable)
+        return hint + "".join(f"; it may be in {owner}" for owner in self.unreadable)
 
     # KeyError shows the repr of its argument, quotes and all.
     def __str__(self) -> str:
         return printable(self._message, keep="\n")
+
+
+class UnknownLossError(UnknownNameError):
+    """No installed plugin has that loss.
+
+    Attributes:
+        loss: The name that was asked for.
+    """
+
+    @property
+    def loss(self) -> object:
+        """The name that was asked for."""
+        return self.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -313,7 +349,7 @@ def warn(message: str) -> None:
 
 
 def described(error: BaseException) -> str:
-    """Someone else's exception in one line, whatever its `__str__` does.
+    """A foreign exception as one line, safe even if its `__str__` raises.
 
     >>> described(ValueError("no such", "thing"))
     "ValueError: ('no such', 'thing')"

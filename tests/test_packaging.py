@@ -101,6 +101,8 @@ def test_the_wheels_entry_points_lead_to_its_modules(wheel: Path) -> None:
     entry_points = ConfigParser(delimiters="=")
     entry_points.read_string(text.decode())
     assert dict(entry_points["console_scripts"]) == {"lossreg": "lossreg.cli:main"}
+    assert dict(entry_points["lossreg.tasks"]) == {"digits": "lossreg.experiments.digits"}
+    assert "lossreg/experiments/digits/__init__.py" in found
     losses = dict(entry_points["lossreg.losses"])
     assert sorted(losses) == BUILT_INS
     for module in losses.values():

@@ -21,12 +21,12 @@ __all__ = ["run"]
 
 # Each verb is a module of this package, imported when it is the one that runs.
 _VERBS = {
-    "list": "list the installed losses",
-    "show": "show what a loss is, what it takes and how to declare it",
+    "list": "list the installed losses, or tasks",
+    "show": "show what a loss is, what it takes and how to declare it; or what a task is",
     "check": "check configs as a compiler checks source code, without building them",
     "codes": "explain diagnostic codes",
     "new": "write the distribution of a new loss plugin",
-    "run": "train a bundled task with the objective of an experiment file",
+    "run": "train a task with the objective of an experiment file",
 }
 
 

@@ -1,4 +1,4 @@
-"""Losses of the user's own modules: `--plugin`, and `[tool.lossreg]` of a pyproject.toml."""
+"""Plugins of the user's own: `--plugin`, and `[tool.lossreg]` of a pyproject.toml."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def add_plugin_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         action="append",
         default=[],
-        help="a module with losses, such as my_project.losses, found from the working directory; "
-        "may be repeated",
+        help="a module with losses or tasks, such as my_project.losses, found from the working "
+        "directory; may be repeated",
     )
     parser.add_argument(
         "--no-plugins",
@@ -38,7 +38,7 @@ def add_plugin_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def registry_of(arguments: argparse.Namespace) -> Registry:
-    """What is installed, and the losses of the modules that the user named.
+    """What is installed, and what the modules that the user named provide.
 
     Their folders become importable: that of the pyproject.toml for those it names, the working
     directory for the others.
@@ -95,7 +95,7 @@ def _make_importable(module: str, folder: str) -> set[str]:
         raise PluginLoadError(
             f"'{outermost}' in {folder} is not the one that Python imports: {rival} comes first; "
             "rename one of them",
-            loss=None,
+            name=None,
             distribution=None,
             version=None,
             module=module,

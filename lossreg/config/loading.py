@@ -22,7 +22,7 @@ from lossreg.config.faults.faults import ConfigPath, Faults, clipped, describe, 
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import COMPOSITE, DOCUMENT, EXPERIMENT
 from lossreg.config.lower import lower
-from lossreg.config.models import TASKS, CompositeConfig, ExperimentConfig
+from lossreg.config.models import CompositeConfig, ExperimentConfig
 from lossreg.config.read.documents import from_python, read_bytes
 from lossreg.config.read.files import read_file
 from lossreg.config.read.nodes import Node, SourceError
@@ -127,7 +127,7 @@ def _examine(
     if objectives or every:
         severity: _Severity = "error" if is_experiment else "warning"
         _note_lone_terms(root, objectives, search, faults, severity)
-    experiment = read_experiment(root, loss, faults) if is_experiment else None
+    experiment = read_experiment(root, loss, registry, faults) if is_experiment else None
     return Examined(loss, experiment, (), len(objectives))
 
 
@@ -212,7 +212,7 @@ def _note_no_loss(root: Node, search: Search, faults: Faults, *, every: bool) ->
     """Note that a document has no objective, or none that needs no key."""
     expected = "expected 'loss:' or 'terms:'"
     task = root.value.get("task") if isinstance(root.value, dict) else None
-    if task is not None and closest(task.value, TASKS):
+    if task is not None and search.may_be_task(task.value):
         faults.add("LR109", "task", f"{expected} beside 'task:'", root.keys["task"])
         return
     others = search.objectives(root)

@@ -9,22 +9,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lossreg.config.declare.trainer import TrainerConfig
-    from lossreg.plugin import LossConfig, LossDefinition
+    from lossreg.plugin import LossConfig, LossDefinition, TaskDefinition
     from lossreg.registry.plugins import Origin
     from lossreg.vocabulary.paths import Path
     from lossreg.vocabulary.routes import Route
     from lossreg.vocabulary.schedules import Schedule
 
-__all__ = ["TASKS", "CompositeConfig", "ExperimentConfig", "TermConfig", "Weight"]
+__all__ = ["CompositeConfig", "ExperimentConfig", "TermConfig", "Weight"]
 
 Checks: TypeAlias = Literal["off", "first", "always"]
 """When tensors are looked at before the losses see them."""
 
 OnNonFinite: TypeAlias = Literal["raise", "warn", "ignore"]
 """What happens when a term becomes nan or infinite."""
-
-TASKS = ("digits",)
-"""The tasks that `lossreg.experiments` bundles."""
 
 
 class Weight(NamedTuple):
@@ -147,16 +144,20 @@ class CompositeConfig(NamedTuple):
 
 
 class ExperimentConfig(NamedTuple):
-    """A bundled task, trained with an objective.
+    """A task, trained with an objective.
 
     Attributes:
-        task: The task's name.
+        task: The task's name, as written.
+        definition: The task definition of that name.
+        origin: Where the task is from, for messages about its faults.
         seed: Seeds every random generator.
         trainer: Options for Lightning's Trainer.
         loss: The objective.
     """
 
     task: str
+    definition: TaskDefinition
+    origin: Origin
     seed: int
     trainer: TrainerConfig
     loss: CompositeConfig

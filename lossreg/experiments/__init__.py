@@ -1,4 +1,4 @@
-"""The bundled tasks and the runner: a thin layer over Lightning's Trainer.
+"""The bundled task and the runner of all tasks: a thin layer over Lightning's Trainer.
 
 Importing this package needs nothing beyond lossreg; `run` needs the extra `experiments`.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["rank", "run"]
 
-_NEEDED = {"lightning": "lightning", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
+_NEEDED = {"lightning": "lightning", "matplotlib": "matplotlib"}
 
 
 def run(
@@ -49,6 +49,7 @@ def run(
 
     Raises:
         MissingExtraError: The extra `experiments` is not installed.
+        PluginError: The task cannot be built.
         InputError: The task does not give what a term asks for.
         LossregError: Lightning refuses an option, or the folder cannot be written.
         KeyboardInterrupt: The run was interrupted; what was written so far is kept.

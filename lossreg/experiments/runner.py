@@ -1,4 +1,4 @@
-"""Trains a bundled task with an objective: Lightning's Trainer, and what a run leaves behind."""
+"""Trains a task with an objective: Lightning's Trainer, and what a run leaves behind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, DistributedSampler
 
 from lossreg.errors import LossregError
+from lossreg.experiments.building import build_task
 from lossreg.experiments.curves import draw_curves
 from lossreg.experiments.folder import new_folder
 from lossreg.experiments.quiet import quiet
 from lossreg.experiments.recorder import Recorder, Row, logged_values
-from lossreg.experiments.task import Measure, Rows, Task, load_task
 from lossreg.integrations.lightning import CompositeModule
 from lossreg.runtime.building import build
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lossreg.config import ExperimentConfig
+    from lossreg.experiments.task import Measure, Rows, Task
     from lossreg.runtime.composite import CompositeLoss
     from lossreg.runtime.output import LossOutput
 
@@ -111,7 +112,7 @@ def run(
     """Train, measure and write; `lossreg.experiments.run` says how."""
     with quiet():
         seed_everything(experiment.seed, verbose=False)
-        task = load_task(experiment.task)
+        task = build_task(experiment.definition, experiment.origin)
         objective = build(experiment.loss)
         recorder = Recorder(
             terms=objective.terms.names,

@@ -1,8 +1,7 @@
-"""What a bundled task brings: data, a network, and what is measured on held-out data."""
+"""What a task is made of: data, a network, and what is measured on held-out data."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from torch.utils.data import Dataset
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Measure", "Rows", "Task", "load_task"]
+__all__ = ["Measure", "Rows", "Task"]
 
 
 class Rows(Dataset[dict[str, Tensor]]):
@@ -76,13 +75,3 @@ class Task:
     measures: tuple[Measure, ...]
     batch_size: int
     learning_rate: float
-
-
-def load_task(name: str) -> Task:
-    """The bundled task of that name, from the module of that name.
-
-    Args:
-        name: One of `lossreg.config.models.TASKS`.
-    """
-    task: Task = importlib.import_module(f"lossreg.experiments.{name}").task()
-    return task

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lossreg.plugin.problems import Problem
+    from lossreg.plugin.task import TaskDefinition
 
-__all__ = ["Denominator", "LossDefinition", "target_weights"]
+__all__ = ["Denominator", "LossDefinition", "checked_name", "target_weights"]
 
-# A name is a YAML key, an entry point and part of `distribution:loss`.
+# A name is a YAML key, an entry point and part of `distribution:name`.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -57,6 +58,18 @@ def target_weights(module: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Ten
     weight: torch.Tensor | None = module.weight
     # Long, for bytes would index as a mask.
     return kept if weight is None else weight[target.where(kept, 0).long()] * kept
+
+
+def checked_name(definition: LossDefinition | TaskDefinition) -> None:
+    """Refuse a definition whose name cannot be written where names are.
+
+    Raises:
+        ValueError: The name has other characters than letters, digits, `_` and `-`, or none.
+    """
+    name: object = definition.name
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        kind = type(definition).__name__
+        raise ValueError(f"{kind}.name must be letters, digits, '_' or '-', not {name!r}")
 
 
 @cache
@@ -176,10 +189,7 @@ class LossDefinition:
         return None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"LossDefinition.name must be letters, digits, '_' or '-', not {self.name!r}"
-            )
+        checked_name(self)
         if not (isinstance(self.config, type) and issubclass(self.config, LossConfig)):
             raise TypeError(
                 f"LossDefinition.config must be a subclass of LossConfig, not {self.config!r}"

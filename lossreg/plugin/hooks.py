@@ -8,8 +8,9 @@ import pluggy
 
 if TYPE_CHECKING:
     from lossreg.plugin.definition import LossDefinition
+    from lossreg.plugin.task import TaskDefinition
 
-__all__ = ["PROJECT", "LossHooks", "hookimpl"]
+__all__ = ["HOOKS", "PROJECT", "LossHooks", "TaskHooks", "hookimpl"]
 
 PROJECT = "lossreg"
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -24,3 +25,16 @@ class LossHooks:
     def lossreg_losses(self) -> list[LossDefinition]:
         """The losses of this plugin; an entry point takes the one that bears its name."""
         raise NotImplementedError
+
+
+class TaskHooks:
+    """The hooks that a task plugin can implement."""
+
+    @_hookspec
+    def lossreg_tasks(self) -> list[TaskDefinition]:
+        """The tasks of this plugin; an entry point takes the one that bears its name."""
+        raise NotImplementedError
+
+
+HOOKS = (LossHooks, TaskHooks)
+"""All that one module may implement."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lossreg.runtime.composite import CompositeLoss
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["Diagnosis", "compare_gradients", "diagnose"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +53,7 @@ class Diagnosis:
         )
 
 
-def diagnose(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> Diagnosis:
+def compare_gradients(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> Diagnosis:
     """Compare the gradients that a composite's terms have in some parameters.
 
     Each is that of the term's weighted value, so their sum is the total's. A term that reaches
@@ -79,7 +79,7 @@ def diagnose(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> 
     >>> loss = lossreg.build({"terms": {"fit": fit, "size": size}})
     >>> w = torch.tensor([3.0, 4.0], requires_grad=True)
     >>> values = {"prediction": w, "y": torch.zeros(2), "size": w.sum()}
-    >>> print(lossreg.diagnose(loss, values, [w]))
+    >>> print(lossreg.compare_gradients(loss, values, [w]))
     term    norm  share   fit  size
     fit        5  87.6%  1.00  0.99
     size  0.7071  12.4%  0.99  1.00
@@ -105,6 +105,10 @@ def diagnose(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> 
         shares=dict(zip(norms, shares.unbind(), strict=True)),
         cosines=_cosines(directions, lengths),
     )
+
+
+diagnose = compare_gradients
+"""The name it had before."""
 
 
 def _measured(

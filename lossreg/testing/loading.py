@@ -8,8 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from lossreg.registry.distributions import Claims
-from lossreg.registry.plugins import GROUP
+from lossreg.registry import LOSSES
+from lossreg.registry.distributions import Environment
 
 if TYPE_CHECKING:
     from lossreg.registry import RegistryEntry
@@ -26,8 +26,7 @@ from importlib.metadata import EntryPoint
 given = json.load(sys.stdin)
 sys.path[:] = given["path"]
 from lossreg.errors import LossregError
-from lossreg.registry import Registry
-from lossreg.registry.plugins import GROUP
+from lossreg.registry import LOSSES, Registry
 
 class Refusal:
     place = None
@@ -49,7 +48,7 @@ for name, module in given["entry_points"].items():
     refusal = Refusal()
     sys.meta_path.insert(0, refusal)
     try:
-        Registry([EntryPoint(name, module, GROUP)])[name].config.model_json_schema()
+        Registry([EntryPoint(name, module, LOSSES.group)])[name].config.model_json_schema()
     except LossregError as error:
         faults[name] = str(error)
     finally:
@@ -68,9 +67,10 @@ def fault_without_torch(loss: str, entry: RegistryEntry) -> str | None:
         entry: Where it is from. The other losses of its distribution are loaded with it, for
             starting Python takes longer than all of them.
     """
-    installed = Claims(GROUP).counted
     together = {
-        each.name: each.value for each, owner in installed if owner.name == entry.distribution
+        entry_point.name: entry_point.value
+        for entry_point, owner in Environment().group(LOSSES.group).usable
+        if owner is not None and owner.name == entry.distribution
     }
     together[loss] = entry.module
     return _faults(json.dumps({"path": sys.path, "entry_points": together})).get(loss)

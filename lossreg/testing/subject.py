@@ -11,8 +11,7 @@ from torch import Tensor
 
 from lossreg.errors import described
 from lossreg.plugin.fields import with_tensors
-from lossreg.registry import Registry
-from lossreg.registry.plugins import GROUP
+from lossreg.registry import LOSSES, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,7 +44,7 @@ class Subject:
         """The loss definition under test."""
         remedy = (
             "Install the distribution (pip install -e .) whose pyproject.toml names the loss's "
-            f'module under [project.entry-points."{GROUP}"]'
+            f'module under [project.entry-points."{LOSSES.group}"]'
         )
         with self._explaining("it cannot be loaded", remedy):
             return self.registry()[self.loss]

@@ -1,4 +1,4 @@
-"""Distributions with loss plugins, as files: what an installer would have left."""
+"""Distributions with plugins, as files: what an installer would have left."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossreg.registry import Registry
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LOSSES = "lossreg.losses"
+TASKS = "lossreg.tasks"
 
 
 def plugin(*names: str, build: str = "nn.L1Loss()", head: str = "") -> str:
@@ -43,6 +46,59 @@ def plugin(*names: str, build: str = "nn.L1Loss()", head: str = "") -> str:
     """)
 
 
+def task_plugin(*names: str, build: str = "tiny()", head: str = "") -> str:
+    """The source of a plugin module whose hook returns one task for each name."""
+    return textwrap.dedent(head) + textwrap.dedent(f"""
+        from lossreg.plugin import TaskDefinition, hookimpl
+
+
+        def tiny():
+            import torch
+            from lossreg.experiments.task import Measure, Rows, Task
+
+            class Model(torch.nn.Linear):
+                def forward(self, batch):
+                    return {{"y": super().forward(batch["x"])}}
+
+            x = torch.linspace(-1, 1, 16)[:, None]
+            rows = Rows({{"x": x, "z": 3 * x + 1}})
+            error = Measure(
+                name="error",
+                label="error (mse)",
+                per_sample=lambda values: (values["y"] - values["z"]).square().mean(dim=1),
+                baseline=3.1,
+                baseline_name="nothing",
+                higher_is_better=False,
+            )
+            return Task(
+                model=Model(1, 1),
+                train=rows,
+                held_out=rows,
+                measures=(error,),
+                batch_size=4,
+                learning_rate=0.1,
+            )
+
+
+        @hookimpl
+        def lossreg_tasks():
+            return [
+                TaskDefinition(name=name, summary="made up", build=lambda: {build})
+                for name in {names!r}
+            ]
+    """)
+
+
+def states() -> dict[str, tuple[str, str]]:
+    """The state and the reason of each loss that is listed, lossreg's own left out."""
+    entries = Registry.installed().entries()
+    return {
+        entry.name: (entry.state, entry.reason)
+        for entry in entries
+        if entry.distribution != "lossreg"
+    }
+
+
 class Site:
     """A folder on `sys.path` into which distributions are put."""
 
@@ -56,8 +112,9 @@ class Site:
         modules: Mapping[str, str],
         *,
         version: str = "1.0",
+        group: str = LOSSES,
     ) -> None:
-        """Put a distribution there: its loss entry points, and its modules by name."""
+        """Put a distribution there: its entry points in one group, and its modules by name."""
         for name, source in modules.items():
             self.module(name, source)
         metadata = self.metadata(distribution, version)
@@ -67,7 +124,7 @@ class Site:
         )
         lines = [f"{name} = {value}" for name, value in entry_points.items()]
         (metadata / "entry_points.txt").write_text(
-            "\n".join([f"[{LOSSES}]", *lines, ""]), encoding="utf-8"
+            "\n".join([f"[{group}]", *lines, ""]), encoding="utf-8"
         )
         importlib.invalidate_caches()
 

@@ -1,4 +1,4 @@
-"""A loss's definition as a page of documentation, in Markdown."""
+"""A definition as a page of documentation, in Markdown."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from lossreg.cli.render.parameters import parameters_in_words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lossreg.plugin import LossDefinition
+    from lossreg.plugin import LossDefinition, TaskDefinition
+    from lossreg.registry.kinds import Record
 
-__all__ = ["BREAKS", "escaped", "loss_page"]
+__all__ = ["BREAKS", "escaped", "loss_page", "task_page"]
 
 BREAKS = "The graph breaks at this loss, so fullgraph=True is refused; the rest is compiled."
 """What `torch.compile` makes of a loss that it does not take as one graph."""
@@ -30,7 +31,7 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         definition: The loss.
         origin: The distribution and version that it is from.
     """
-    sections = [f"# {escaped(definition.name)}", f"{escaped(definition.summary)}."]
+    sections = _head(definition)
     for title, prose in (
         ("Use it when", definition.use_when),
         ("Choose another when", definition.avoid_when),
@@ -65,6 +66,20 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         sections += ["## References", listed]
     generated = ", generated from its signature" if definition.generated else ""
     return "\n\n".join([*sections, f"From {escaped(origin)}{generated}."]) + "\n"
+
+
+def task_page(definition: TaskDefinition, origin: str) -> str:
+    """All that a definition says.
+
+    Args:
+        definition: The task.
+        origin: The distribution and version that it is from.
+    """
+    return "\n\n".join([*_head(definition), f"From {escaped(origin)}."]) + "\n"
+
+
+def _head(definition: Record) -> list[str]:
+    return [f"# {escaped(definition.name)}", f"{escaped(definition.summary)}."]
 
 
 def _formula(latex: str) -> str:

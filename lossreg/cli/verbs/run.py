@@ -1,4 +1,4 @@
-"""Train a bundled task with the objective of an experiment file."""
+"""Train a task with the objective of an experiment file."""
 
 from __future__ import annotations
 

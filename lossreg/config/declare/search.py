@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import COMPOSITE, TERM
 from lossreg.errors import LossregError, UnknownLossError
+from lossreg.names import closest
+from lossreg.registry import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,6 +69,11 @@ class Search:
     def holds_objective(self, node: Node) -> bool:
         """Whether a value is an objective, or has one in it."""
         return self._is_objective(node) or bool(self.objectives(node))
+
+    def may_be_task(self, name: object) -> bool:
+        """Whether a value is the name of a task, or nearly one."""
+        tasks = self._registry.of(TASKS)
+        return isinstance(name, str) and (name in tasks or closest(name, tasks) is not None)
 
     def lone_terms(self, root: Node, objectives: Sequence[Located]) -> Iterator[Located]:
         """Terms, and mappings of nothing but terms, that are in no objective.

@@ -296,16 +296,16 @@ _ALL = (
     Code(
         code="LR301",
         title="a plugin that does not work",
-        explanation="The loss is installed, but its module cannot be loaded or is not what its "
-        "entry point says. The message names the distribution that brought it.",
+        explanation="The loss, or the task, is installed, but its module cannot be loaded or is "
+        "not what its entry point says. The message names the distribution that provides it.",
         bad="",
         good=_GOOD,
     ),
     Code(
         code="LR302",
-        title="a loss that two distributions claim",
-        explanation="Write the distribution's name before the loss's, with a colon between them, "
-        "or uninstall one.",
+        title="a name that two distributions claim",
+        explanation="Write the distribution's name before the loss's, or the task's, with a colon "
+        "between them, or uninstall one.",
         bad="",
         good=_GOOD,
     ),
@@ -337,7 +337,8 @@ _ALL = (
     Code(
         code="LR501",
         title="an unknown task",
-        explanation="`task:` names a bundled task that `lossreg run` can train.",
+        explanation="`task:` names an installed task, which `lossreg run` can train; "
+        "`lossreg list --kind task` shows them.",
         bad="task: mnist\nloss:\n  terms:\n    fit: {type: mse}\n",
         good="task: digits\nloss:\n  terms:\n    fit: {type: mse}\n",
     ),

@@ -186,7 +186,7 @@ def test_a_pyproject_whose_tool_is_no_table_is_none_of_ours(project: Path) -> No
         ("acme_nothing", "ModuleNotFoundError: No module named 'acme_nothing'"),
         ("acme_broken", "SystemExit: 3"),
         ("json", "it has no function marked with lossreg.plugin.hookimpl"),
-        ("no module", "'no module' names no module"),
+        ("no module", "'no module' does not name a module"),
     ],
 )
 def test_a_module_that_is_no_plugin_is_a_problem(

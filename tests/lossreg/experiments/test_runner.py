@@ -18,6 +18,8 @@ from lossreg import experiments
 from lossreg.config import load_experiment
 from lossreg.errors import InputError, LossregError, MissingExtraError
 from lossreg.experiments import runner
+from lossreg.experiments.task import Task
+from lossreg.registry import TASKS, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +112,8 @@ def test_a_row_is_the_mean_over_the_steps_since_the_row_before(
 
 def test_the_held_out_values_are_those_of_the_checkpoint(result: Result) -> None:
     checkpoint = torch.load(result.folder / "last.ckpt", weights_only=True)
-    task = runner.load_task("digits")
+    task = Registry.installed().of(TASKS)["digits"].build()
+    assert isinstance(task, Task)
     prefix = "model."
     state = {
         name.removeprefix(prefix): each

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from lossreg.experiments.digits import DigitsModel, task
+from lossreg.experiments.digits.task import DigitsModel, task
 
 TASK = task()
 ACCURACY, REBUILD = TASK.measures
