@@ -49,12 +49,12 @@ _INSIDE = ("lossreg.", "torch.")
 class LossregError(Exception):
     """Base of all that lossreg raises."""
 
-    # Names of files, of distributions and of values are other people's.
+    # Names of files, distributions and values come from outside and may hold control characters.
     def __str__(self) -> str:
         return printable(super().__str__(), keep="\n")
 
-    # Exception would call the class with its message alone, which few of these take; and an error
-    # that cannot be unpickled breaks the pool of processes it was raised in.
+    # Exception would call the class with only its message, which few of these classes accept; and
+    # an error that cannot be unpickled breaks the process pool that raised it.
     def __reduce__(self) -> tuple[Any, ...]:
         return _revived, (type(self), self.args), vars(self)
 
@@ -67,7 +67,7 @@ class PluginError(LossregError):
     """A plugin is at fault.
 
     Attributes:
-        loss: The loss name that was asked for; None where a whole module was.
+        loss: The requested loss name; None if a whole module was requested.
     """
 
     def __init__(self, message: str, *, loss: str | None) -> None:
@@ -79,8 +79,8 @@ class PluginLoadError(PluginError):
     """A plugin cannot be loaded, or is not what its entry point says.
 
     Attributes:
-        loss: The loss name that was asked for; None where a whole module was.
-        distribution: The distribution that brought the plugin, or None if there is none.
+        loss: The requested loss name; None if a whole module was requested.
+        distribution: The distribution that provides the plugin, or None if none does.
         version: That distribution's version, or None.
         module: What the entry point names.
         reason: What went wrong, in one line.
@@ -108,8 +108,9 @@ class DuplicateLossError(PluginError):
     """Several distributions claim one loss name; `distribution:loss` picks one.
 
     Attributes:
-        loss: The name that was asked for.
-        distributions: Those that claim it; a module that no distribution brought by its own name.
+        loss: The requested name.
+        distributions: The distributions that claim it; for a plugin without a distribution, the
+            name of its module.
     """
 
     def __init__(
@@ -120,8 +121,8 @@ class DuplicateLossError(PluginError):
         claims: tuple[str, ...] = (),
         folders: tuple[str, ...] = (),
     ) -> None:
-        # Of two claims by one distribution, its name picks neither.
-        names = [each for each in distributions if distributions.count(each) == 1]
+        # If one distribution claims the name twice, `distribution:loss` cannot choose.
+        names = [name for name in distributions if distributions.count(name) == 1]
         choices = " or ".join(f"'{name}:{loss}'" for name in names)
         advice = f"write {choices}" if choices else "remove one of its entry points"
         if len(folders) > 1:
@@ -136,10 +137,10 @@ class UnknownLossError(LossregError, KeyError):
     """No installed plugin has that name.
 
     Attributes:
-        loss: The name that was asked for.
+        loss: The requested name.
         suggestion: The name that was probably meant, or None.
-        remark: What else there is to say: how an installed loss with a near name differs.
-        unreadable: The distributions that may have it, but whose entry points cannot be read:
+        remark: An aside, such as how an installed loss with a near name differs; may be empty.
+        unreadable: The distributions that may provide it, but whose entry points cannot be read:
             each with its version and the reason.
     """
 
@@ -159,16 +160,16 @@ class UnknownLossError(LossregError, KeyError):
         super().__init__(self._message)
 
     def hint(self, otherwise: str) -> str:
-        """What to write instead, as far as that is known.
+        """What to write instead.
 
         Args:
-            otherwise: What to say where there is nothing.
+            otherwise: The hint if there is neither a suggestion nor a remark.
         """
         hint = self.remark or otherwise
         if self.suggestion:
             aside = f" ({self.remark})" if self.remark else ""
             hint = f"did you mean '{self.suggestion}'?{aside}"
-        return hint + "".join(f"; it may be in {each}" for each in self.unreadable)
+        return hint + "".join(f"; it may be in {owner}" for owner in self.unreadable)
 
     # KeyError shows the repr of its argument, quotes and all.
     def __str__(self) -> str:
@@ -189,7 +190,7 @@ class Diagnostic:
         end_column: The column after the last character that is at fault, on the same line.
         source_line: That line's text; None when there is none, or the fault is thousands of
             characters into it.
-        severity: `error`, or `warning` for what is merely suspicious.
+        severity: `error`, or `warning` for what is allowed but suspicious.
     """
 
     code: str
@@ -213,7 +214,7 @@ class ConfigError(LossregError, ValueError):
     """A config is wrong.
 
     Attributes:
-        diagnostics: Every fault that was found, in the order of the document.
+        diagnostics: Every fault, in the order of the document.
     """
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
@@ -225,7 +226,7 @@ class InputError(LossregError, ValueError):
     """The tensors of a step do not fit the composite.
 
     Attributes:
-        term: The term that wanted the tensor, or None.
+        term: The term that needs the tensor, or None.
         argument: The loss's argument, or None.
         path: Where the tensor was looked for, or None.
     """
@@ -282,13 +283,13 @@ class ConfigWarning(UserWarning):
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    r"""A text without what a terminal or an editor acts upon instead of showing it.
+    r"""Replace the characters that a terminal or an editor acts upon instead of showing.
 
-    Control characters, marks that change the direction of writing, separators of lines and halves
-    of characters are replaced.
+    These are control characters, marks that change the direction of writing, line separators and
+    surrogates.
 
     Args:
-        text: What somebody else may have written.
+        text: Text that may come from outside lossreg.
         keep: Characters to leave as they are, such as line breaks.
 
     >>> printable("evil\x1b[2J.yaml") == "evil\N{REPLACEMENT CHARACTER}[2J.yaml"
@@ -302,9 +303,9 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def warn(message: str) -> None:
-    """A `ConfigWarning` that shows the line of the user's code: the first one of another package.
+    """Issue a `ConfigWarning` that points at the caller outside lossreg and torch.
 
-    torch's modules call lossreg's, at a depth that changes.
+    torch's modules call lossreg's, so the depth of that caller varies.
     """
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_INSIDE):
@@ -313,7 +314,7 @@ def warn(message: str) -> None:
 
 
 def described(error: BaseException) -> str:
-    """Someone else's exception in one line, whatever its `__str__` does.
+    """A foreign exception as one line, safe even if its `__str__` raises.
 
     >>> described(ValueError("no such", "thing"))
     "ValueError: ('no such', 'thing')"
