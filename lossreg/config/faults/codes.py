@@ -36,10 +36,10 @@ _ALL = (
     Code(
         code="LR001",
         title="the file cannot be read",
-        explanation="There is no such file, it is a folder, or the system does not allow reading it. "
-        "A relative path starts at the folder in which the command runs. Only regular files are "
-        "opened, because a named pipe, a socket or a device may keep a reader waiting for ever. "
-        "Standard input (-) and the pipe of a shell's <(command) are read to their end.",
+        explanation="There is no such file, it is a folder, or the system does not allow reading "
+        "it. A relative path starts at the folder in which the command runs. Only regular files "
+        "are opened, because a named pipe, a socket or a device may keep a reader waiting for "
+        "ever. Standard input (-) and the pipe of a shell's <(command) are read to their end.",
         bad="",
         good=_GOOD,
     ),
@@ -80,9 +80,9 @@ _ALL = (
     Code(
         code="LR006",
         title="a tag",
-        explanation="Tags such as !!python/object or !include make a parser run code or read files. "
-        "A config only names things. The tags of plain values (!!str and the like) are allowed "
-        "if they fit the value.",
+        explanation="Tags such as !!python/object or !include make a parser run code or read "
+        "files. A config only names things. The tags of plain values (!!str and the like) are "
+        "allowed if they fit the value.",
         bad="terms:\n  fit: !loss {type: mse}\n",
         good=_GOOD,
     ),
@@ -97,8 +97,8 @@ _ALL = (
     Code(
         code="LR008",
         title="a duplicate key",
-        explanation="Most parsers silently keep the last of two equal keys. Remove one. If a mapping "
-        "has two '<<', some parsers prefer the first and others the second: write one, as "
+        explanation="Most parsers silently keep the last of two equal keys. Remove one. If a "
+        "mapping has two '<<', some parsers prefer the first and others the second: write one, as "
         "<<: [*a, *b], in which the first mapping has precedence.",
         bad="terms:\n  fit: {type: mse}\n  fit: {type: l1}\n",
         good="terms:\n  fit: {type: mse}\n  fit2: {type: l1}\n",
@@ -106,8 +106,8 @@ _ALL = (
     Code(
         code="LR009",
         title="an alias or merge that leads nowhere",
-        explanation="An alias (*name) needs an anchor (&name) above it and cannot be inside its own "
-        "anchor. '<<' takes a mapping.",
+        explanation="An alias (*name) needs an anchor (&name) above it and cannot be inside its "
+        "own anchor. '<<' takes a mapping.",
         bad="terms:\n  fit: *base\n",
         good="terms:\n  first: &base {type: mse}\n  fit: *base\n",
     ),
@@ -166,8 +166,8 @@ _ALL = (
     Code(
         code="LR106",
         title="inputs that do not fit the loss",
-        explanation="`inputs` names something that is not a forward argument of the loss, or lists too "
-        "many or too few paths.",
+        explanation="`inputs` names something that is not a forward argument of the loss, or lists "
+        "too many or too few paths.",
         bad="terms:\n  fit: {type: mse, inputs: {input: prediction, label: y}}\n",
         good="terms:\n  fit: {type: mse, inputs: {input: prediction, target: y}}\n",
     ),
@@ -247,8 +247,8 @@ _ALL = (
     Code(
         code="LR208",
         title="meaningless class weights",
-        explanation="Class weights are finite numbers. None may be negative (it would reward mistakes), "
-        "and not all may be zero (the mean would be nan).",
+        explanation="Class weights are finite numbers. None may be negative (it would reward "
+        "mistakes), and not all may be zero (the mean would be nan).",
         bad="terms:\n  fit: {type: nll, params: {weight: [1.0, -1.0]}}\n",
         good="terms:\n  fit: {type: nll, params: {weight: [1.0, 2.0]}}\n",
     ),
@@ -270,16 +270,17 @@ _ALL = (
     Code(
         code="LR211",
         title="a transform's argument",
-        explanation="An argument is missing, is unknown, is of the wrong kind, or does not fit another "
-        "argument. A single value is the first argument; several arguments are written by name.",
+        explanation="An argument is missing, is unknown, is of the wrong kind, or does not fit "
+        "another argument. A single value is the first argument; several arguments are written by "
+        "name.",
         bad="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [{div: 0}]}, y]}\n",
         good="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [{div: 2}]}, y]}\n",
     ),
     Code(
         code="LR212",
         title="an unknown schedule",
-        explanation="Schedules are a closed list, given in the docs. The points of `piecewise` can draw "
-        "any other curve.",
+        explanation="Schedules are a closed list, given in the docs. The points of `piecewise` can "
+        "draw any other curve.",
         bad="terms:\n  fit: {type: mse, weight: {schedule: ramp, start: 0, end: 1, steps: 9}}\n",
         good="terms:\n  fit: {type: mse, weight: {schedule: linear, start: 0, end: 1, steps: 9}}\n",
     ),
@@ -303,16 +304,16 @@ _ALL = (
     Code(
         code="LR302",
         title="a loss that two distributions claim",
-        explanation="Write the distribution's name and a colon before the loss's name, or uninstall "
-        "one of the distributions.",
+        explanation="Write the distribution's name and a colon before the loss's name, or "
+        "uninstall one of the distributions.",
         bad="",
         good=_GOOD,
     ),
     Code(
         code="LR303",
         title="a loss that its plugin cannot build",
-        explanation="The parameters are valid, but the plugin's builder raised an error or returned "
-        "something that is not a torch.nn.Module.",
+        explanation="The parameters are valid, but the plugin's builder raised an error or "
+        "returned something that is not a torch.nn.Module.",
         bad="",
         good=_GOOD,
     ),
@@ -370,8 +371,8 @@ _ALL = (
     Code(
         code="LR904",
         title="a negative weight",
-        explanation="The term is maximised. If that is the purpose, as for an entropy bonus, ignore "
-        "the warning.",
+        explanation="The term is maximised. If that is the purpose, as for an entropy bonus, "
+        "ignore the warning.",
         bad="terms:\n  fit: {type: mse, weight: -1}\n",
         good="terms:\n  fit: {type: mse, weight: 1}\n",
         warning=True,

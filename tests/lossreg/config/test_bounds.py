@@ -195,5 +195,5 @@ def test_every_built_in_is_compared() -> None:
     built_in = {
         each.name for each in REGISTRY.entries() if each.module.startswith("lossreg_losses.")
     }
-    # torch has no module for a value that is already given.
+    # torch has no module for a value that is there already.
     assert set(MODULES) == built_in - {"value"}

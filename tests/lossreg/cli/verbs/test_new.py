@@ -94,7 +94,7 @@ def test_it_never_overwrites(kind: str, folder: Path, capsys: pytest.CaptureFixt
     assert list(folder.iterdir()) == [place]
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "error: lossreg-quantile is already given; nothing is overwritten\n"
+    assert err == "error: lossreg-quantile is there already; nothing is overwritten\n"
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(
