@@ -53,12 +53,12 @@ _INSIDE = ("lossreg.", "torch.")
 class LossregError(Exception):
     """Base of all that lossreg raises."""
 
-    # Names of files, of distributions and of values are other people's.
+    # Names of files, distributions and values come from outside and may hold control characters.
     def __str__(self) -> str:
         return printable(super().__str__(), keep="\n")
 
-    # Exception would call the class with its message alone, which few of these take; and an error
-    # that cannot be unpickled breaks the pool of processes it was raised in.
+    # Exception would call the class with only its message, which few of these classes accept; and
+    # an error that cannot be unpickled breaks the process pool that raised it.
     def __reduce__(self) -> tuple[Any, ...]:
         return _revived, (type(self), self.args), vars(self)
 
@@ -157,8 +157,8 @@ class UnknownNameError(LossregError, KeyError):
         kind: What was asked for: `loss` or `task`.
         name: The name that was asked for.
         suggestion: The name that was probably meant, or None.
-        remark: What else there is to say: how an installed loss with a near name differs.
-        unreadable: The distributions that may have it, but whose entry points cannot be read:
+        remark: An aside, such as how an installed loss with a near name differs; may be empty.
+        unreadable: The distributions that may provide it, but whose entry points cannot be read:
             each with its version and the reason.
     """
 
@@ -182,10 +182,10 @@ class UnknownNameError(LossregError, KeyError):
         super().__init__(self._message)
 
     def hint(self, otherwise: str) -> str:
-        """What to write instead, as far as that is known.
+        """What to write instead.
 
         Args:
-            otherwise: What to say where there is nothing.
+            otherwise: The hint if there is neither a suggestion nor a remark.
         """
         hint = self.remark or otherwise
         if self.suggestion:
@@ -225,7 +225,7 @@ class Diagnostic:
         end_column: The column after the last character that is at fault, on the same line.
         source_line: That line's text; None when there is none, or the fault is thousands of
             characters into it.
-        severity: `error`, or `warning` for what is merely suspicious.
+        severity: `error`, or `warning` for what is allowed but suspicious.
     """
 
     code: str
@@ -249,7 +249,7 @@ class ConfigError(LossregError, ValueError):
     """A config is wrong.
 
     Attributes:
-        diagnostics: Every fault that was found, in the order of the document.
+        diagnostics: Every fault, in the order of the document.
     """
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
@@ -261,7 +261,7 @@ class InputError(LossregError, ValueError):
     """The tensors of a step do not fit the composite.
 
     Attributes:
-        term: The term that wanted the tensor, or None.
+        term: The term that needs the tensor, or None.
         argument: The loss's argument, or None.
         path: Where the tensor was looked for, or None.
     """
@@ -318,13 +318,13 @@ class ConfigWarning(UserWarning):
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    r"""A text without what a terminal or an editor acts upon instead of showing it.
+    r"""Replace the characters that a terminal or an editor acts upon instead of showing.
 
-    Control characters, marks that change the direction of writing, separators of lines and halves
-    of characters are replaced.
+    These are control characters, marks that change the direction of writing, line separators and
+    surrogates.
 
     Args:
-        text: What somebody else may have written.
+        text: Text that may come from outside lossreg.
         keep: Characters to leave as they are, such as line breaks.
 
     >>> printable("evil\x1b[2J.yaml") == "evil\N{REPLACEMENT CHARACTER}[2J.yaml"
@@ -338,9 +338,9 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def warn(message: str) -> None:
-    """A `ConfigWarning` that shows the line of the user's code: the first one of another package.
+    """Issue a `ConfigWarning` that points at the caller outside lossreg and torch.
 
-    torch's modules call lossreg's, at a depth that changes.
+    torch's modules call lossreg's, so the depth of that caller varies.
     """
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_INSIDE):
