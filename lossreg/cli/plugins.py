@@ -19,7 +19,7 @@ __all__ = ["add_plugin_arguments", "registry_of"]
 
 
 def add_plugin_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare how a command is told of modules that are not installed."""
+    """Declare the options that name modules which are not installed."""
     parser.add_argument(
         "--plugin",
         dest="plugins",

@@ -54,11 +54,11 @@ def kept_config(document: Node, name: str, options: Sequence[str]) -> str:
         LossregError: The document is too large to be written and read again.
     """
     # A name may hold a line break, which would end the comment.
-    said = [printable(" ".join(each.split())) for each in (name, *options)]
+    said = [printable(" ".join(text.split())) for text in (name, *options)]
     applied = ", with this applied:" if options else ""
     header = [
         f"# What `lossreg run {said[0]}` trained{applied}",
-        *(f"#   {each}" for each in said[1:]),
+        *(f"#   {line}" for line in said[1:]),
     ]
     try:
         text = "\n".join([*header, "", yaml_text(document)])

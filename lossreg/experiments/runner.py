@@ -86,12 +86,14 @@ class _Training(CompositeModule):
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
         del batch_idx
         values = self.values(batch)
-        self._samples.append(torch.stack([each.per_sample(values) for each in self._measures]))
+        self._samples.append(
+            torch.stack([measure.per_sample(values) for measure in self._measures])
+        )
 
     def on_validation_epoch_end(self) -> None:
         means = torch.cat(self._samples, dim=1).mean(dim=1).tolist()
         self._samples.clear()
-        names = [each.name for each in self._measures]
+        names = [measure.name for measure in self._measures]
         self.measured = dict(zip(names, means, strict=True))
         # For the progress bar alone; every rank has the same.
         self.log_dict(self.measured, prog_bar=True, logger=False, sync_dist=True)
@@ -116,7 +118,7 @@ def run(
         objective = build(experiment.loss)
         recorder = Recorder(
             terms=objective.terms.names,
-            measures=[each.name for each in task.measures],
+            measures=[measure.name for measure in task.measures],
             folder=None,
         )
         trainer = _trainer(experiment, recorder, progress=progress)

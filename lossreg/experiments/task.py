@@ -28,11 +28,11 @@ class Rows(Dataset[dict[str, Tensor]]):
         return len(next(iter(self.tensors.values())))
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {name: each[index] for name, each in self.tensors.items()}
+        return {name: tensor[index] for name, tensor in self.tensors.items()}
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
         """A whole batch at once, as torch's DataLoader asks for it."""
-        return {name: each[list(indices)] for name, each in self.tensors.items()}
+        return {name: tensor[list(indices)] for name, tensor in self.tensors.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

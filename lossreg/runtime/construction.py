@@ -84,7 +84,6 @@ def unreduced_twin(
 def _unbuilt(
     definition: LossDefinition, path: ConfigPath, origin: Origin | None, variant: str, reason: str
 ) -> ConfigError:
-    # Whose it is stands in a file, which is read only for a fault.
     who = origin or definition.config.__module__
     message = f"building '{definition.name}' ({who}){variant} {reason}"
     return ConfigError([Diagnostic(code="LR303", path=path_text(path), message=message)])

@@ -44,12 +44,12 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
     if parameters:
         rows = [
             (
-                f"`{each.name}`",
-                escaped(each.kind),
-                "required" if each.default is None else f"`{each.default}`",
-                escaped(each.description),
+                f"`{parameter.name}`",
+                escaped(parameter.kind),
+                "required" if parameter.default is None else f"`{parameter.default}`",
+                escaped(parameter.description),
             )
-            for each in parameters
+            for parameter in parameters
         ]
         sections += [
             "## Parameters",
@@ -62,7 +62,7 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         example = textwrap.indent(definition.example.rstrip(), "  ")
         sections += ["## Example", _fenced(f"terms:\n{example}", "yaml")]
     if definition.references:
-        listed = "\n".join(f"- {_linked(each)}" for each in definition.references)
+        listed = "\n".join(f"- {_linked(reference)}" for reference in definition.references)
         sections += ["## References", listed]
     generated = ", generated from its signature" if definition.generated else ""
     return "\n\n".join([*sections, f"From {escaped(origin)}{generated}."]) + "\n"
@@ -98,14 +98,14 @@ def _fenced(text: str, language: str) -> str:
 def _inputs(definition: LossDefinition) -> str:
     rows = [
         (
-            f"`{each.name}`",
-            f"`{each.shape}`",
-            each.dtype,
-            each.domain,
-            "yes" if each.gradient else "no",
-            escaped(each.meaning),
+            f"`{argument.name}`",
+            f"`{argument.shape}`",
+            argument.dtype,
+            argument.domain,
+            "yes" if argument.gradient else "no",
+            escaped(argument.meaning),
         )
-        for each in definition.inputs
+        for argument in definition.inputs
     ]
     return _table(("input", "shape", "dtype", "values", "gradient", "meaning"), rows)
 

@@ -68,5 +68,5 @@ def _as_dict(entry: RegistryEntry) -> dict[str, str | bool | None]:
 
 
 def _generated(entry: RegistryEntry) -> bool | None:
-    """Whether its parameters are those of a signature; None for what has none, or is not loaded."""
+    """Whether its parameters are inferred; None for a task, and for what is not loaded."""
     return getattr(entry.definition, "generated", None)

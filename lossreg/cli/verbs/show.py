@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     kind = _KINDS[arguments.kind] if arguments.kind else _kind_of(arguments.name, registry)
     definitions = registry.of(kind)
     definition = definitions[arguments.name]
-    found = definitions.origin(arguments.name)
-    origin = found.release or found.module
+    whose = definitions.origin(arguments.name)
+    origin = whose.release or whose.module
     is_loss = isinstance(definition, LossDefinition)
     if arguments.json:
         as_dict = _loss_as_dict(definition, origin) if is_loss else _as_dict(definition, origin)
@@ -124,12 +124,12 @@ def _loss_sections(definition: LossDefinition, width: int) -> list[str]:
         sections.append("Parameters\n" + _blocks(parameters, width))
     inputs = [
         (
-            f"  {each.name}",
-            each.shape,
-            each.dtype,
-            each.meaning + ("" if each.domain == "real" else f" ({each.domain})"),
+            f"  {argument.name}",
+            argument.shape,
+            argument.dtype,
+            argument.meaning + ("" if argument.domain == "real" else f" ({argument.domain})"),
         )
-        for each in definition.inputs
+        for argument in definition.inputs
     ]
     sections.append("Inputs\n" + table(inputs, width=width))
     if not definition.compiles:
@@ -137,18 +137,18 @@ def _loss_sections(definition: LossDefinition, width: int) -> list[str]:
     if definition.example:
         sections.append("Example\n" + textwrap.indent(definition.example.rstrip(), "  "))
     if definition.references:
-        references = "\n".join(_indented(each, width) for each in definition.references)
+        references = "\n".join(_indented(reference, width) for reference in definition.references)
         sections.append("References\n" + references)
     return sections
 
 
 def _blocks(parameters: list[Parameter], width: int) -> str:
     lines = []
-    for each in parameters:
-        default = "required" if each.default is None else f"default {each.default}"
-        lines.append(printable(f"  {each.name}: {each.kind}, {default}"))
-        if each.description:
-            lines.append(_indented(each.description, width, by=6))
+    for parameter in parameters:
+        default = "required" if parameter.default is None else f"default {parameter.default}"
+        lines.append(printable(f"  {parameter.name}: {parameter.kind}, {default}"))
+        if parameter.description:
+            lines.append(_indented(parameter.description, width, by=6))
     return "\n".join(lines)
 
 
