@@ -1,6 +1,6 @@
-"""From an objective as it is written to the models that it means.
+"""From a declared objective to its models.
 
-Groups dissolve here: names join, paths are moved to where the group starts, weights multiply.
+Groups dissolve: names join, paths start where the group starts, weights multiply.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["lower"]
 
 _HERE, _ONE = Path(()), Weight()
-# What a term's keys say goes into its model as it was read, but for what groups add to it.
+# Fields of the model that are a key's value as it was read; groups may still add to them.
 _AS_READ = frozenset(TermConfig._fields).difference(("name", "weight", "inputs"))
 
 
 def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
-    """The composite that is declared; None after noting that nothing could be trained with it.
+    """The declared composite; None if it cannot be trained, after noting why.
 
     Args:
         composite: The objective as it is written.
-        faults: Takes what is wrong with the whole, and with what groups make of their terms.
+        faults: Takes the faults of the whole, and those that groups cause in their terms.
     """
     declared = composite.values.get("terms")
     if declared is None or declared.read is None:
@@ -54,7 +54,7 @@ def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
 
 
 class _Around(NamedTuple):
-    """What the groups around a term say of it, all together."""
+    """The combined settings of the groups around a term."""
 
     prefix: str = ""
     origin: Path = _HERE
@@ -64,7 +64,7 @@ class _Around(NamedTuple):
     enabled: bool = True
 
     def inside(self, group: Declared) -> _Around:
-        """What is said of the terms of a group."""
+        """The settings for the terms of a group."""
         own = group.get("denominator")
         return _Around(
             prefix=f"{self.prefix}{group.name}/",
@@ -77,7 +77,7 @@ class _Around(NamedTuple):
         )
 
     def adopted(self, term: TermConfig) -> TermConfig:
-        """A term as it is inside the groups."""
+        """A term with the settings of the groups applied."""
         own = term.denominator
         return term._replace(
             name=self.prefix + term.name,
@@ -139,7 +139,7 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         config = around.adopted(config)
     misfit = _beyond_float32(config.weight)
     if misfit:
-        message = f"expected a weight, times those of its groups, {misfit}"
+        message = f"expected the weight times the weights of its groups to be {misfit}"
         faults.add("LR202", (term.path, "weight"), message, term.place("weight"))
     return config
 
@@ -152,13 +152,13 @@ def _inputs(term: Declared, loss: Loss) -> dict[str, Route]:
 
 
 def _beyond_float32(weight: Weight) -> str:
-    """What is expected of a weight that float32, in which they are multiplied, does not hold."""
+    """The expectation that a weight breaks in float32, in which weights multiply; or nothing."""
     if not weight.largest <= LARGEST:
-        return f"of at most {LARGEST:.2g}, found {weight.largest:.2g}"
+        return f"at most {LARGEST:.2g}, found {weight.largest:.2g}"
     smallest = weight.smallest
     if 0 < smallest < SMALLEST_NORMAL:
         return (
-            f"of 0 or at least {SMALLEST_NORMAL:.2g}, below which float32 loses digits, "
+            f"0 or at least {SMALLEST_NORMAL:.2g}, below which float32 loses digits, "
             f"found {smallest:.2g}"
         )
     return ""

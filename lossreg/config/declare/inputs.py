@@ -1,4 +1,4 @@
-"""A term's `inputs`: for each argument of its loss, where its tensor comes from."""
+"""A term's `inputs`: the route of the tensor of each argument of its loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lossreg.config.read.nodes import Node, Span
     from lossreg.vocabulary.routes import Route
 
-    # An argument, the value bound to it, where among the inputs that is, and its key.
+    # An argument, the value bound to it, that value's key or index, and where the key is written.
     _Bound: TypeAlias = tuple[str, Node, str | int, Span | None]
 
 __all__ = ["check_inputs", "read_inputs"]
@@ -29,14 +29,14 @@ __all__ = ["check_inputs", "read_inputs"]
 def read_inputs(
     inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faults
 ) -> dict[str, Value] | None:
-    """By argument its route, as it is written; None after noting what is wrong.
+    """The route of each argument, as it is written; None after noting a fault.
 
     Args:
         inputs: A list or a mapping.
         path: Its place.
         key: Where its key is written.
-        loss: Whose arguments they are.
-        faults: Takes what is wrong.
+        loss: The loss that has the arguments.
+        faults: Takes the faults.
     """
     arguments = loss.arguments
     if isinstance(inputs.value, list):
@@ -66,13 +66,13 @@ def read_inputs(
 
 
 def check_inputs(inputs: Node, path: ConfigPath, faults: Faults) -> None:
-    """Note what is wrong with the inputs of a loss that is not known."""
+    """Note the faults of the inputs of an unknown loss."""
     if isinstance(inputs.value, list):
         for index, node in enumerate(inputs.value):
             read_route(node, (path, index), faults)
     elif is_mapping(inputs, path, faults, wanted="a list or a mapping of paths"):
         for name, node in inputs.value.items():
-            if node.value is not None or ":" not in name:  # a key that lacks its space
+            if node.value is not None or ":" not in name:  # not a key that lacks its space
                 read_route(node, (path, name), faults, inputs.keys[name])
 
 
@@ -113,7 +113,7 @@ def _by_name(inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faul
 def _as_meant(
     inputs: Node, path: ConfigPath, loss: Loss, unknown: list[str], faults: Faults
 ) -> tuple[Node, list[str]]:
-    """The inputs as they were probably meant, after noting unknown ones; and what is missing."""
+    """The inputs as probably meant, after noting the unknown ones; and the missing arguments."""
     definition, arguments = loss.definition, loss.arguments
     astray = {}
     for name in unknown:

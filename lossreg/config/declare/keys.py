@@ -1,4 +1,4 @@
-"""The keys of a mapping, held against the grammar."""
+"""The keys of a mapping, compared with the grammar."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def as_meant(
 ) -> Node:
     """The mapping as it was probably meant, after noting its unknown keys.
 
-    One run finds what else is wrong that way.
+    So one run finds its other faults, too.
 
     Args:
-        construct: Which kind of mapping it is.
+        construct: The kind of mapping.
         node: The mapping.
         path: Its place.
-        faults: Takes what is wrong.
-        loss: A term's loss, whose parameters and inputs may stand in the wrong place.
+        faults: Takes the faults.
+        loss: A term's loss, whose parameters and inputs may be in the wrong place.
     """
     known = construct.keys
     if node.keys.keys() <= known.keys():

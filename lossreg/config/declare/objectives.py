@@ -43,14 +43,14 @@ _MOST_LISTED = 3
 def read_composite(
     node: Node, path: ConfigPath, key: Span | None, registry: Registry, faults: Faults
 ) -> Declared | None:
-    """The composite that a mapping with `terms:` declares, as it is written.
+    """The composite in a mapping with `terms:`, as it is written; None if it is not a composite.
 
     Args:
         node: The mapping.
         path: Its place.
         key: Where its key is written, if it has one.
         registry: Where losses are looked up.
-        faults: Takes what is wrong; if it is not a composite at all, the result is None.
+        faults: Takes the faults.
     """
     if not is_mapping(node, path, faults, wanted="a mapping with 'terms:'"):
         return None
@@ -75,12 +75,12 @@ def read_composite(
 
 
 def is_loss(node: Node) -> bool:
-    """Whether what stands in the wrong place is a loss: it has terms, if only after a fashion."""
+    """Whether a misplaced mapping is a loss: it has terms, even if malformed."""
     return isinstance(node.value, dict) and (_has_terms(node) or bool(_stray_terms(node)))
 
 
 def is_map_of_terms(node: Node) -> bool:
-    """Whether a mapping is what stands under `terms:`, and nothing else."""
+    """Whether a mapping has only terms, so that it belongs under `terms:`."""
     return isinstance(node.value, dict) and node.value.keys() == set(_stray_terms(node)) != set()
 
 
@@ -109,20 +109,20 @@ def _has_terms(node: Node) -> bool:
     if "terms" in node.value:
         return True
     written = Guesses.of(COMPOSITE, node).written.get("terms")
-    # A term may bear a name that looks like a typo.
+    # A term's name may look like a typo of `terms`.
     return written is not None and not _is_term(node.value[written])
 
 
 def _stray_terms(node: Node) -> list[str]:
-    """The names of terms that stand where the key 'terms' should."""
+    """The names of terms that are where the key 'terms' should be."""
     if _has_terms(node):
         return []
-    found = [
+    names = [
         name
-        for name, each in node.value.items()
-        if isinstance(each.value, dict) and name not in COMPOSITE.keys and name not in TERM.keys
+        for name, child in node.value.items()
+        if isinstance(child.value, dict) and name not in COMPOSITE.keys and name not in TERM.keys
     ]
-    return found if any(_is_term(node.value[name]) for name in found[:MOST_FAULTS]) else []
+    return names if any(_is_term(node.value[name]) for name in names[:MOST_FAULTS]) else []
 
 
 def _listed(names: list[str], quote: str = "'") -> str:

@@ -1,4 +1,4 @@
-"""One term of a composite: a mapping to a `Declared` with its loss."""
+"""Reads one term of a composite as a `Declared` with its loss."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PARAMS = "parameters, each 'name: value'"
 
 
 class TermReader:
-    """Reads the terms of an objective; what is wrong goes to `faults`."""
+    """Reads the terms of an objective, and notes their faults."""
 
     def __init__(self, registry: Registry, faults: Faults) -> None:
         self._registry = registry
@@ -41,13 +41,13 @@ class TermReader:
         self._losses: dict[str, Loss] = {}
 
     def term(self, name: str, node: Node, path: ConfigPath, key: Span) -> Declared | None:
-        """The term that a mapping declares; None after noting that it is not one.
+        """The term in a mapping; None after noting that the value is not a mapping.
 
         Args:
             name: The term's name.
             node: The mapping.
             path: Its place.
-            key: Where its name is written.
+            key: Where the term's name is written.
         """
         faults = self._faults
         if not isinstance(node.value, dict):
@@ -77,12 +77,12 @@ class TermReader:
         return term
 
     def _refuse_class_weights(self, term: Declared, loss: Loss) -> None:
-        """Note class weights that stand where the term's own weight does."""
+        """Note class weights in the place of the term's own weight."""
         weight = term.node.value.get("weight")
         if weight is None or not isinstance(weight.value, list):
             return
         if "weight" in loss.definition.config.model_fields:
-            message = "expected a number, found a list; class weights stand under 'params'"
+            message = "expected a number, found a list; class weights go under 'params'"
             place = (term.path, "weight")
             self._faults.add("LR201", place, message, weight)
             term.put("weight", None, weight, place)
@@ -90,7 +90,7 @@ class TermReader:
     def _loss(self, node: Node, path: ConfigPath) -> Loss | None:
         name, where = node.value.get("type"), (path, "type")
         if name is None:
-            # A misspelt `type` is noted elsewhere; one run finds what else is wrong.
+            # `as_meant` notes a misspelt `type`; here its value lets one run find other faults.
             guesses = Guesses.of(TERM, node)
             written = guesses.written.get("type")
             if written is None:
@@ -119,7 +119,7 @@ class TermReader:
         return None
 
     def _check_rest(self, term: Declared) -> None:
-        """Note what is wrong with what depends on the loss, whatever the loss."""
+        """Note the faults of `params` and `inputs` that can be seen without knowing the loss."""
         values, path = term.node.value, term.path
         if "params" in values:
             is_mapping(values["params"], (path, "params"), self._faults, wanted=_PARAMS)
@@ -132,8 +132,8 @@ class TermReader:
         config = _defaults(loss.definition.config) if params is None else None
         if config is None:
             key = term.node.keys.get("params", term.key)
-            given = Node({}, *term.node.span) if params is None else params
-            config = self._validated(given, place, key, loss.definition)
+            options = Node({}, *term.node.span) if params is None else params
+            config = self._validated(options, place, key, loss.definition)
         if config is not None:
             self._warn(config, {} if params is None else params.value, place, term.key)
         term.put("params", config, params or term.node, place)
@@ -166,7 +166,7 @@ class TermReader:
         path: ConfigPath,
         key: Span | None,
     ) -> None:
-        """Note what a config suspects of its own values."""
+        """Note the warnings of a loss's config about its own values."""
         try:
             suspicions = list(config.suspicions())
         except Exception as error:  # noqa: BLE001 - a third party's method may raise anything
@@ -179,7 +179,7 @@ class TermReader:
 
 
 def _defaults(model: type[LossConfig]) -> LossConfig | None:
-    """The parameters of a term that gives none; None where that is a fault yet to be noted."""
+    """The parameters of a term without `params`; None if a fault in them is yet to be noted."""
     try:
         config = model()
     except Exception:  # noqa: BLE001 - a third party's validator may raise anything
@@ -188,7 +188,7 @@ def _defaults(model: type[LossConfig]) -> LossConfig | None:
 
 
 def _one_level_up(definition: LossDefinition, name: str) -> str | None:
-    """What to do with an unknown parameter that has a place elsewhere in the term."""
+    """What to do with an unknown parameter that belongs elsewhere in the term."""
     if any(argument.name == name for argument in definition.inputs):
         return "it is an input: move it under 'inputs'"
     return "it is a key of the term: move it one level up" if name in TERM.keys else None

@@ -1,4 +1,4 @@
-"""What stands at the keys of a mapping: a reader for each kind of value."""
+"""Reads the values of a mapping, with a reader for each kind of value."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = Ma
         "weight": lambda node, path, faults, _, written: read_weight(node, path, faults, written),
     }
 )
-"""By kind of value: what reads it, and gives None after noting what is wrong.
+"""By kind of value: its reader, which returns None after noting a fault.
 
-Its arguments are the value, its place, what takes its faults, its key in the grammar, and where the
-key is written.
+The arguments are the value, its place, the faults, its key in the grammar, and where the key is
+written.
 """
 
 
 def read_values(declared: Declared, faults: Faults) -> None:
-    """Read what stands at each key of a mapping whose value depends on no other key."""
+    """Read the value of each key of a mapping that does not depend on other keys."""
     written, path, values = declared.node.keys, declared.path, declared.values
     for name, node in declared.node.value.items():
         key = declared.construct.keys.get(name)

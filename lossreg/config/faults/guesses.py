@@ -119,7 +119,7 @@ class Guesses:
         Args:
             names: The keys.
             path: The mapping's place.
-            faults: Takes what is wrong.
+            faults: Takes the faults.
             code: The fault's code.
             what: The start of the message: what the keys are.
             otherwise: The hint where there is no guess.
