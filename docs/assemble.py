@@ -1,6 +1,7 @@
 """Assembles the documentation site in a folder: its pages, and one for each of lossreg's losses.
 
-Where a page says `<!-- table: transforms -->`, it gets the rows of that table of the vocabulary.
+Where a page says `<!-- table: transforms -->`, it gets the rows of that table of the vocabulary;
+where it says `<!-- table: term -->`, the keys of that mapping of the grammar.
 
 python docs/assemble.py build && zensical build --strict --config-file build/mkdocs.yml
 """
@@ -9,12 +10,15 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
 from lossreg.cli.render.page import escaped, loss_page
+from lossreg.config.grammar import COMPOSITE, GROUP, TERM
+from lossreg.config.grammar import REQUIRED as MUST_BE_GIVEN
 from lossreg.registry import Registry
 from lossreg.vocabulary.arguments import REQUIRED
 from lossreg.vocabulary.schedules import SCHEDULES
@@ -23,6 +27,7 @@ from lossreg.vocabulary.transforms import TRANSFORMS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lossreg.config.grammar import Construct, Key
     from lossreg.plugin import LossDefinition
     from lossreg.vocabulary.schedules import Schedule
     from lossreg.vocabulary.transforms import TransformDefinition
@@ -104,7 +109,27 @@ def _argument(name: str, required: bool, default: object) -> str:
     return f"`{name}` = {'none' if default is None else default}"
 
 
-_TABLES = {"transforms": _transforms, "schedules": _schedules}
+def _keys(construct: Construct) -> str:
+    head = [f"| key of a {construct.name} | meaning | default |", "| --- | --- | --- |"]
+    return "\n".join([*head, *map(_key, construct.keys.values())])
+
+
+def _key(key: Key) -> str:
+    meaning = key.meaning
+    if key.choices:
+        meaning += f": {', '.join(f'`{choice}`' for choice in key.choices)}"
+    if key.default is MUST_BE_GIVEN:
+        default = "required"
+    else:
+        default = key.shown or f"`{str(key.default).lower()}`"
+    return f"| `{key.name}` | {meaning} | {default} |"
+
+
+_TABLES = {
+    "transforms": _transforms,
+    "schedules": _schedules,
+    **{construct.name: partial(_keys, construct) for construct in (COMPOSITE, TERM, GROUP)},
+}
 
 
 def _index(losses: Iterable[LossDefinition]) -> str:

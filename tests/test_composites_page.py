@@ -9,7 +9,6 @@ import pytest
 
 from documents import ROOT, Document
 from lossreg.config import examine
-from lossreg.config.grammar import COMPOSITE, GROUP, TERM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,18 +31,6 @@ def test_every_yaml_block_is_a_file_without_a_fault(tmp_path: Path) -> None:
     assert len(files) == len(COMPOSITES.blocks("yaml"))
     for name in files:
         assert examine(tmp_path / name).diagnostics == (), name
-
-
-@pytest.mark.parametrize(
-    ("first", "keys"),
-    [
-        ("key of a composite", COMPOSITE.names),
-        ("key of a term", TERM.names),
-        ("key of a group", GROUP.names),
-    ],
-)
-def test_a_table_lists_all_there_is(first: str, keys: tuple[str, ...]) -> None:
-    assert sorted(COMPOSITES.listed(first)) == sorted(keys)
 
 
 def test_links_lead_somewhere() -> None:

@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from documents import ROOT, Document
+from lossreg.config.grammar import COMPOSITE, GROUP, TERM, Construct
+from lossreg.config.grammar import REQUIRED as MUST_BE_GIVEN
 from lossreg.registry import Registry
 from lossreg.vocabulary.arguments import REQUIRED
 from lossreg.vocabulary.schedules import SCHEDULES
@@ -70,6 +72,17 @@ def test_every_schedule_stands_in_its_table(site: Path) -> None:
         listed = [as_listed(name, field.is_required(), field.default) for name, field in fields]
         assert gives == schedule.gives
         assert ["`unit` = step", *filter(None, arguments.split(", "))] == listed
+
+
+@pytest.mark.parametrize("construct", [COMPOSITE, TERM, GROUP], ids=repr)
+def test_every_key_stands_in_its_table(site: Path, construct: Construct) -> None:
+    rows = Document(str(site / "docs" / "composites.md")).table(f"key of a {construct.name}")
+    assert [row[0] for row in rows] == [f"`{name}`" for name in construct.names]
+    for (_, meaning, default), key in zip(rows, construct.keys.values(), strict=True):
+        assert meaning.startswith(key.meaning)
+        assert re.findall(r"`(\w+)`", meaning.removeprefix(key.meaning)) == list(key.choices)
+        assert (default == "required") == (key.default is MUST_BE_GIVEN)
+        assert key.shown in default
 
 
 def test_no_table_is_left_to_be_filled_in(site: Path) -> None:
