@@ -91,44 +91,6 @@ def test_a_sure_mistake_costs_its_logit() -> None:
     assert lossreg.create("bce_with_logits")(torch.tensor([-1000.0]), torch.tensor([1.0])) == 1000
 
 
-@pytest.mark.parametrize("name", ["weight", "pos_weight"])
-@pytest.mark.parametrize(
-    "bad",
-    [
-        2.0,
-        True,
-        "1.0",
-        [],
-        ["1.0"],
-        [1.0, True],
-        [1.0, float("nan")],
-        [1.0, float("inf")],
-        [1.0, -1.0],
-        [0.0, 0.0],
-        torch.tensor([1, 2]),
-        torch.tensor([1.0, -1.0]),
-    ],
-)
-def test_refuses_weights(name: str, bad: object) -> None:
-    with pytest.raises(lossreg.ConfigError, match=rf"\b{name}\b"):
-        lossreg.create("bce_with_logits", **{name: bad})
-
-
-@pytest.mark.parametrize(
-    ("params", "named"),
-    [
-        ({"reduction": "avg"}, "reduction"),
-        ({"reduction": "batchmean"}, "reduction"),
-        ({"reduction": None}, "reduction"),
-        ({"size_average": True}, "size_average"),
-        ({"reduce": False}, r"\breduce\b"),
-    ],
-)
-def test_refuses(params: dict[str, Any], named: str) -> None:
-    with pytest.raises(lossreg.ConfigError, match=named):
-        lossreg.create("bce_with_logits", **params)
-
-
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
     weights = (None, torch.tensor([1.0, 2.0, 0.5]), torch.tensor([3.0]))
@@ -136,25 +98,6 @@ def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
         params = {"reduction": reduction, "weight": weight, "pos_weight": pos_weight}
         reference = nn.BCEWithLogitsLoss(**params)
         assert_same_as_torch("bce_with_logits", reference, batch(), dtype=dtype, **params)
-
-
-@pytest.mark.parametrize("name", ["weight", "pos_weight"])
-def test_weights_may_be_a_list_or_a_tensor_that_is_kept(name: str) -> None:
-    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
-    kept, made = (
-        lossreg.create("bce_with_logits", **{name: each}).state_dict()[name]
-        for each in (weight, weight.tolist())
-    )
-    assert kept.dtype == torch.float64
-    assert made.dtype == torch.float32
-    assert kept.tolist() == made.tolist() == [1.0, 2.0, 0.5]
-
-
-def test_state_dict_has_torchs_keys() -> None:
-    weight = torch.ones(3)
-    for params in ({}, {"weight": weight}, {"pos_weight": weight}):
-        keys = lossreg.create("bce_with_logits", **params).state_dict().keys()
-        assert keys == nn.BCEWithLogitsLoss(**params).state_dict().keys()
 
 
 @pytest.mark.parametrize("name", ["weight", "pos_weight"])
