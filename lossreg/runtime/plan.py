@@ -152,7 +152,8 @@ class Plan:
             number = given.detach().reshape(()).to(like.dtype)
             at_hand = given.is_cpu
         else:
-            if isinstance(given, bool) or not isinstance(given, int | float):
+            # A tuple: torch 2.6 does not trace `isinstance` of a union.
+            if isinstance(given, bool) or not isinstance(given, (int, float)):
                 raise Misfit("denominator", f"expected a number, found a {type(given).__name__}")
             number, at_hand = torch.tensor(given, dtype=like.dtype), True
         if torch.compiler.is_compiling() or not at_hand:
@@ -194,7 +195,8 @@ class Plan:
         Raises:
             InputError: The result cannot be trained with, or an input was written to.
         """
-        after = zip(self.places, versions, self.versions(found), strict=True)
+        # A list: torch 2.6 cannot go on with a strict `zip` after a graph break.
+        after = list(zip(self.places, versions, self.versions(found), strict=True))
         changed = [name for (name, _), old, new in after if old != new]
         if copies:
             changed += [

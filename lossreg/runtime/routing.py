@@ -18,6 +18,9 @@ from lossreg.vocabulary.transforms import TRANSFORMS
 __all__ = ["MissingTensorError", "Router", "find", "follow"]
 
 _MISSING = object()
+# Tuples: torch 2.6 does not trace `isinstance` of a union.
+_SEQUENCES = (list, tuple)
+_WITH_PLACES = (Tensor, *_SEQUENCES)
 _MOST_KEYS_SHOWN = 20
 # What classes raise for a name that they do not have, or where they take no names at all.
 _NOTHING_THERE = (
@@ -95,7 +98,7 @@ def _step(here: Any, step: str | int) -> Any:
 
 
 def _at_index(here: Any, step: int) -> Any:
-    if isinstance(here, Tensor | list | tuple):
+    if isinstance(here, _WITH_PLACES):
         size = 0 if isinstance(here, Tensor) and not here.dim() else len(here)
         return here[step] if -size <= step < size else _MISSING
     makes_up = hasattr(type(here), "__missing__")
@@ -112,7 +115,7 @@ def _at_index(here: Any, step: int) -> Any:
 
 def _at_name(here: Any, step: str) -> Any:
     fault: Exception | None = None
-    if hasattr(type(here), "__getitem__") and not isinstance(here, list | tuple):
+    if hasattr(type(here), "__getitem__") and not isinstance(here, _SEQUENCES):
         try:
             return here[step]
         except Exception as error:  # noqa: BLE001 - what a class raises for a name is its own choice

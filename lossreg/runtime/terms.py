@@ -180,7 +180,8 @@ class Terms(nn.Module):
             module = modules[term.name]
             if term.optional and self._is_absent(term, found, values):
                 continue
-            if term.class_weights and not compiling:
+            # In this order: torch 2.6 does not trace an object's `__bool__`.
+            if not compiling and term.class_weights:
                 term.follow(module, found)
             divisor = None if whole is None else whole[term.name]
             if term.in_graph or attached:

@@ -109,7 +109,9 @@ class Weighting(nn.Module):
         else:
             combined = self._stacked(parts)
         if share.world_size != 1:
-            combined = combined._replace(total=combined.total * share.world_size)
+            # Not `_replace`: torch 2.6 does not trace it.
+            total, terms, weights = combined
+            combined = LossOutput(total * share.world_size, terms, weights)
         if self.progress is not None and self.training and not compiling:
             self.progress.used()
         return combined
