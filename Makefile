@@ -4,7 +4,7 @@ DEVICE ?= cpu
 LOWEST := .venv-lowest/bin
 TORCH ?= 2.13.0
 
-.PHONY: run test nightly lowest docs bench clean
+.PHONY: run test nightly lowest tables docs bench clean
 
 # The mark is written last, so an interrupted install is done again.
 .venv/.installed: pyproject.toml constraints.txt
@@ -39,6 +39,10 @@ lowest: .venv-lowest/.installed
 	$(LOWEST)/mypy
 	$(LOWEST)/lint-imports
 	$(LOWEST)/python -m pytest -n 2 -m 'not nightly'
+
+# What stands in several places is written from one: see docs/tables.py
+tables: .venv/.installed
+	$(BIN)/python docs/tables.py
 
 docs: .venv/.installed
 	$(BIN)/python docs/assemble.py build

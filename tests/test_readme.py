@@ -13,7 +13,6 @@ import pytest
 import lossreg
 from documents import Document
 from lossreg.cli import main
-from lossreg.config.grammar import TERM
 from lossreg.testing import LossContract
 
 if TYPE_CHECKING:
@@ -87,8 +86,3 @@ def test_every_verb_stands_in_the_readme(capsys: pytest.CaptureFixture[str]) -> 
     assert len(verbs) >= 5
     for verb in verbs:
         assert f"| `lossreg {verb}" in README.text
-
-
-def test_the_keys_of_a_term_in_the_readme_are_those_there_are() -> None:
-    listed = README.listed("key of a term")
-    assert {"type", "weight", "inputs", "params"} <= set(listed) <= set(TERM.names)

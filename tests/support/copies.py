@@ -42,9 +42,10 @@ class Copy:
         return {path for path in ours.keys() | theirs if ours.get(path) != theirs.get(path)}
 
     def run_tests(self, *arguments: str) -> None:
-        """Install the copy into an environment of its own, and run its tests."""
+        """Install the copy into an environment of its own, write its tables, and run its tests."""
         python = environment(self._folder / "environment")
         install(python, "--editable", self._root)
+        run(python, "docs/tables.py", cwd=self._root)
         command = (python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments)
         run(*command, cwd=self._root, PYTHONDONTWRITEBYTECODE="1")
 
