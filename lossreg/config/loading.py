@@ -30,8 +30,7 @@ from lossreg.config.read.overrides import apply_override, overridden
 from lossreg.errors import ConfigError, ConfigWarning, Diagnostic
 from lossreg.names import closest
 from lossreg.registry import Registry
-from lossreg.vocabulary.paths import Path as ValuePath
-from lossreg.vocabulary.paths import PathError
+from lossreg.vocabulary.paths import PathError, ValuePath
 
 __all__ = [
     "Examined",

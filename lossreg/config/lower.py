@@ -11,7 +11,7 @@ from lossreg.config.declare.fields import LARGEST, SMALLEST_NORMAL
 from lossreg.config.declare.selection import check_divisible
 from lossreg.config.grammar import COMPOSITE, GROUP
 from lossreg.config.models import CompositeConfig, TermConfig, Weight
-from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["lower"]
 
-_HERE, _ONE = Path(()), Weight()
+_HERE, _ONE = ValuePath(()), Weight()
 # Fields of the model that are a key's value as it was read; groups may still add to them.
 _AS_READ = frozenset(TermConfig._fields).difference(("name", "weight", "inputs"))
 
@@ -57,9 +57,9 @@ class _Around(NamedTuple):
     """The combined settings of the groups around a term."""
 
     prefix: str = ""
-    origin: Path = _HERE
+    origin: ValuePath = _HERE
     weight: Weight = _ONE
-    denominator: Path | None = None
+    denominator: ValuePath | None = None
     optional: bool = False
     enabled: bool = True
 
@@ -90,8 +90,8 @@ class _Around(NamedTuple):
             enabled=self.enabled and term.enabled,
         )
 
-    def located(self, path: Path) -> Path:
-        return Path(self.origin.steps + path.steps)
+    def located(self, path: ValuePath) -> ValuePath:
+        return ValuePath(self.origin.steps + path.steps)
 
     def _moved(self, route: Route) -> Route:
         return Route(self.located(route.path), route.transforms)
@@ -147,7 +147,7 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
 def _inputs(term: Declared, loss: Loss) -> dict[str, Route]:
     written = term.values.get("inputs")
     if written is None:
-        return {name: Route(Path((name,))) for name in loss.arguments}
+        return {name: Route(ValuePath((name,))) for name in loss.arguments}
     return {name: written.read[name].read for name in loss.arguments}
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lossreg.config.declare.trainer import TrainerConfig
     from lossreg.plugin import LossConfig, LossDefinition, TaskDefinition
     from lossreg.registry.plugins import Origin
-    from lossreg.vocabulary.paths import Path
+    from lossreg.vocabulary.paths import ValuePath
     from lossreg.vocabulary.routes import Route
     from lossreg.vocabulary.schedules import Schedule
 
@@ -110,7 +110,7 @@ class TermConfig(NamedTuple):
     mask: Route | None = None
     sample_weight: Route | None = None
     ignore: float | None = None
-    denominator: Path | None = None
+    denominator: ValuePath | None = None
     optional: bool = False
     enabled: bool = True
     origin: Origin | None = None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lossreg.errors import InputError
 from lossreg.names import closest
-from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route
 from lossreg.vocabulary.transforms import TRANSFORMS
 
@@ -37,7 +37,7 @@ class MissingTensorError(InputError):
     """There is nothing at a path."""
 
 
-def find(values: Any, path: Path, *, term: str, argument: str) -> Any:
+def find(values: Any, path: ValuePath, *, term: str, argument: str) -> Any:
     """What is at a path.
 
     Args:
@@ -58,7 +58,7 @@ def find(values: Any, path: Path, *, term: str, argument: str) -> Any:
     return here
 
 
-def follow(values: Any, path: Path, *, term: str, argument: str) -> Tensor:
+def follow(values: Any, path: ValuePath, *, term: str, argument: str) -> Tensor:
     """The tensor at a path; as `find`.
 
     Raises:
@@ -70,7 +70,7 @@ def follow(values: Any, path: Path, *, term: str, argument: str) -> Tensor:
     return here
 
 
-def _not_a_tensor(here: Any, path: Path, *, term: str, argument: str) -> InputError:
+def _not_a_tensor(here: Any, path: ValuePath, *, term: str, argument: str) -> InputError:
     return InputError(
         f"term '{term}', input '{argument}': expected a tensor at '{path}', found {_shown(here)}",
         term=term,
@@ -127,8 +127,8 @@ def _at_name(here: Any, step: str) -> Any:
     return found
 
 
-def _refuse(here: Any, path: Path, index: int, *, term: str, argument: str) -> None:
-    parent = str(Path(path.steps[:index])) if index else ""
+def _refuse(here: Any, path: ValuePath, index: int, *, term: str, argument: str) -> None:
+    parent = str(ValuePath(path.steps[:index])) if index else ""
     where = f"under '{parent}'" if parent else "among the values"
     step = path.steps[index]
     names = _names(here)
@@ -213,7 +213,7 @@ class Router:
 
     def __init__(self) -> None:
         self._stops: list[_Stop] = []
-        self._index: dict[Path | str, int] = {}
+        self._index: dict[ValuePath | str, int] = {}
 
     def add(self, route: Route, term: str, argument: str, optional: bool) -> int:
         """Plan for one more tensor.

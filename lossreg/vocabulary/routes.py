@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from lossreg.vocabulary.paths import Path
+    from lossreg.vocabulary.paths import ValuePath
 
 __all__ = ["Route", "Transform"]
 
@@ -31,12 +31,12 @@ class Transform(NamedTuple):
 class Route(NamedTuple):
     """A path, and the transforms of what is there.
 
-    >>> from lossreg.vocabulary.paths import Path
-    >>> str(Route(Path.parse("teacher.logits"), (Transform("div", (("by", 2.0),)),)))
+    >>> from lossreg.vocabulary.paths import ValuePath
+    >>> str(Route(ValuePath.parse("teacher.logits"), (Transform("div", (("by", 2.0),)),)))
     'teacher.logits | div(by=2.0)'
     """
 
-    path: Path
+    path: ValuePath
     transforms: tuple[Transform, ...] = ()
 
     def __str__(self) -> str:

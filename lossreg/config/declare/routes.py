@@ -10,7 +10,7 @@ from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import ROUTE
 from lossreg.names import closest_spelling
-from lossreg.vocabulary.paths import Path, PathError
+from lossreg.vocabulary.paths import PathError, ValuePath
 from lossreg.vocabulary.routes import Route
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["read_path", "read_route"]
 
 
-def read_path(node: Node, path: ConfigPath, faults: Faults) -> Path | None:
+def read_path(node: Node, path: ConfigPath, faults: Faults) -> ValuePath | None:
     """A path into a step's values."""
     if not isinstance(node.value, str):
         message = f"expected a path such as heads.seg.logits, found {describe(node.value)}"
         faults.add("LR206", path, message, node)
         return None
     try:
-        return Path.parse(node.value)
+        return ValuePath.parse(node.value)
     except PathError as error:
         faults.add("LR206", path, f"{error}, found {describe(node.value)}", node)
         return None
@@ -71,7 +71,7 @@ def read_route(
 
 @lru_cache(maxsize=1024)  # a few names recur
 def _named(name: str) -> Route:
-    return Route(Path((name,)))
+    return Route(ValuePath((name,)))
 
 
 def _transforms(node: Node, path: ConfigPath, faults: Faults) -> tuple[Transform, ...] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lossreg.config.faults.faults import clipped, describe, path_text
 from lossreg.config.read.documents import MAX_LEVELS, read_document
 from lossreg.config.read.nodes import Document, Node, SourceError
-from lossreg.vocabulary.paths import Path, PathError
+from lossreg.vocabulary.paths import PathError, ValuePath
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults
@@ -29,7 +29,7 @@ def apply_override(root: Node, override: object, faults: Faults) -> None:
         faults.add("LR401", "", "expected PATH=VALUE, found no '='", target)
         return
     try:
-        steps = Path.parse(path.strip()).steps
+        steps = ValuePath.parse(path.strip()).steps
     except PathError:
         faults.add("LR401", "", "expected a path such as loss.terms.seg.weight before '='", target)
         return

@@ -11,7 +11,7 @@ from torch import Tensor
 import lossreg
 from lossreg.errors import InputError
 from lossreg.runtime.routing import Router
-from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route, Transform
 from lossreg.vocabulary.transforms import TRANSFORMS
 
@@ -74,7 +74,7 @@ def test_a_number_and_an_integer_are_two_arguments() -> None:
     router = Router()
     places = [
         router.add(
-            Route(Path(("n",)), (Transform("mul", (("by", by),)),)),
+            Route(ValuePath(("n",)), (Transform("mul", (("by", by),)),)),
             term="fit",
             argument="input",
             optional=False,

@@ -15,7 +15,7 @@ from torch import Tensor
 import lossreg
 from lossreg.errors import InputError
 from lossreg.runtime.routing import follow
-from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.paths import ValuePath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,7 @@ class NamesOnly(UserDict[str, Any]):
 
 
 def at(values: Any, path: str) -> Tensor:
-    return follow(values, Path.parse(path), term="fit", argument="input")
+    return follow(values, ValuePath.parse(path), term="fit", argument="input")
 
 
 def refusal(values: Any, path: str) -> str:
@@ -235,11 +235,11 @@ def test_a_mappings_methods_are_no_values(name: str, kind: type) -> None:
 def test_private_attributes_are_no_values(path: str) -> None:
     values = {"batch": SimpleNamespace(shown=T, _hidden=T)}
     with pytest.raises(InputError, match=r"there is no '_.* under 'batch'; there is: shown"):
-        follow(values, Path.parse(path), term="fit", argument="input")
+        follow(values, ValuePath.parse(path), term="fit", argument="input")
 
 
 def test_a_key_may_begin_with_an_underscore() -> None:
-    assert follow({"_x": {"_y": T}}, Path.parse("_x._y"), term="fit", argument="input") is T
+    assert follow({"_x": {"_y": T}}, ValuePath.parse("_x._y"), term="fit", argument="input") is T
 
 
 def test_a_lists_methods_are_no_tensors() -> None:
