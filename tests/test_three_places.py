@@ -119,7 +119,8 @@ def test_a_transform_is_an_entry_of_the_table_and_its_test(tmp_path: Path) -> No
     copy.insert(test, '    ("halve", lambda x: x * 0.5),\n', before='    ("sigmoid", torch.sigm')
     copy.run_tests(
         "tests/lossreg/vocabulary",
-        "tests/lossreg/config/declare",
+        "tests/lossreg/config/declare/test_arguments.py",
+        "tests/lossreg/config/declare/test_routes.py",
         "tests/lossreg/config/test_corpus.py",
         "tests/lossreg/config/faults/test_codes.py",
         "tests/lossreg/runtime/test_routing.py",
