@@ -49,7 +49,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def launched(
-    *arguments: str, ignoring: bool = False, python: tuple[str, ...] = ()
+    *arguments: str,
+    ignoring: bool = False,
+    python: tuple[str, ...] = (),
+    stdin: int = subprocess.DEVNULL,
 ) -> Iterator[subprocess.Popen[str]]:
     """The command, which is told of interrupts even where this process ignores them."""
     before = signal.signal(
@@ -58,6 +61,7 @@ def launched(
     try:
         process = subprocess.Popen(
             [sys.executable, *python, "-m", "lossreg", *arguments],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -255,14 +259,15 @@ def test_once_the_work_is_done_it_is_too_late() -> None:
 
 
 def test_while_it_waits_for_standard_input() -> None:
-    with launched("check", "-", python=("-X", "importtime")) as process:
+    # Nobody writes there, and it is closed only once the command has ended: it cannot read an empty
+    # document instead, whenever the signal arrives.
+    with launched("check", "-", python=("-X", "importtime"), stdin=subprocess.PIPE) as process:
         assert process.stderr is not None
         while process.stderr.readline().rpartition("|")[2].strip() != "lossreg.config":
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert err.endswith("interrupted\n")
+        assert process.wait(timeout=30) == 130
+        assert process.stderr.read().endswith("interrupted\n")
 
 
 def test_a_background_job_that_ignores_the_signal_goes_on() -> None:

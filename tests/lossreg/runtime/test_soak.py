@@ -118,10 +118,10 @@ def test_many_steps_leak_nothing(steps: int) -> None:
     for index in range(steps):
         training.step(index)
     more = [now - then for now, then in zip(count(), before, strict=True)]
-    # Far less than one of anything a step.
+    # Far less than one of anything a step. Fewer is no leak: what other tests left behind may go.
     assert more[0] < SLACK
     assert more[1] < SLACK
-    assert more[2] == 0
+    assert more[2] <= 0
 
 
 def fingerprint(steps: int) -> str:
