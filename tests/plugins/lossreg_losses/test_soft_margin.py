@@ -62,27 +62,6 @@ def test_overflows_beyond_the_score_that_avoid_when_names() -> None:
     assert value.isfinite().tolist() == [True, False]
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"reduction": "avg"},
-        {"reduction": "batchmean"},
-        {"reduction": None},
-        {"reduction": 1},
-        {"reduction": True},
-        {"reduction": math.nan},
-        {"reduction": math.inf},
-        {"reduce": True},
-        {"size_average": False},
-        {"weight": [1.0]},
-    ],
-    ids=str,
-)
-def test_bad_parameters_are_refused(bad: dict[str, object]) -> None:
-    with pytest.raises(lossreg.ConfigError, match=rf"\.{next(iter(bad))}\b"):
-        lossreg.create("soft_margin", **bad)
-
-
 @pytest.mark.parametrize("dtype", properties.FLOAT_DTYPES, ids=str)
 def test_same_as_torch(dtype: torch.dtype) -> None:
     for reduction in REDUCTIONS:
