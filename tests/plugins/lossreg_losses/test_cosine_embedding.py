@@ -109,11 +109,6 @@ def test_no_gradient_reaches_the_target() -> None:
     assert not value.requires_grad
 
 
-def test_state_dict_is_torchs() -> None:
-    module = lossreg.create("cosine_embedding", margin=0.5)
-    assert module.state_dict().keys() == nn.CosineEmbeddingLoss(margin=0.5).state_dict().keys()
-
-
 def test_vectors_of_one_number_are_refused() -> None:
     one, other = torch.randn(4, 1), torch.randn(4, 1)
     said = properties.refusal(

@@ -152,24 +152,6 @@ def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
         assert_same_as_torch("cross_entropy", reference, dense, dtype=dtype, **params)
 
 
-def test_weight_may_be_a_list_or_a_tensor_that_is_kept() -> None:
-    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
-    kept, made = (
-        lossreg.create("cross_entropy", weight=each).state_dict()["weight"]
-        for each in (weight, weight.tolist())
-    )
-    assert kept.dtype == torch.float64
-    assert made.dtype == torch.float32
-    assert kept.tolist() == made.tolist() == [1.0, 2.0, 0.5]
-
-
-def test_state_dict_has_torchs_keys() -> None:
-    weight = torch.ones(3)
-    for params in ({}, {"weight": weight}):
-        keys = lossreg.create("cross_entropy", **params).state_dict().keys()
-        assert keys == nn.CrossEntropyLoss(**params).state_dict().keys()
-
-
 @pytest.mark.parametrize("shape", [(2, 1), (2, 1, 8, 8), (1,)])
 def test_one_class_is_refused(shape: tuple[int, ...]) -> None:
     target = torch.zeros(shape[:1] + shape[2:] if len(shape) > 1 else (), dtype=torch.int64)

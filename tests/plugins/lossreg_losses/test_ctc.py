@@ -137,11 +137,6 @@ def test_targets_one_after_another_are_as_good_as_padded_ones() -> None:
     assert torch.equal(loss(*joined.values()), loss(*padded.values()))
 
 
-def test_state_dict_is_torchs() -> None:
-    module = lossreg.create("ctc", blank=1)
-    assert module.state_dict().keys() == nn.CTCLoss(blank=1).state_dict().keys()
-
-
 def test_the_blank_alone_is_refused() -> None:
     batch = make_batch()
     batch["log_probs"] = batch["log_probs"][..., :1] * 0

@@ -90,11 +90,6 @@ def test_no_gradient_reaches_the_target() -> None:
     assert not loss(batch["input"], batch["target"].requires_grad_()).requires_grad
 
 
-def test_state_dict_is_torchs() -> None:
-    module = lossreg.create("hinge_embedding", margin=0.5)
-    assert module.state_dict().keys() == nn.HingeEmbeddingLoss(margin=0.5).state_dict().keys()
-
-
 def test_a_negative_distance_is_refused() -> None:
     # torch's value falls without end.
     distance, target = torch.tensor([2.0, -5.0]), torch.ones(2)

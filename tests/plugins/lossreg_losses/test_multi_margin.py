@@ -116,24 +116,6 @@ def test_same_as_torch(dtype: torch.dtype) -> None:
         )
 
 
-def test_a_weight_tensor_keeps_its_dtype() -> None:
-    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
-    module = lossreg.create("multi_margin", weight=weight)
-    assert module.weight.dtype == torch.float64
-    assert torch.equal(module.weight, weight)
-
-
-def test_a_weight_list_has_the_default_dtype() -> None:
-    module = lossreg.create("multi_margin", weight=[1, 2, 0.5])
-    assert torch.equal(module.weight, torch.tensor([1.0, 2.0, 0.5]))
-
-
-def test_state_dict_is_torchs() -> None:
-    module = lossreg.create("multi_margin", weight=[1.0, 2.0, 0.5])
-    assert list(module.state_dict()) == ["weight"]
-    assert not lossreg.create("multi_margin").state_dict()
-
-
 @pytest.mark.parametrize("shape", [(2, 1), (1,)])
 def test_one_class_is_refused(shape: tuple[int, ...]) -> None:
     target = torch.zeros(shape[:-1], dtype=torch.int64)

@@ -106,24 +106,6 @@ def test_probabilities_and_integers_are_targets_too() -> None:
         )
 
 
-def test_a_weight_tensor_keeps_its_dtype() -> None:
-    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
-    module = lossreg.create("multilabel_soft_margin", weight=weight)
-    assert module.weight.dtype == torch.float64
-    assert torch.equal(module.weight, weight)
-
-
-def test_a_weight_list_has_the_default_dtype() -> None:
-    module = lossreg.create("multilabel_soft_margin", weight=[1, 2, 0.5])
-    assert torch.equal(module.weight, torch.tensor([1.0, 2.0, 0.5]))
-
-
-def test_state_dict_is_torchs() -> None:
-    module = lossreg.create("multilabel_soft_margin", weight=[1.0, 2.0, 0.5])
-    assert list(module.state_dict()) == ["weight"]
-    assert not lossreg.create("multilabel_soft_margin").state_dict()
-
-
 @pytest.mark.parametrize("name", ["weight"])
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 3, 8, 3), (2, 3, 5), (2, 4), (2, 1)])
 def test_one_number_a_class_is_refused_where_classes_are_not_last(

@@ -115,11 +115,6 @@ def test_integer_targets_are_as_good() -> None:
     properties.assert_same_as_torch("poisson_nll", nn.PoissonNLLLoss(full=True), batch, full=True)
 
 
-def test_state_dict_is_torchs() -> None:
-    module = lossreg.create("poisson_nll", eps=0.1)
-    assert module.state_dict().keys() == nn.PoissonNLLLoss(eps=0.1).state_dict().keys()
-
-
 def test_a_negative_rate_is_refused() -> None:
     tensors = {"input": torch.tensor([1.0, -5.0]), "target": torch.tensor([2.0, 1.0])}
     said = properties.refusal("poisson_nll", tensors, params={"log_input": False})

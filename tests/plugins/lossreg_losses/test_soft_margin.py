@@ -82,8 +82,3 @@ def test_torch_refuses_a_gradient_of_the_target() -> None:
     loss = lossreg.create("soft_margin")
     with pytest.raises(RuntimeError, match="target"):
         loss(batch["input"], batch["target"].requires_grad_())
-
-
-def test_state_dict_is_torchs() -> None:
-    module = lossreg.create("soft_margin")
-    assert module.state_dict().keys() == nn.SoftMarginLoss().state_dict().keys()

@@ -119,8 +119,3 @@ def test_same_as_torch(dtype: torch.dtype) -> None:
             eps=eps,
             swap=swap,
         )
-
-
-def test_state_dict_is_torchs() -> None:
-    module = lossreg.create("triplet_margin", margin=0.5)
-    assert module.state_dict().keys() == nn.TripletMarginLoss(margin=0.5).state_dict().keys()
