@@ -30,6 +30,7 @@ from compiled import (
 from oracles import Draw
 from properties import leaves
 
+NIGHTLY = pytest.mark.nightly
 REGISTRY = lossreg.Registry.installed()
 
 
@@ -41,11 +42,17 @@ def forgotten() -> Iterator[None]:
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[NIGHTLY] * (case in ("two terms", "three terms")))
+        for case in CASES
+    ],
+)
 def test_one_graph_computes_what_eager_does(case: str) -> None:
     loss, eager, count = build(CASES[case]), build(CASES[case]), counter()
     loss.compile(backend=count, fullgraph=True)
-    for step in range(8):
+    for step in range(4):
         assert_a_step_is_eagers(loss, eager, partial(tensors, step))
         loss.step()
         eager.step()
@@ -53,7 +60,7 @@ def test_one_graph_computes_what_eager_does(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["one term", "six terms"])
-@pytest.mark.parametrize("steps", [50, pytest.param(1_000, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("steps", [20, pytest.param(1_000, marks=pytest.mark.nightly)])
 def test_weights_that_move_compile_once(case: str, steps: int) -> None:
     terms = copy.deepcopy(CASES[case])
     terms["fit"]["weight"] = {**RAMP, "steps": steps}
@@ -100,7 +107,7 @@ def test_a_compiled_caller_has_one_graph(
     loss, twin, count = build(SIX), build(SIX), counter()
     compiled = torch.compile(around(loss), backend=count, fullgraph=True)
     eager = around(twin)
-    for step in range(8):
+    for step in range(4):
         values, twins = tensors(step), tensors(step)
         found, expected = compiled(values), eager(twins)
         found.total.backward()
@@ -127,7 +134,7 @@ def test_terms_alone_compile() -> None:
     assert count.frame_count == 1
 
 
-@pytest.mark.parametrize("count_of_terms", [1, 2, 6])
+@pytest.mark.parametrize("count_of_terms", [1, pytest.param(2, marks=NIGHTLY), 6])
 def test_float64_compiles_once_and_is_not_rounded(count_of_terms: int) -> None:
     terms = {f"t{index}": fit(weight={**RAMP, "start": 0.1}) for index in range(count_of_terms)}
     loss, eager, count = build(terms), build(terms), counter()
@@ -140,7 +147,9 @@ def test_float64_compiles_once_and_is_not_rounded(count_of_terms: int) -> None:
     assert count.frame_count == 1
 
 
-@pytest.mark.parametrize("case", ["six terms", "masks and weights of samples"])
+@pytest.mark.parametrize(
+    "case", ["six terms", pytest.param("masks and weights of samples", marks=NIGHTLY)]
+)
 def test_batches_of_other_sizes_do_not_compile_each_time(case: str) -> None:
     loss, eager, count = build(CASES[case]), build(CASES[case]), counter()
     loss.compile(backend=count, fullgraph=True)
@@ -163,7 +172,15 @@ def test_a_dimension_marked_dynamic_compiles_once() -> None:
     assert count.frame_count == 1
 
 
-@pytest.mark.parametrize("name", [name for name in BUILT_INS if REGISTRY[name].compiles])
+# Each loss's own test compiles it by itself.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[NIGHTLY] * (name != "cosine_embedding"))
+        for name in BUILT_INS
+        if REGISTRY[name].compiles
+    ],
+)
 def test_every_built_in_compiles(name: str) -> None:
     example = built_in(name).example(Draw(random.Random(3), torch.float32))
     params = dict(example.params)
@@ -215,7 +232,7 @@ def test_torch_cannot_trace_ctc_but_runs_it() -> None:
         eager.step()
 
 
-@pytest.mark.parametrize("terms", [1, 2, 4])
+@pytest.mark.parametrize("terms", [1, pytest.param(2, marks=NIGHTLY), 4])
 def test_bfloat16_terms_are_summed_in_float32(terms: int) -> None:
     each = {f"t{index}": fit(weight=RAMP if index else 0.1) for index in range(terms)}
     loss, eager, count = build(each), build(each), counter()
@@ -230,7 +247,9 @@ def test_bfloat16_terms_are_summed_in_float32(terms: int) -> None:
     assert count.frame_count == 1
 
 
-@pytest.mark.parametrize("case", ["one term", "two terms", "six terms"])
+@pytest.mark.parametrize(
+    "case", ["one term", pytest.param("two terms", marks=NIGHTLY), "six terms"]
+)
 def test_autocast_leaves_the_sum_in_float32(case: str) -> None:
     loss, eager, count = build(CASES[case]), build(CASES[case]), counter()
     layer = nn.Linear(4, 4)

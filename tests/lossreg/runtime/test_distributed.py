@@ -18,7 +18,6 @@ SCRIPT = Path(ranks.__file__)
 MOST_ULPS = 8
 NIGHTLY = pytest.mark.nightly
 LAUNCHES = [
-    pytest.param(1, (0,), id="1"),
     pytest.param(2, (0,), id="2"),
     *(
         pytest.param(world, (0, 1, 2, 3, 4), id=f"{world}, all seeds", marks=NIGHTLY)

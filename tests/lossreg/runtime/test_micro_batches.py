@@ -100,24 +100,30 @@ def a_mask(*shape: int) -> Tensor:
     return mask
 
 
-CHOSEN = ({"mask": "m"}, {"sample_weight": "w"}, {"mask": "m", "sample_weight": "w"})
+CHOSEN = [
+    {"mask": "m", "sample_weight": "w"},
+    pytest.param({"mask": "m"}, marks=pytest.mark.nightly),
+    pytest.param({"sample_weight": "w"}, marks=pytest.mark.nightly),
+]
 
 
+@pytest.mark.parametrize("chosen", CHOSEN, ids=" and ".join)
 @SPLIT
 @CASE
-def test_masks_and_sample_weights_of_micro_batches(case: Case, count: int) -> None:
+def test_masks_and_sample_weights_of_micro_batches(
+    case: Case, count: int, chosen: dict[str, str]
+) -> None:
     shape = entry_shape(case)
     every = {"m": a_mask(*shape), "w": random(*shape[:1], seed=7).exp()}
-    for chosen in CHOSEN:
-        extra = {name: every[name] for name in chosen.values()}
-        for reduction in case.reductions:
-            loss = build(case, reduction, **chosen)
+    extra = {name: every[name] for name in chosen.values()}
+    for reduction in case.reductions:
+        loss = build(case, reduction, **chosen)
 
-            def big(values: dict[str, Tensor], loss: Any = loss, extra: Any = extra) -> Tensor:
-                total: Tensor = loss({**values, **extra}).total
-                return total
+        def big(values: dict[str, Tensor], loss: Any = loss) -> Tensor:
+            total: Tensor = loss({**values, **extra}).total
+            return total
 
-            assert_as_one_batch(case, loss, big, SPLITS[count], **extra)
+        assert_as_one_batch(case, loss, big, SPLITS[count], **extra)
 
 
 TARGETED = {name: case for name, case in CASES.items() if case.read == ("target",)}
