@@ -36,6 +36,8 @@ MOMENTS = {
     "codes": [FIRST, "lossreg.config.faults.codes"],
     "run task.yaml": ["lossreg.config", "torch._C", "torch.nn", "sklearn"],
 }
+# The others, nightly.
+OFTEN = {FIRST, "lossreg_losses.bce", "pydantic_core._pydantic_core", "torch._C"}
 SLEEP = "\nprint('ready', flush=True)\nimport time\ntime.sleep(60)\n"
 
 
@@ -100,7 +102,11 @@ def interrupted_after(imported: str | int, *arguments: str, times: int = 1) -> t
 
 @pytest.mark.parametrize(
     ("command", "module"),
-    [(command, module) for command, modules in MOMENTS.items() for module in modules],
+    [
+        pytest.param(command, module, marks=[pytest.mark.nightly] * (module not in OFTEN))
+        for command, modules in MOMENTS.items()
+        for module in modules
+    ],
 )
 def test_while_modules_are_imported(command: str, module: str) -> None:
     code, out, told = interrupted_after(module, *command.split())
@@ -210,21 +216,19 @@ threading.Thread(target=wait, daemon=False).start()
 @pytest.mark.parametrize(
     "places",
     [
-        {"head": NAP},
-        {"head": SWALLOWING},
-        {"head": CLEANING},
-        {"head": TWICE},
-        {"head": SHY},
-        {"head": DYING},
-        {"head": AT_EXIT},
-        {"head": THREAD},
-        {"validator": NAP},
-        {"suspicions": NAP},
-        {"hook": NAP},
+        pytest.param({"head": NAP}, id="import", marks=pytest.mark.nightly),
+        pytest.param({"head": SWALLOWING}, id="swallowed"),
+        pytest.param({"head": CLEANING}, id="finally", marks=pytest.mark.nightly),
+        pytest.param({"head": TWICE}, id="raised anew", marks=pytest.mark.nightly),
+        pytest.param({"head": SHY}, id="message"),
+        pytest.param({"head": DYING}, id="destructor", marks=pytest.mark.nightly),
+        pytest.param({"head": AT_EXIT}, id="exit", marks=pytest.mark.nightly),
+        pytest.param({"head": THREAD}, id="thread"),
+        pytest.param({"validator": NAP}, id="validator"),
+        pytest.param({"suspicions": NAP}, id="suspicions", marks=pytest.mark.nightly),
+        pytest.param({"hook": NAP}, id="hook", marks=pytest.mark.nightly),
     ],
-    ids=["import", "swallowed", "finally", "raised anew", "message", "destructor", "exit", "thread",
-         "validator", "suspicions", "hook"],
-)  # fmt: skip
+)
 def test_in_a_plugins_code(places: dict[str, str]) -> None:
     given = {"head": "", "validator": "pass", "suspicions": "pass", "hook": "pass", **places}
     source = PLUGIN.format(**{**given, "head": WAIT + given["head"]})

@@ -15,6 +15,8 @@ from named_plugins import NAMED, below, listed, usage_error
 
 pytestmark = pytest.mark.usefixtures("project")
 
+COMMAND, CALL = ["-m", "lossreg"], ["-c", "from lossreg.cli import main; main()"]
+
 
 @pytest.mark.parametrize("mark", [".git", ".git file", ".git link", ".hg"])
 def test_it_is_looked_for_up_to_the_repositorys_root(
@@ -93,9 +95,14 @@ def test_a_working_directory_that_is_gone_has_no_plugins(
 
 
 @pytest.mark.parametrize(
-    "start", [["-m", "lossreg"], ["-c", "from lossreg.cli import main; main()"]]
+    ("start", "by"),
+    [
+        (COMMAND, "pyproject.toml"),
+        (CALL, "--plugin"),
+        pytest.param(COMMAND, "--plugin", marks=pytest.mark.nightly),
+        pytest.param(CALL, "pyproject.toml", marks=pytest.mark.nightly),
+    ],
 )
-@pytest.mark.parametrize("by", ["--plugin", "pyproject.toml"])
 def test_nothing_in_the_folder_takes_the_place_of_a_module(
     start: list[str], by: str, project: Path
 ) -> None:
