@@ -40,7 +40,7 @@ __all__ = ["CompositeModule"]
 class CompositeModule(LightningModule):  # type: ignore[misc]
     """A LightningModule whose training step is a composite.
 
-    A subclass computes the step's values in `values`, and configures its optimizer. Before the first
+    A subclass computes the step's values in `values` and configures its optimizer. Before the first
     forward pass of each optimizer step the terms' denominators are added up over the micro-batches
     of `accumulate_grad_batches` and over the ranks, and Lightning's own division is undone, so
     gradients equal those of one big batch. For this all batches of one step are held in memory, as

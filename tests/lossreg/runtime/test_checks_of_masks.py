@@ -122,8 +122,8 @@ def test_a_negative_weight_is_refused_where_the_mean_divides_by_weights() -> Non
         weighed(sample_weight="w")(values)
     assert str(raised.value) == (
         "term 'fit', 'sample_weight' (path 'w'): expected weights of at least 0, because the "
-        "mean divides by their sum, found -1; give the term a 'denominator', or params: {reduction: "
-        "sum}"
+        "mean divides by their sum, found -1; give the term a 'denominator', or params: "
+        "{reduction: sum}"
     )
     with pytest.raises(InputError, match="expected weights of at least 0"):
         weighed(sample_weight="w")({**values, "w": torch.tensor([1, -1, 1])})

@@ -128,7 +128,7 @@ DEFINITIONS = {
     "a parameter that YAML cannot give": Wrong(
         contract(fair(config=Located), params={"table": PurePosixPath("w")}),
         ("config_round_trips",),
-        'does not take what it has written itself, {"reduction": "mean", "beta": 1.0, "table"',
+        'does not accept what it has written itself, {"reduction": "mean", "beta": 1.0, "table"',
     ),
     "a parameter that is not written": Wrong(
         contract(fair(config=Unwritable), params={"link": Link()}),
