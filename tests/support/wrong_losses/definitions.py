@@ -138,7 +138,7 @@ DEFINITIONS = {
     "a parameter that is rounded": Wrong(
         contract(fair(config=Rounding), params={"beta": 0.25}),
         ("config_round_trips",),
-        "the parameters 'beta' are others after the config was written and read again",
+        "the parameters 'beta' differ after the config was written and read again",
     ),
     "an example with a typo": Wrong(
         contract(fair(example="rebuild: {type: fair, params: {bet: 1}}")),
@@ -148,7 +148,7 @@ DEFINITIONS = {
     "an example of another loss": Wrong(
         contract(fair(example="rebuild: {type: other}"), fair(name="other")),
         ("example_loads",),
-        "the definition's example shows other losses alone",
+        "the definition's example shows only other losses",
     ),
     "torch is imported at once": Wrong(
         contract(fair(), torch_free=True),
