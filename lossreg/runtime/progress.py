@@ -1,4 +1,4 @@
-"""How far a composite's schedules have come: what of them is state."""
+"""How many steps and epochs a composite's schedules have completed, as saved state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress"]
 
-# Forwards without a step() after which a schedule that stands still is warned of.
+# Forwards without a step() after which a warning says that the schedules do not move.
 _PATIENCE = 100
 _END = 2**63  # a count is a 64-bit integer
 
@@ -24,7 +24,7 @@ class Progress(nn.Module):
     """Counts completed steps and epochs, and keeps them in the `state_dict`.
 
     The state holds the counts and a description of every weight, so that a state made under
-    another config is told apart; the weights themselves are computed from the config.
+    another config is recognised; the weights themselves are computed from the config.
 
     Args:
         weights: Each term's weight.
@@ -53,11 +53,11 @@ class Progress(nn.Module):
             warnings.warn(message, ConfigWarning, stacklevel=7)
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Plain values, which `torch.load(weights_only=True)` reads."""
+        """The state, as plain values that `torch.load(weights_only=True)` reads."""
         return {"steps": self.steps, "epochs": self.epochs, "weights": dict(self._weights)}
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Take over a state.
+        """Load a state.
 
         Raises:
             StateError: It is damaged, or was made under another config; the message says what

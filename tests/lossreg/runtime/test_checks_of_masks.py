@@ -73,8 +73,8 @@ def test_a_mask_of_larger_numbers_is_warned_of_once(mask: Tensor, shown: str) ->
     (warning,) = found
     assert str(warning.message) == (
         f"term 'fit', 'mask' (path 'm'): expected a mask of bool, or of 0 and 1, found {shown}: "
-        "every number but 0 keeps an entry, and none weighs it; apply: [{cast: bool}] says that "
-        "this is meant"
+        "every number but 0 keeps an entry, whatever its size; if this is intended, write "
+        "apply: [{cast: bool}]"
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -121,9 +121,9 @@ def test_a_negative_weight_is_refused_where_the_mean_divides_by_weights() -> Non
     with pytest.raises(InputError) as raised:
         weighed(sample_weight="w")(values)
     assert str(raised.value) == (
-        "term 'fit', 'sample_weight' (path 'w'): expected weights of at least 0, for their sum is "
-        "what the mean divides by, found -1; give the term a 'denominator', or params: {reduction: "
-        "sum}"
+        "term 'fit', 'sample_weight' (path 'w'): expected weights of at least 0, because the "
+        "mean divides by their sum, found -1; give the term a 'denominator', or params: "
+        "{reduction: sum}"
     )
     with pytest.raises(InputError, match="expected weights of at least 0"):
         weighed(sample_weight="w")({**values, "w": torch.tensor([1, -1, 1])})

@@ -128,7 +128,7 @@ DEFINITIONS = {
     "a parameter that YAML cannot give": Wrong(
         contract(fair(config=Located), params={"table": PurePosixPath("w")}),
         ("config_round_trips",),
-        'does not take what it has written itself, {"reduction": "mean", "beta": 1.0, "table"',
+        'does not accept what it has written itself, {"reduction": "mean", "beta": 1.0, "table"',
     ),
     "a parameter that is not written": Wrong(
         contract(fair(config=Unwritable), params={"link": Link()}),
@@ -138,7 +138,7 @@ DEFINITIONS = {
     "a parameter that is rounded": Wrong(
         contract(fair(config=Rounding), params={"beta": 0.25}),
         ("config_round_trips",),
-        "the parameters 'beta' are others after the config was written and read again",
+        "the parameters 'beta' differ after the config was written and read again",
     ),
     "an example with a typo": Wrong(
         contract(fair(example="rebuild: {type: fair, params: {bet: 1}}")),
@@ -148,7 +148,7 @@ DEFINITIONS = {
     "an example of another loss": Wrong(
         contract(fair(example="rebuild: {type: other}"), fair(name="other")),
         ("example_loads",),
-        "the definition's example shows other losses alone",
+        "the definition's example shows only other losses",
     ),
     "torch is imported at once": Wrong(
         contract(fair(), torch_free=True),

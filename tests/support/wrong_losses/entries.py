@@ -111,7 +111,7 @@ ENTRIES = {
     "a denominator read from the model": Wrong(
         contract(fair(denominator=Denominator(count=by_input))),
         ("the_denominator_is_read_from_what_counts",),
-        "the denominator's count does not do with the counted inputs, 'target': KeyError",
+        "the denominator's count fails with only the counted inputs, 'target': KeyError",
     ),
     "a denominator that does not add up": Wrong(
         contract(fair(denominator=Denominator(count=share, scale=inverse))),
@@ -125,7 +125,7 @@ ENTRIES = {
             )
         ),
         ("the_denominator_is_read_from_what_counts",),
-        "'target' is counted, but the letters of its shape tell of a loss of the shape None",
+        "'target' is counted, but by the letters of its shape the loss has the shape None",
     ),
     "entries that see each other": Wrong(
         contract(fair(Centred, denominator=Denominator())),
@@ -135,16 +135,16 @@ ENTRIES = {
     "entries whose gradients see each other": Wrong(
         contract(fair(Leaking, denominator=Denominator())),
         ("masked_entries_do_not_count", "gradient_is_the_slope_of_the_value"),
-        "a mask changes the gradient of 'input' where it masks nothing",
+        "a mask changes the gradient of 'input' in rows that it keeps",
     ),
     "no value that is safe to fill in": Wrong(
         contract(fair(Ratio, denominator=Denominator())),
         ("safe_values_are_safe", "masked_entries_do_not_count"),
-        "what stands in for masked entries gives nan or infinity",
+        "the values that replace masked entries give nan or infinity",
     ),
     "a gradient that is infinite where it is filled": Wrong(
         contract(fair(Rooted, inputs=(dataclasses.replace(INPUT, fill=5), TARGET))),
         ("safe_values_are_safe",),
-        "what stands in for masked entries gives nan or infinity",
+        "the values that replace masked entries give nan or infinity",
     ),
 }

@@ -145,7 +145,7 @@ VALUES = {
         "it differs in 'the value'",
     ),
     "a value that is read": Wrong(
-        contract(fair(Reading)), ("compiles",), "torch.compile takes no single graph of it"
+        contract(fair(Reading)), ("compiles",), "torch.compile cannot make one graph of it"
     ),
     "another value where it is compiled": Wrong(
         contract(fair(OtherCompiled)), ("compiles",), "compiled, its value is"
