@@ -33,7 +33,14 @@ def contents(wheel: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-@pytest.mark.parametrize("kind", ["wheel", "wheel_from_sdist", "editable"])
+# The wheel of the sdist is that of the tree, as the next test says.
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "wheel_from_sdist",
+        *(pytest.param(kind, marks=pytest.mark.nightly) for kind in ("wheel", "editable")),
+    ],
+)
 def test_an_installed_lossreg_works(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

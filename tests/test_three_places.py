@@ -123,6 +123,7 @@ def test_a_transform_is_an_entry_of_the_table_and_its_test(tmp_path: Path) -> No
         "tests/lossreg/config/declare/test_routes.py",
         "tests/lossreg/config/test_corpus.py",
         "tests/lossreg/config/faults/test_codes.py",
+        "tests/lossreg/runtime/test_router.py",
         "tests/lossreg/runtime/test_routing.py",
         "tests/test_composites_page.py",
         "tests/test_readme.py",
