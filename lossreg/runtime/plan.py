@@ -195,13 +195,13 @@ class Plan:
         Raises:
             InputError: The result cannot be trained with, or an input was written to.
         """
-        # A list: torch 2.6 cannot go on with a strict `zip` after a graph break.
+        # Lists: torch 2.6 cannot go on with a strict `zip` after a graph break.
         after = list(zip(self.places, versions, self.versions(found), strict=True))
         changed = [name for (name, _), old, new in after if old != new]
         if copies:
             changed += [
                 name
-                for (name, place), copy in zip(self.places, copies, strict=True)
+                for (name, place), copy in list(zip(self.places, copies, strict=True))
                 if is_changed(copy, found[place])
             ]
         if changed:
