@@ -275,36 +275,40 @@ def _check_dtype(argument: LossInput, tensor: Tensor) -> None:
 
 
 def _check_shapes(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> dict[str, int]:
-    """The size behind each letter; each letter has one size, and `*` has one shape."""
-    try:
-        return _match_shapes(definition, inputs, batched=True)
-    except Misfit as problem:
-        if not definition.unbatched:
-            raise
-        try:
-            return _match_shapes(definition, inputs, batched=False)
-        except Misfit:
-            raise problem from None
+    """The size behind each letter; each letter has one, and `*` one shape."""
+    sizes, misfit = _match_shapes(definition, inputs, batched=True)
+    if misfit is None:
+        return sizes
+    # Raised only here: torch 2.6 does not trace a Misfit that is made and caught.
+    if definition.unbatched:
+        sizes, still_misfit = _match_shapes(definition, inputs, batched=False)
+        if still_misfit is None:
+            return sizes
+    argument, owner = misfit
+    tensor = inputs[argument.name]
+    if owner is None:
+        shape = tuple(tensor.shape)
+        raise Misfit(argument.name, f"expected the shape {argument.letters}, found {shape}")
+    raise Misfit(argument.name, _against(tensor, inputs[owner], owner))
 
 
 def _match_shapes(
     definition: LossDefinition, inputs: Mapping[str, Tensor], *, batched: bool
-) -> dict[str, int]:
+) -> tuple[dict[str, int], tuple[LossInput, str | None] | None]:
+    """The size behind each letter, and an input that does not fit, with the one it contradicts."""
     sizes: dict[str, int] = {}
     owners: dict[str, str] = {}
     for argument in definition.inputs:
         if not argument.letters.forms:
             continue
-        name, tensor = argument.name, inputs[argument.name]
-        own_sizes = _sizes(argument, tensor, definition, batched=batched)
+        own_sizes = _sizes(argument, inputs[argument.name], definition, batched=batched)
         if own_sizes is None:
-            shape = tuple(tensor.shape)
-            raise Misfit(name, f"expected the shape {argument.letters}, found {shape}")
+            return sizes, (argument, None)
         for label, size in own_sizes:
-            owner = owners.setdefault(label, name)
+            owner = owners.setdefault(label, argument.name)
             if sizes.setdefault(label, size) != size:
-                raise Misfit(name, _against(tensor, inputs[owner], owner))
-    return sizes
+                return sizes, (argument, owner)
+    return sizes, None
 
 
 def _sizes(

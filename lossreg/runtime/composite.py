@@ -53,7 +53,7 @@ class CompositeLoss(nn.Module):
             {term.name: term.weight for term in terms},
             optional=any(term.optional for term in terms),
         )
-        self.terms = Terms(zip(terms, built, strict=True), weighting.weigh, checks=config.checks)
+        self.terms = Terms(zip(terms, built, strict=True), weighting, checks=config.checks)
         self.progress = weighting.progress
         self.weighting = weighting
         # Bypass `nn.Module.__getattr__`, which costs as much as a small loss.

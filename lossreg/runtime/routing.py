@@ -17,7 +17,8 @@ from lossreg.vocabulary.transforms import TRANSFORMS
 
 __all__ = ["MissingTensorError", "Router", "find", "follow"]
 
-_MISSING = object()
+# A constant of Python: torch 2.6 does not trace `is` between a number and any other object.
+_MISSING = ...
 # Tuples: torch 2.6 does not trace `isinstance` of a union.
 _SEQUENCES = (list, tuple)
 _WITH_PLACES = (Tensor, *_SEQUENCES)

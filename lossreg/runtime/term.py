@@ -216,6 +216,10 @@ class Term(Plan):
             check_inputs(self.definition, inputs)
             suspicions(self.definition, module, inputs, values=False)
         except Misfit as misfit:
+            if not torch.compiler.is_compiling():
+                # torch 2.6 breaks the graph where a Misfit is made, and calls this without one.
+                path = self.routes.get(misfit.argument, "")
+                raise misfit.located(self.name, path) from None
             message = f"{self.place(misfit.argument)}: {misfit.message}"
             raise Misfit(misfit.argument, message) from None
 

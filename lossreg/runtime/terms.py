@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lossreg.config.models import TermConfig
     from lossreg.runtime.denominators import Denominators
     from lossreg.runtime.unsaved import ClassWeights
+    from lossreg.runtime.weighting import Weighting
 
 __all__ = ["Terms"]
 
@@ -35,19 +36,23 @@ class Terms(nn.Module):
 
     Args:
         terms: Each term's config, its built loss, and the class weights of that loss.
-        weigh: Multiplies raw values by their current weights; leaves out constant weights of 0.
+        weighting: Multiplies raw values by their current weights; leaves out constant weights of 0.
         checks: When to look at tensors before the losses do: `off`, `first` or `always`.
     """
 
     def __init__(
         self,
         terms: Iterable[tuple[TermConfig, tuple[nn.Module, ClassWeights]]],
-        weigh: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
+        weighting: Weighting,
         *,
         checks: str,
     ) -> None:
         super().__init__()
-        self._router, self._weigh = Router(), weigh
+        self._router = Router()
+        # A plain attribute, for it is the composite's child. And the object it is: torch 2.6 does
+        # not trace what a method kept as an attribute is bound to.
+        self.__dict__["_weighting"] = weighting
+        self._weighting: Weighting
         self._notices = Notices(self._router)
         self._terms: list[Term] = []
         modules: dict[str, Any] = self._modules
@@ -142,7 +147,7 @@ class Terms(nn.Module):
         like = next(iter(raw.values()))
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
         if weighted:
-            raw = self._weigh(raw)
+            raw = self._weighting.weigh(raw)
             if denominators is not None and denominators.world_size != 1:
                 raw = {name: value * denominators.world_size for name, value in raw.items()}
         attached = any(value.requires_grad for value in raw.values())

@@ -203,6 +203,16 @@ def test_every_built_in_compiles(name: str) -> None:
     assert count.frame_count == 1
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "multi_margin", "nll"])
+def test_one_example_without_a_batch_compiles(name: str) -> None:
+    # Its shapes are looked at twice while tracing: as a batch's first.
+    loss, count = build({"t": {"type": name, "inputs": ["p", "y"]}}), counter()
+    values = {"p": torch.tensor([0.5, -1.0, 2.0]).log_softmax(0), "y": torch.tensor(1)}
+    step = torch.compile(lambda values: loss(values).total, backend=count, fullgraph=True)
+    assert_within_ulps(step(values), loss(values).total)
+    assert count.frame_count == 1
+
+
 def test_ctc_is_declared_to_break_the_graph() -> None:
     assert not REGISTRY["ctc"].compiles
 

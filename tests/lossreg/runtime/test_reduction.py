@@ -141,7 +141,12 @@ def test_what_is_filled_in_is_safe_in_every_precision(case: Case, dtype: torch.d
     loss = build(case, mask="m").to(dtype)
     value = loss.terms({**leaves, "m": mask})["t"]
     assert value.isfinite()
-    value.backward()
+    try:
+        value.backward()
+    except RuntimeError as error:  # torch 2.6's smooth_l1 in float16, on the CPU
+        if "not implemented for 'Half'" not in str(error):
+            raise
+        pytest.skip("torch has no such kernel")
     for leaf in leaves.values():
         assert leaf.grad is None or leaf.grad.isfinite().all()
 
