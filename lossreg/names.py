@@ -97,6 +97,7 @@ _TORCH = frozenset({"", "f", "functional", "lossreg", "lossreg_losses", "nn", "t
 _FAMILIES = {"flax": "optax", "jax": "optax", "tensorflow": "keras", "tf": "keras"}
 _MAX_LENGTH = 100  # difflib is quadratic, and no name is longer
 _LONGEST_ACRONYM = 4  # letters
+_SHORTEST_BEGINNING = 3  # letters
 _MOST_ADDED = 2  # letters
 _MOST_NAMES = 5
 
@@ -119,6 +120,8 @@ def closest(name: object, candidates: Iterable[str]) -> str | None:
     'label_smoothing'
     >>> closest("losss", ["loss", "terms"])
     'loss'
+    >>> closest("lin", ["linear", "cosine"])
+    'linear'
     >>> closest("colour", ["beta", "label_smoothing"]) is None
     True
     """
@@ -131,6 +134,9 @@ def closest(name: object, candidates: Iterable[str]) -> str | None:
     if not matches and "loss" in name:
         # "loss" itself may be misspelt.
         matches = difflib.get_close_matches(name, by_folded, n=1, cutoff=0.7)
+    if not matches and len(name) >= _SHORTEST_BEGINNING:
+        longer = [folded for folded in by_folded if folded.startswith(_folded(name))]
+        matches = longer if len(longer) == 1 else []
     return by_folded[matches[0]] if matches else None
 
 

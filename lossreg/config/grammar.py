@@ -228,7 +228,10 @@ COMPOSITE = Construct(
         "the terms and groups by name",
         foreign=("losses", "components", "objectives"),
     ),
-    elsewhere=dict.fromkeys(TERM.names, "it belongs to a term: move it under one of 'terms'"),
+    elsewhere={
+        **dict.fromkeys(TERM.names, "it belongs to a term: move it under one of 'terms'"),
+        "weights": "each weight goes into its own term: {type: ..., weight: 0.5}",
+    },
 )
 
 ROUTE = Construct(

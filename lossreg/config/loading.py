@@ -91,6 +91,7 @@ def examine(
     """
     faults = Faults()
     registry = Registry.installed() if registry is None else registry
+    overrides = [overrides] if isinstance(overrides, str) else overrides
     examined, root = Examined(None, None, ()), None
     try:
         root = _root(source, name, faults)

@@ -44,7 +44,8 @@ def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
     known = tuple(term for term in terms if term is not None)
     if len(known) < len(terms) or not composite.is_complete:
         return None
-    if enabled and not any(term.weight.factor for term in known if term.enabled):
+    is_zero = all(term.weight.is_zero for term in known if term.enabled)
+    if enabled and is_zero and not faults.has_errors:
         message = "all weights are zero, so nothing is learnt"
         faults.add("LR903", place, message, key, severity="warning")
     options = {

@@ -90,9 +90,9 @@ class Definitions(Mapping[str, RecordT]):
         return sorted({claim.plugin.claimant for claim in self._claims.by_name.get(name, ())})
 
     def _claim(self, name: str) -> Claim[RecordT]:
-        claimant, _, bare = name.rpartition(":") if isinstance(name, str) else ("", "", name)
+        claimant, colon, bare = name.rpartition(":") if isinstance(name, str) else ("", "", name)
         claims = self._claims.by_name.get(bare, [])
-        if claimant:
+        if colon:
             wanted = normalized(claimant)
             claims = [claim for claim in claims if normalized(claim.plugin.claimant) == wanted]
         if not claims:

@@ -80,7 +80,10 @@ DIMS = Kind(
     "a list of dimensions, no two alike",
     lambda value: _are_dims(value) and len(set(value)) == len(value),
 )
-PAIR = Kind("a list of two dimensions", lambda value: _are_dims(value) and len(value) == 2)  # noqa: PLR2004
+PAIR = Kind(
+    "a list of two different dimensions",
+    lambda value: _are_dims(value) and len(set(value)) == len(value) == 2,  # noqa: PLR2004
+)
 DTYPE = Kind(
     f"one of {', '.join(DTYPES)}",
     lambda value: value in DTYPES,

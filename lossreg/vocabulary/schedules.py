@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -161,6 +163,16 @@ _Point: TypeAlias = Annotated[
 ]
 
 
+def _in_order(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    for index, ((before, _), (step, _)) in enumerate(pairwise(points), 1):
+        if step < before:
+            message = "expected a step of at least {before}, the one before, found {step}"
+            # With the index, a config's fault is reported at the point.
+            context = {"index": index, "before": before, "step": step}
+            raise PydanticCustomError("misplaced", message, context)
+    return points
+
+
 class Piecewise(Schedule):
     """Straight lines between points; before the first and after the last, their weights.
 
@@ -173,16 +185,9 @@ class Piecewise(Schedule):
         "theirs; two at one step jump"
     )
 
-    points: list[_Point] = Field(
+    points: Annotated[list[_Point], AfterValidator(_in_order)] = Field(
         min_length=1, description="Pairs of a step and the weight there, in the order of the steps."
     )
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Piecewise:
-        steps = [step for step, _ in self.points]
-        if steps != sorted(steps):
-            raise ValueError("the points must stand in the order of their steps")
-        return self
 
     def turns(self) -> Iterable[int]:
         # The last time before a jump is a turn as well.

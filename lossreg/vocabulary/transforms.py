@@ -44,6 +44,7 @@ class TransformDefinition(NamedTuple):
         rule: Looks at all arguments together.
         by_name: Whether its arguments must be named: without it, a single value binds to the
             first one.
+        foreign: What other systems call it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class TransformDefinition(NamedTuple):
     arguments: tuple[Argument, ...] = ()
     rule: Rule | None = None
     by_name: bool = False
+    foreign: tuple[str, ...] = ()
 
 
 def _same_side(start: int, end: int) -> bool:
@@ -149,24 +151,32 @@ def _full_like(tensor: Tensor, value: float) -> Tensor:
 
 
 _ENTRIES = (
-    TransformDefinition("detach", "the tensor outside the graph", lambda tensor: tensor.detach()),
+    TransformDefinition(
+        "detach",
+        "the tensor outside the graph",
+        lambda tensor: tensor.detach(),
+        foreign=("stop_gradient", "no_grad"),
+    ),
     TransformDefinition(
         "div",
         "divided by a number other than 0",
         lambda tensor, by: tensor / by,
         (Argument("by", DIVISOR),),
+        foreign=("divide",),
     ),
     TransformDefinition(
         "mul",
         "multiplied by a number",
         lambda tensor, by: tensor * by,
         (Argument("by", NUMBER),),
+        foreign=("multiply", "scale", "times"),
     ),
     TransformDefinition(
         "add",
         "a number added",
         lambda tensor, by: tensor + by,
         (Argument("by", NUMBER),),
+        foreign=("plus",),
     ),
     TransformDefinition(
         "softmax",
@@ -186,6 +196,7 @@ _ENTRIES = (
         "two dimensions swapped: `{transpose: [1, 2]}`",
         lambda tensor, dims: tensor.transpose(*dims),
         (Argument("dims", PAIR),),
+        foreign=("swapaxes", "swapdims"),
     ),
     TransformDefinition(
         "permute",
@@ -211,12 +222,14 @@ _ENTRIES = (
         "a dimension of size 1 added",
         lambda tensor, dim: tensor.unsqueeze(dim),
         (Argument("dim", DIM),),
+        foreign=("expand_dims",),
     ),
     TransformDefinition(
         "select",
         "one place of a dimension, which goes",
         lambda tensor, index, dim: tensor.select(dim, index),
         (Argument("index", WHOLE), Argument("dim", DIM)),
+        foreign=("index", "take"),
     ),
     TransformDefinition(
         "slice",
@@ -229,6 +242,7 @@ _ENTRIES = (
             Argument("step", COUNT, 1),
         ),
         rule=_check_slice,
+        foreign=("narrow",),
     ),
     TransformDefinition(
         "one_hot",
@@ -241,6 +255,7 @@ _ENTRIES = (
         f"converted to {', '.join(DTYPES[:-1])} or {DTYPES[-1]}",
         _cast,
         (Argument("dtype", DTYPE),),
+        foreign=("astype", "to", "type"),
     ),
     TransformDefinition(
         "shift",
@@ -259,6 +274,7 @@ _ENTRIES = (
         "a number in the same shape: `{full_like: 0.9}`",
         _full_like,
         (Argument("value", NUMBER),),
+        foreign=("fill",),
     ),
 )
 

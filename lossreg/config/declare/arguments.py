@@ -88,6 +88,14 @@ def _by_name(
         message = f"'{definition.name}' takes its arguments by name, found {written}; write {ways}"
         faults.add("LR211", path, message, node)
         return None
+    if isinstance(node.value, list) and 1 < len(node.value) <= len(names):
+        first = definition.arguments[0].kind
+        if not first.accepts(tuple(element.value for element in node.value)):
+            pairs = zip(names, node.value, strict=False)
+            named = ", ".join(f"{name}: {clipped(str(element.value))}" for name, element in pairs)
+            message = f"expected {first.wanted}, found a list; write "
+            faults.add("LR211", path, f"{message}{{{definition.name}: {{{named}}}}}", node)
+            return None
     return {names[0]: node}
 
 

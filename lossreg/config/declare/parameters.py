@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lossreg.config.declare.fields import check_float32, note_wrong_type
+from lossreg.config.declare.fields import check_float32, note_interpolation, note_wrong_type
 from lossreg.config.faults.faults import describe
 from lossreg.config.faults.guesses import Guesses, missing_space
 from lossreg.config.read.nodes import MOST_FAULTS, SourceError
@@ -50,14 +50,18 @@ _LENGTHS = {"too_long": ("max_length", "fewer"), "too_short": ("min_length", "mo
 _FOREIGN = {
     "class_weight": "weight",
     "class_weights": "weight",
+    "from": "start",
     "from_logits": "log_input",
     "ignore_label": "ignore_index",
     "duration": "steps",
+    "begin": "start",
     "epsilon": "eps",
     "final": "end",
     "initial": "start",
     "num_steps": "steps",
     "smoothing": "label_smoothing",
+    "stop": "end",
+    "to": "end",
     "total_steps": "steps",
     "value": "weight",
     "weights": "weight",
@@ -211,7 +215,7 @@ def _beginning(value: Any) -> Any:
     return value[: MOST_FAULTS + 1] if isinstance(value, list) else value
 
 
-def _note(
+def _note(  # noqa: C901 - a table of cases
     error: ErrorDetails,
     node: Node,
     *,
@@ -248,7 +252,7 @@ def _note(
         faults.add("LR202", path, f"expected a finite number, found {describe(node.value)}", node)
     elif kind in _SCALARS:
         note_wrong_type(node, path, _SCALARS[kind], faults)
-    else:
+    elif not note_interpolation(node, path, faults):
         try:
             code, message = _judged(error, node, owner)
         except KeyError:  # a plugin's own error with the name of one of pydantic's
@@ -284,6 +288,8 @@ def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:
         return "LR203", f"expected {expected}, {found}{hint}"
     if kind == "class_weights":
         return "LR208", error["msg"][:300]
+    if kind == "misplaced":
+        return "LR209", error["msg"]
     if kind in ("value_error", "assertion_error"):
         # The message of a plugin's own validator, after pydantic's "Value error, ".
         words = error["msg"].partition(", ")[2] or error["msg"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from lossreg.config.declare.fields import note_interpolation
 from lossreg.config.declare.keys import as_meant
 from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses
@@ -27,10 +29,17 @@ def read_path(node: Node, path: ConfigPath, faults: Faults) -> ValuePath | None:
         message = f"expected a path such as heads.seg.logits, found {describe(node.value)}"
         faults.add("LR206", path, message, node)
         return None
+    if note_interpolation(node, path, faults):
+        return None
     try:
         return ValuePath.parse(node.value)
     except PathError as error:
-        faults.add("LR206", path, f"{error}, found {describe(node.value)}", node)
+        message = f"{error}, found {describe(node.value)}"
+        blank = next((char for char in node.value if char.isspace() and not char.isascii()), None)
+        if blank is not None:
+            name = unicodedata.name(blank, "blank").lower()
+            message += f"; it has a {name} (U+{ord(blank):04X}), remove it"
+        faults.add("LR206", path, message, node)
         return None
 
 
@@ -108,7 +117,8 @@ def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None
         faults.add("LR210", path, message, node)
         return None
     if name not in TRANSFORMS:
-        meant = closest_spelling(name, TRANSFORMS)
+        foreign = {word: known for known, entry in TRANSFORMS.items() for word in entry.foreign}
+        meant = closest_spelling(name, TRANSFORMS) or foreign.get(name)
         hint = f"did you mean '{meant}'?" if meant else f"expected one of {', '.join(TRANSFORMS)}"
         faults.add("LR210", path, f"there is no transform '{clipped(name)}'; {hint}", span)
         return None

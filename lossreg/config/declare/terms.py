@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lossreg.config.declare.fields import is_mapping
+from lossreg.config.declare.fields import is_mapping, note_interpolation
 from lossreg.config.declare.inputs import check_inputs, read_inputs
 from lossreg.config.declare.keys import as_meant
 from lossreg.config.declare.parameters import validated
@@ -16,7 +16,13 @@ from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import TERM
 from lossreg.config.read.nodes import Node
-from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError, described
+from lossreg.errors import (
+    DuplicateLossError,
+    LossregError,
+    PluginLoadError,
+    UnknownLossError,
+    described,
+)
 from lossreg.names import closest_loss
 
 if TYPE_CHECKING:
@@ -56,6 +62,7 @@ class TermReader:
             is_mapping(node, path, faults, wanted=f"a mapping such as {{type: {named}}}")
             return None
         loss = self._loss(node, path)
+        node = self._with_listed_inputs(node, path)
         node = as_meant(TERM, node, path, faults, loss)
         term = Declared(TERM, name, node, path, key, loss)
         if "type" not in node.value:
@@ -74,7 +81,28 @@ class TermReader:
             term.put("inputs", routes, inputs, place)
         self._read_params(term, loss)
         check_selection(term, loss.definition, faults)
+        if loss.is_guess:
+            term.is_complete = False
         return term
+
+    def _with_listed_inputs(self, node: Node, path: ConfigPath) -> Node:
+        """The term with a list of inputs, where `{inputs: p, y}` made keys of all but the first."""
+        inputs = node.value.get("inputs")
+        if inputs is None or not isinstance(inputs.value, str):
+            return node
+        names = [name for name, value in node.value.items() if value.value is None]
+        names = [name for name in names if name not in TERM.keys and ":" not in name]
+        if not names:
+            return node
+        listed = ", ".join(map(clipped, (inputs.value, *names)))
+        message = f"expected a list or a mapping of paths; write inputs: [{listed}]"
+        self._faults.add("LR101", (path, "inputs"), message, inputs)
+        meant = node.copy()
+        meant.value["inputs"] = Node([inputs], *inputs.span)
+        for name in names:
+            del meant.value[name]
+            meant.value["inputs"].value.append(Node(name, *meant.keys.pop(name)))
+        return meant
 
     def _refuse_class_weights(self, term: Declared, loss: Loss) -> None:
         """Note class weights in the place of the term's own weight."""
@@ -100,23 +128,38 @@ class TermReader:
             message = f"expected the name of a loss, found {describe(name.value)}"
             self._faults.add("LR201", where, message, name)
             return None
-        loss = self._losses.get(name.value)
-        if loss is not None:
-            return loss
+        if note_interpolation(name, where, self._faults):
+            return None
         try:
-            definition = self._registry[name.value]
-            arguments = [argument.name for argument in definition.inputs]
-            loss = Loss(definition, self._registry.origin(name.value), arguments)
-            return self._losses.setdefault(name.value, loss)
+            return self._installed(name.value)
         except UnknownLossError as error:
             hint = error.hint("`lossreg list` shows what is installed")
             message = f"there is no loss '{clipped(name.value)}'; {hint}"
             self._faults.add("LR105", where, message, name)
+            return self._guessed(error.suggestion)
         except DuplicateLossError as error:
             self._faults.add("LR302", where, str(error), name)
         except PluginLoadError as error:
             self._faults.add("LR301", where, str(error), name)
         return None
+
+    def _installed(self, name: str) -> Loss:
+        loss = self._losses.get(name)
+        if loss is not None:
+            return loss
+        definition = self._registry[name]
+        arguments = [argument.name for argument in definition.inputs]
+        loss = Loss(definition, self._registry.origin(name), arguments)
+        return self._losses.setdefault(name, loss)
+
+    def _guessed(self, suggestion: str | None) -> Loss | None:
+        """The loss that was probably meant: by it, one run finds what else is wrong."""
+        if suggestion is None:
+            return None
+        try:
+            return self._installed(suggestion)._replace(is_guess=True)
+        except LossregError:
+            return None
 
     def _check_rest(self, term: Declared) -> None:
         """Note the faults of `params` and `inputs` that can be seen without knowing the loss."""
@@ -152,8 +195,10 @@ class TermReader:
             key=key,
             elsewhere=partial(_one_level_up, definition),
         )
-        if config is not None and getattr(config, "reduction", None) == "none":
-            reduction = params.value.get("reduction", params)
+        written = params.value.get("reduction")
+        is_none = written is not None and written.value == "none"
+        if is_none or (config is not None and getattr(config, "reduction", None) == "none"):
+            reduction = params if written is None else written
             message = "a term must be one number: 'none' works with lossreg.create only"
             self._faults.add("LR207", (path, "reduction"), message, reduction)
             return None

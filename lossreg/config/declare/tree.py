@@ -37,11 +37,13 @@ class Loss(NamedTuple):
         definition: The loss.
         origin: Its source.
         arguments: The names of its forward arguments.
+        is_guess: Whether another name is written, which probably means this loss.
     """
 
     definition: LossDefinition
     origin: Origin
     arguments: list[str]
+    is_guess: bool = False
 
 
 class Declared:

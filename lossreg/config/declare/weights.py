@@ -10,11 +10,12 @@ from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import SCHEDULED
 from lossreg.config.models import Weight
+from lossreg.config.read.nodes import Node
 from lossreg.names import closest
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults
-    from lossreg.config.read.nodes import Node, Span
+    from lossreg.config.read.nodes import Span
     from lossreg.vocabulary.schedules import Schedule
 
 __all__ = ["read_weight"]
@@ -39,7 +40,7 @@ def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weig
         weight = Weight(numbers[0]) if constant else Weight(schedules=(schedule,))
         least = numbers[0]
     else:
-        if isinstance(node.value, str) and _is_schedule(node.value):
+        if _is_schedule(node.value):
             message = f"expected a number, or a mapping: {{schedule: {node.value}, ...}}"
             faults.add("LR201", path, message, node)
             return None
@@ -53,10 +54,10 @@ def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weig
     return weight
 
 
-def _is_schedule(name: str) -> bool:
+def _is_schedule(value: object) -> bool:
     from lossreg.vocabulary.schedules import SCHEDULES
 
-    return name in SCHEDULES
+    return isinstance(value, str) and value in SCHEDULES
 
 
 def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedule | None:
@@ -69,12 +70,14 @@ def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedu
         node = guesses.applied(path, faults)
     if "schedule" not in node.value:
         message = f"expected a number, or a mapping with 'schedule' ({names})"
-        for wrong, child in node.value.items():
-            if isinstance(child.value, str) and child.value in SCHEDULES:
-                message += f"; write 'schedule: {child.value}' instead of '{clipped(wrong)}'"
-                break
+        wrong = next((name for name in node.value if _is_schedule(node.value[name].value)), None)
+        if wrong is None:
+            faults.add("LR102", path, message, key)
+            return None
+        message += f"; write 'schedule: {node.value[wrong].value}' instead of '{clipped(wrong)}'"
         faults.add("LR102", path, message, key)
-        return None
+        node = node.copy()
+        node.value["schedule"], node.keys["schedule"] = node.value.pop(wrong), node.keys.pop(wrong)
     name = node.value["schedule"]
     if not isinstance(name.value, str) or name.value not in SCHEDULES:
         meant = closest(name.value, SCHEDULES)
@@ -82,7 +85,10 @@ def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedu
         hint = f"did you mean '{meant}'?" if meant else f"expected one of {names}"
         message = f"there is no schedule {shown}; {hint}"
         faults.add("LR212", (path, "schedule"), message, name)
-        return None
+        if meant is None:
+            return None
+        # Validated as what was probably meant: one run finds what else is wrong.
+        name = Node(meant, *name.span)
     options = node.copy()
     del options.value["schedule"], options.keys["schedule"]
     owner = f"schedule {name.value}"

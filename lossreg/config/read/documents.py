@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
@@ -348,7 +348,13 @@ class _Reader:
         """Add a key to a mapping; give the key, or `_MERGED` or `_DROPPED` instead of it."""
         if not isinstance(name, str):
             shown = clipped(self.document.text[start:end])
-            self._note("LR007", f"a key must be a string; write '{shown}' in quotes", start, end)
+            message = f"a key must be a string; write '{shown}' in quotes"
+            comma = re.search(
+                r"(?<![\w.])(-?\d+),$", self.document.text[max(start - 20, 0) : start]
+            )
+            if comma and shown.isdigit():
+                message = f"a number has a decimal point: write {comma[1]}.{shown}"
+            self._note("LR007", message, start, end)
             return _DROPPED
         if name == "<<" and self.document.text.startswith(name, start):  # without quotes
             first = self.merge_keys.setdefault(len(self.open), start)
@@ -402,8 +408,16 @@ def from_python(value: object, name: str = "config") -> Node:
                 node.value[key] = convert(child, level + 1)
                 node.keys[key] = None, 0, 0
             return node
-        if isinstance(value, list | tuple):
+        if not isinstance(value, bool | int | float | str | None) and hasattr(value, "tolist"):
+            value = _without_numpy(value)
+        if isinstance(value, Sequence) and not isinstance(value, str | bytes):
             return Node([convert(element, level + 1) for element in value])
         return Node(value)
 
     return convert(value, 0)
+
+
+def _without_numpy(value: Any) -> object:
+    """A number or a list of numbers for one of numpy's; a tensor stays what it is."""
+    module = type(value).__module__.partition(".")[0]
+    return value.tolist() if module == "numpy" else value

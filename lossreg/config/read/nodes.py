@@ -41,6 +41,11 @@ class Document:
         limit = self._line_end(line)
         return Place(line, start - begin + 1, max(min(end, limit), start + 1) - begin + 1)
 
+    def start(self, number: int) -> int:
+        """The offset of a line's first character."""
+        self._find_lines()
+        return self._line_starts[number - 1]
+
     def line(self, number: int, longest: int | None = None) -> str:
         """A line's text, without its break; its first `longest` characters."""
         self._find_lines()

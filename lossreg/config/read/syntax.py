@@ -22,6 +22,10 @@ _SURROGATE = "[\ud800-\udfff]"
 # A path with an index, which has a bracket where YAML expects none.
 _NEAR = 100
 _INDEXED = r"[\w.]+\[[-\w]*\][\w.\[\]-]*"
+# A key without the space after its colon, at the start of a line.
+_JOINED = r"([ ]*(?:- )?)([A-Za-z_][\w-]*):([^\s:/\\][^:{\[]*)$"
+_LINES_BEFORE = 3
+_INTERPOLATION = r"\$\{[^{}\n]*\}"
 _UNEXPECTED = {
     "\t": "a tab stands where only spaces may; write spaces instead",
     "?": "a '?' inside brackets or braces; put the value in quotes",
@@ -68,6 +72,9 @@ def syntax_error(document: Document, error: Exception) -> SourceError:
         tab = stop + line.index("\t") - (place.column - 1)
         message = "a tab is used as indentation; use spaces"
         return SourceError("LR010", message, document, tab, tab + 1)
+    joined = _joined(document, place.line)
+    if joined is not None:
+        return joined
     message = "this is not valid YAML: " + _guess(text, stop, line)
     return SourceError("LR003", message, document, stop, stop + 1)
 
@@ -75,6 +82,21 @@ def syntax_error(document: Document, error: Exception) -> SourceError:
 def _no_character(document: Document, escape: re.Match[str]) -> SourceError:
     message = "this is not valid YAML: the escape stands for no character"
     return SourceError("LR003", message, document, escape.start(), escape.end())
+
+
+def _joined(document: Document, line: int) -> SourceError | None:
+    """A key without a space after its colon, in the line where the parser stopped or before."""
+    for number in range(line, max(line - _LINES_BEFORE, 0), -1):
+        text = document.line(number)
+        match = re.match(_JOINED, text)
+        if match:
+            written, start = match[0].lstrip(), document.start(number) + len(match[1])
+            message = f"'{clipped(written)}' has no space after the colon; write "
+            message += f"'{clipped(f'{match[2]}: {match[3]}')}'"
+            return SourceError("LR003", message, document, start, start + len(written))
+        if number < line and text.strip():
+            break
+    return None
 
 
 def _guess(text: str, stop: int, line: str) -> str:
@@ -87,6 +109,8 @@ def _guess(text: str, stop: int, line: str) -> str:
         return f"the document ends before {opened} is closed"
     if char == "[" and (value := re.search(_INDEXED, text[max(stop - _NEAR, 0) : stop + _NEAR])):
         return f"a '[' inside a value; put the value in quotes: '{clipped(value[0])}'"
+    if char == "{" and (value := re.match(_INTERPOLATION, text[max(stop - 1, 0) :])):
+        return f"put '{clipped(value[0])}' in quotes; lossreg does not resolve interpolations"
     if re.search(r":\s.*:\s", line) and not any(bracket in line for bracket in "{["):
         return "a ': ' inside a value; put the value in quotes"
     if char in ("]", "}", ",", ":"):
@@ -97,7 +121,17 @@ def _guess(text: str, stop: int, line: str) -> str:
             return f"an unexpected '{char}'; check the brackets"
     if re.match(r"-\s", text[stop:]):
         return "an unexpected '- '; a list cannot stand among the keys of a mapping"
-    return "check the indentation, the quotes and the brackets up to here"
+    quote = _long_quote(text[:stop])
+    return quote or "check the indentation, the quotes and the brackets up to here"
+
+
+def _long_quote(text: str) -> str:
+    """The last quote that is closed lines after its start, in words; empty if there is none."""
+    quotes = [match for match in re.finditer(_BRACKET, text) if match[1] or match[2]]
+    if not quotes or "\n" not in quotes[-1][0]:
+        return ""
+    start, last = _at(text, quotes[-1].start()), _at(text, quotes[-1].end() - 1)
+    return f"the quote of {start} is closed only at {last}; close it where the text ends"
 
 
 def _still_open(text: str) -> str:
@@ -112,5 +146,9 @@ def _still_open(text: str) -> str:
     if not opened:
         return ""
     last = opened[-1]
-    line, column = text.count("\n", 0, last) + 1, last - text.rfind("\n", 0, last)
-    return f"the {text[last]} of line {line}, column {column}"
+    return f"the {text[last]} of {_at(text, last)}"
+
+
+def _at(text: str, place: int) -> str:
+    line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
+    return f"line {line}, column {column}"
