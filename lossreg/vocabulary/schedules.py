@@ -169,8 +169,8 @@ class Piecewise(Schedule):
 
     name = "piecewise"
     gives = (
-        "straight lines between `[step, weight]` pairs; before the first and after the last, "
-        "theirs; two at one step jump"
+        "straight lines between `[step, weight]` pairs; before the first and after the last pair, "
+        "its weight; two pairs at one step make a jump"
     )
 
     points: list[_Point] = Field(
@@ -181,7 +181,7 @@ class Piecewise(Schedule):
     def _in_order(self) -> Piecewise:
         steps = [step for step, _ in self.points]
         if steps != sorted(steps):
-            raise ValueError("the points must stand in the order of their steps")
+            raise ValueError("the points must be in the order of their steps")
         return self
 
     def turns(self) -> Iterable[int]:
@@ -212,8 +212,7 @@ class Cyclic(Schedule):
 
     name = "cyclic"
     gives = (
-        "in each cycle of so many steps, linear from start to end over its first part, `ramp`, "
-        "then end"
+        "in each cycle of `steps`, linear from start to end over its first part, `ramp`, then end"
     )
 
     start: float = Field(description="The weight at the beginning of each cycle.")

@@ -215,7 +215,7 @@ _ENTRIES = (
     ),
     TransformDefinition(
         "select",
-        "one place of a dimension, which goes",
+        "one place of a dimension, which is removed",
         lambda tensor, index, dim: tensor.select(dim, index),
         (Argument("index", WHOLE), Argument("dim", DIM)),
     ),
@@ -245,7 +245,7 @@ _ENTRIES = (
     ),
     TransformDefinition(
         "shift",
-        "moved by so many places (to the front if negative); what comes in is filled",
+        "moved `by` places (to the front if negative); the free places get `fill`",
         _shift,
         (Argument("by", WHOLE), Argument("dim", DIM), Argument("fill", NUMBER)),
     ),
