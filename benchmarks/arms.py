@@ -1,10 +1,10 @@
 """How the benchmarks measure: arms against each other, not against the clock.
 
-In each round every arm runs once, in a new order, and its time is divided by the base's time of the
-same round. The tables show the median over the rounds and, in brackets, its quartiles. The base runs
-a second time as "the same again": its difference from 1 is noise. There is one intra-op thread; the
-garbage collector is off during timing; and glibc is kept from returning memory to the system between
-steps, because that would be timed as well.
+In each round every arm runs once, in a new order, and its time is divided by the base's time of
+that round. The tables show the median over the rounds and, in brackets, its quartiles. The base
+runs a second time as "the same again": its difference from 1 is noise. There is one intra-op
+thread; the garbage collector is off during timing; and glibc is kept from returning memory to the
+system between steps, because that would be timed as well.
 """
 
 from __future__ import annotations

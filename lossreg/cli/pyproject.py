@@ -59,7 +59,7 @@ def named_plugins(*, others_named: bool) -> tuple[Path | None, list[str]]:
                 return None, []
             _refuse_stranger(file, "it, or its folder,")
         if is_too_large:
-            _refuse(file, f"it has more than {_LARGEST:,} bytes; --no-plugins leaves it out")
+            _refuse(file, f"it has more than {_LARGEST:,} bytes; --no-plugins ignores it")
         table = _table(file, content)
         if table is not None:
             return file, _plugins(file, table)
@@ -103,11 +103,11 @@ def _is_strange(path: str | Path) -> bool:
     return not {Path(path).stat().st_uid, Path(path).lstat().st_uid} <= trusted
 
 
-def _refuse_stranger(file: Path, what: str) -> NoReturn:
+def _refuse_stranger(file: Path, owned: str) -> NoReturn:
     _refuse(
         file,
-        f"{what} belongs to another user, so the plugins that it names are not loaded; name those "
-        "that you trust with --plugin MODULE, or leave all out with --no-plugins",
+        f"{owned} belongs to another user, so the plugins that it names are not loaded; name those "
+        "that you trust with --plugin MODULE, or ignore all of them with --no-plugins",
     )
 
 
@@ -133,7 +133,7 @@ def _plugins(file: Path, table: object) -> list[str]:
         _refuse(file, f"unknown key '{unknown[0]}' in [tool.lossreg]; it has plugins")
     modules = table.get("plugins", [])
     if not isinstance(modules, list) or not all(isinstance(module, str) for module in modules):
-        _refuse(file, "plugins in [tool.lossreg] must be a list of modules' names")
+        _refuse(file, "plugins in [tool.lossreg] must be a list of module names")
     return modules
 
 

@@ -1,4 +1,4 @@
-"""The inputs of a loss: what each forward argument holds, and what its values may be."""
+"""The inputs of a loss: the meaning, shape and allowed values of each forward argument."""
 
 from __future__ import annotations
 

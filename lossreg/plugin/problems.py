@@ -57,7 +57,7 @@ def several_classes(
 
 
 def normalised_logits(argument: str, logits: torch.Tensor, instead: str) -> Problem | None:
-    """Suspect probabilities where logits are meant: the loss takes a second softmax of them.
+    """Suspect probabilities instead of logits, of which the loss would take a second softmax.
 
     Logits may happen to lie between 0 and 1; but if each row also adds up to 1, that is not by
     chance.
@@ -92,7 +92,7 @@ def normalised_logits(argument: str, logits: torch.Tensor, instead: str) -> Prob
 def unnormalised(
     argument: str, log_probs: torch.Tensor, instead: str, *, dim: int = 1
 ) -> Problem | None:
-    """Suspect logits where log-probabilities are meant: the probabilities add up to more than 1.
+    """Suspect logits instead of log-probabilities: the probabilities add up to more than 1.
 
     Args:
         argument: The input's name.

@@ -162,7 +162,7 @@ class Plugin(Generic[RecordT]):
             return described(error), error
 
     def _asked(self, plugin: object) -> dict[str, RecordT]:
-        """What the plugin's hook returns, by name."""
+        """The definitions that the plugin's hook returns, by name."""
         # Each plugin has its own manager: pluggy refuses the same module twice, and many entry
         # points may name one module.
         manager = pluggy.PluginManager(PROJECT)

@@ -57,7 +57,8 @@ def _negative_rate(module: nn.PoissonNLLLoss, inputs: Mapping[str, Tensor]) -> P
     return Problem(
         "input",
         "expected rates of at least 0, because log_input is false, found "
-        f"{rates[rates < 0][0]:g}: is a softplus missing, or are they logarithms (log_input: true)?",
+        f"{rates[rates < 0][0]:g}: is a softplus missing, or are these logarithms "
+        "(log_input: true)?",
     )
 
 

@@ -28,7 +28,7 @@ _SUFFIXES = {".yaml", ".yml"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.add_argument(
         "paths",
         metavar="FILE|FOLDER",
@@ -168,5 +168,5 @@ def _print(
     say(f"{_counted(checked, 'file')} checked{aside}{result}")
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

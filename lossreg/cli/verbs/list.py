@@ -21,7 +21,7 @@ _KINDS = {kind.noun: kind for kind in KINDS}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.add_argument(
         "--kind", choices=_KINDS, default=LOSSES.noun, help="what to list; by default, losses"
     )

@@ -39,7 +39,7 @@ _BOOLS = ("y", "n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.add_argument(
         "name",
         metavar="NAME",

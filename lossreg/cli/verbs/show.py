@@ -30,7 +30,7 @@ _KINDS = {kind.noun: kind for kind in KINDS}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.add_argument("name", metavar="NAME", help="a loss or a task, as `lossreg list` names it")
     parser.add_argument("--kind", choices=_KINDS, help="which one, if several have that name")
     add_plugin_arguments(parser)
