@@ -1,4 +1,4 @@
-"""Assembles the documentation site in a folder: its pages, and one for each of lossreg's losses.
+"""Assembles the documentation site in a folder: its pages, and one for each built-in loss.
 
 python docs/assemble.py build && zensical build --strict --config-file build/mkdocs.yml
 """
@@ -30,9 +30,11 @@ def assemble(folder: Path) -> None:
     pages = {"index.md": _page(ROOT / "README.md", config["repo_url"])}
     for file in (ROOT / "docs").glob("*.md"):
         pages[file.name] = _page(file, config["repo_url"])
-    entries = [each for each in Registry.installed().entries() if each.distribution == "lossreg"]
+    entries = [entry for entry in Registry.installed().entries() if entry.distribution == "lossreg"]
     losses = {
-        f"losses/{each.definition.name}.md": each.definition for each in entries if each.definition
+        f"losses/{entry.definition.name}.md": entry.definition
+        for entry in entries
+        if entry.definition
     }
     pages["losses/index.md"] = _index(losses.values())
     for name, definition in losses.items():
@@ -46,7 +48,7 @@ def assemble(folder: Path) -> None:
 
 
 def _page(file: Path, repository: str) -> str:
-    """A page of the repository, where its links lead to other files, with links of the site."""
+    """A page of the repository, with its links to other files changed to links of the site."""
 
     def relinked(match: re.Match[str]) -> str:
         target = (file.parent / match[1]).resolve()
@@ -64,9 +66,9 @@ def _page(file: Path, repository: str) -> str:
 
 def _index(losses: Iterable[LossDefinition]) -> str:
     rows = [
-        f"| [{escaped(each.name)}]({each.name}.md) | {escaped(each.summary)} |" for each in losses
+        f"| [{escaped(loss.name)}]({loss.name}.md) | {escaped(loss.summary)} |" for loss in losses
     ]
-    head = "# Losses\n\nWhat comes with lossreg; `lossreg list` names what is installed.\n\n"
+    head = "# Losses\n\nThe built-in losses; `lossreg list` names all that are installed.\n\n"
     return head + "\n".join(["| loss | what it is |", "| --- | --- |", *rows, ""])
 
 

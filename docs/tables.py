@@ -1,7 +1,7 @@
 """Writes the tables of the README and of the pages: keys, transforms, schedules.
 
-Between `<!-- table: term -->` and `<!-- end of table -->` stand the keys of that mapping of the
-grammar; `transforms` and `schedules` are tables of the vocabulary.
+The text between `<!-- table: term -->` and `<!-- end of table -->` is the table of that mapping's
+keys, from the grammar; `transforms` and `schedules` are tables of the vocabulary.
 
 python docs/tables.py
 """
@@ -32,7 +32,7 @@ _TABLE = re.compile(
 
 
 def written(page: str) -> str:
-    """A page's text with its tables written anew."""
+    """A page's text with its tables replaced by current ones."""
     return _TABLE.sub(lambda match: f"{match[1]}\n{_TABLES[match[2]]()}\n\n{match[3]}", page)
 
 
@@ -58,7 +58,7 @@ def _schedule(schedule: type[Schedule]) -> str:
     arguments = [
         _argument(name, field.is_required(), field.default)
         for name, field in schedule.model_fields.items()
-        if name != "unit"  # all have it, and the page says so
+        if name != "unit"  # every schedule has it, as the page says
     ]
     return f"| `{schedule.name}` | {', '.join(arguments)} | {schedule.gives} |"
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-# Nothing else is imported here: the command line answers an interrupt only once this is done.
+# Nothing else is imported here: the command line handles Ctrl-C only after this import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lossreg.config import load_config

@@ -1,4 +1,4 @@
-"""From a task's definition to the task; whose fault it is if that fails."""
+"""Build a task from its definition; an error names the plugin."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def build_task(definition: TaskDefinition, origin: Origin) -> Task:
     """Make a task ready to be trained.
 
     Args:
-        definition: The task. A third party's builder may raise anything, and make anything.
-        origin: Where it is from.
+        definition: The task. Its builder is third-party code: it may raise or return anything.
+        origin: The module and distribution of the definition.
 
     Raises:
-        PluginError: It cannot be built.
-        MissingExtraError: It needs what is not installed.
+        PluginError: The task cannot be built.
+        MissingExtraError: The task needs a package that is not installed.
     """
     try:
         task = definition.build()

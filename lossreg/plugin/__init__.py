@@ -1,4 +1,4 @@
-"""All that the author of a plugin needs.
+"""Everything that the author of a plugin needs.
 
 A plugin is a module, named by an entry point of the group `lossreg.losses`, that holds one
 function marked with `hookimpl`:
@@ -17,7 +17,7 @@ function marked with `hookimpl`:
     def lossreg_losses() -> list[LossDefinition]:
         return [LossDefinition(name="focal", config=FocalConfig, build=build, ...)]
 
-For a module's class that exists already, `LossDefinition.from_module(FocalLoss)` is all of it.
+For an existing module class, `LossDefinition.from_module(FocalLoss)` is enough.
 A task of `lossreg run` is likewise a `TaskDefinition` from the hook `lossreg_tasks`, in the group
 `lossreg.tasks`; one module may implement both hooks.
 """

@@ -23,7 +23,7 @@ class LossHooks:
 
     @_hookspec
     def lossreg_losses(self) -> list[LossDefinition]:
-        """The losses of this plugin; an entry point takes the one that bears its name."""
+        """The losses of this plugin; an entry point uses the one with its name."""
         raise NotImplementedError
 
 
@@ -32,9 +32,9 @@ class TaskHooks:
 
     @_hookspec
     def lossreg_tasks(self) -> list[TaskDefinition]:
-        """The tasks of this plugin; an entry point takes the one that bears its name."""
+        """The tasks of this plugin; an entry point uses the one with its name."""
         raise NotImplementedError
 
 
 HOOKS = (LossHooks, TaskHooks)
-"""All that one module may implement."""
+"""All hooks that one module may implement."""

@@ -15,10 +15,10 @@ __all__ = ["TaskDefinition"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskDefinition:
-    """What a plugin says of one task.
+    """A plugin's description of one task.
 
     Attributes:
-        name: The task's name, equal to that of its entry point.
+        name: The task's name, the same as its entry point's.
         summary: What the task is, in one line.
         build: Makes the `lossreg.experiments.task.Task`: loads the data, makes the network. It
             takes no arguments, and is the place to import torch.

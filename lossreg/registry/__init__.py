@@ -1,4 +1,4 @@
-"""What is installed: distributions, their plugins, and names to definitions of each kind."""
+"""The installed distributions, their plugins, and each kind's definitions by name."""
 
 from __future__ import annotations
 

@@ -29,13 +29,13 @@ class Claim(Generic[RecordT]):
         """The definition.
 
         Raises:
-            PluginLoadError: The plugin cannot be loaded, or has none of that name.
+            PluginLoadError: The plugin cannot be loaded, or has no definition of that name.
         """
         return self.plugin.definition(self.name)
 
 
 class Unusable(NamedTuple):
-    """A claim that is installed, but cannot be used.
+    """An installed claim that cannot be used.
 
     Attributes:
         name: The name; `?` for all names of a distribution.
@@ -53,8 +53,8 @@ class Claims(Generic[RecordT]):
 
     Args:
         kind: The kind.
-        by_name: For each name the claims to it; in a conflict several.
-        unusable: What cannot be used.
+        by_name: The claims to each name; several in a conflict.
+        unusable: The claims that cannot be used.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class Claims(Generic[RecordT]):
 
     @classmethod
     def of(cls, kind: Kind[RecordT], group: GroupMetadata) -> Claims[RecordT]:
-        """Those that the entry points of a group make."""
+        """The claims that the entry points of a group make."""
         by_name: dict[str, list[Claim[RecordT]]] = {}
         plugins: dict[tuple[InstalledDistribution | None, str], Plugin[RecordT]] = {}
         for entry_point, distribution in sorted(group.usable, key=lambda pair: str(pair[0].name)):
-            # One module may serve many entry points; were it broken, it would be tried for each.
+            # Many entry points may name one module: a broken one is imported only once.
             key = distribution, entry_point.value
             plugin = plugins.get(key)
             if plugin is None:
@@ -82,7 +82,10 @@ class Claims(Generic[RecordT]):
             if not any(_agree(plugin, rival.plugin) for rival in rivals):
                 rivals.append(Claim(entry_point.name, plugin))
         unusable = [
-            *(Unusable("?", Origin.of(what, owner), why) for what, owner, why in group.unreadable),
+            *(
+                Unusable("?", Origin.of(place, owner), reason)
+                for place, owner, reason in group.unreadable
+            ),
             *(
                 Unusable(entry_point.name, Origin.of(entry_point.value, owner), _hidden_by(winner))
                 for entry_point, owner, winner in group.hidden
@@ -91,7 +94,7 @@ class Claims(Generic[RecordT]):
         return cls(kind, by_name, unusable)
 
     def with_modules(self, modules: Iterable[ModuleType | str]) -> Claims[RecordT]:
-        """These, and those of modules that need not be installed.
+        """These claims, and those of modules that need not be installed.
 
         Raises:
             PluginLoadError: A module cannot be imported, or is not a plugin.
@@ -107,7 +110,7 @@ class Claims(Generic[RecordT]):
 
 
 def _agree(one: Plugin[RecordT], other: Plugin[RecordT]) -> bool:
-    """Whether two claims are one: the same module of the same distribution."""
+    """Whether two plugins are the same: one module of one distribution."""
     return one.module == other.module and normalized(one.claimant) == normalized(other.claimant)
 
 

@@ -1,7 +1,7 @@
-"""What is installed: each distribution's metadata, read by lossreg itself.
+"""The installed distributions: their metadata, read by lossreg itself.
 
-Python's own enumeration parses every distribution's file, takes twice the time, and fails with
-the first file that is malformed.
+Python's own enumeration parses every distribution's file, takes twice the time, and fails at the
+first malformed file.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _ENTRY_POINTS = "entry_points.txt"
 _METADATA = ("METADATA", "PKG-INFO", "")  # the last one: a distribution that is a single file
 _BOM = "\ufeff"
 _CHUNK = 2**16  # bytes
-_LARGEST = 2**20  # bytes; a thousand entry points take a twentieth of it
-# O_NONBLOCK does not wait for the other end of a pipe. O_NOFOLLOW tells a link that leads nowhere
-# from a missing file, without a second call for each of the many that are missing.
+_LARGEST = 2**20  # bytes; a thousand entry points take a twentieth of this
+# O_NONBLOCK does not wait for the other end of a pipe. O_NOFOLLOW distinguishes a broken link
+# from a missing file, without a second system call for each of the many missing files.
 _FOLLOWING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _DIRECTLY = _FOLLOWING | getattr(os, "O_NOFOLLOW", 0)
 _SEPARATORS = re.compile(r"[-_.]+")
-_LEFTOVER = "~"  # pip renames what it removes; it ignores what stays so when it is interrupted
+_LEFTOVER = "~"  # pip renames folders before it deletes them, and ignores those that remain
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -43,11 +43,11 @@ def normalized(distribution: str) -> str:
 
 
 class InstalledDistribution:
-    """An installed distribution. Its metadata is read when something is asked of it.
+    """An installed distribution. Its metadata is read on first use.
 
     Args:
-        metadata: The folder of its metadata, which may be missing or broken; or what Python or a
-            finder makes of it.
+        metadata: The folder of its metadata, which may be missing or broken; or the object that
+            Python or a finder makes of it.
     """
 
     def __init__(self, metadata: Distribution | str) -> None:
@@ -55,7 +55,7 @@ class InstalledDistribution:
 
     @cached_property
     def name(self) -> str:
-        """Its name; where the metadata does not have it, that of its folder."""
+        """Its name; if the metadata has none, the name in its folder's name."""
         return printable(self._stated("name") or self._folder_name[0] or "an unnamed distribution")
 
     @cached_property
@@ -65,17 +65,17 @@ class InstalledDistribution:
 
     @property
     def project(self) -> str:
-        """Its name as PEP 503 compares it; that of its folder, where that is enough."""
+        """Its name as PEP 503 compares it; from the folder's name if possible."""
         return normalized(self._folder_name[0] or self.name)
 
     @property
     def has_metadata(self) -> bool:
-        """Whether its metadata says what it is: an empty or half-deleted folder's does not."""
+        """Whether its metadata has a name: an empty or half-deleted folder has none."""
         return self._stated("name") is not None
 
     @property
     def folder(self) -> str:
-        """Where its metadata is; empty if that is not known."""
+        """The folder of its metadata; empty if it is not known."""
         if isinstance(self._metadata, str):
             return self._metadata
         path = getattr(self._metadata, "_path", "")
@@ -87,32 +87,32 @@ class InstalledDistribution:
         return self.folder.rstrip("/").rpartition("/")[0]
 
     def read(self, file: str) -> str:
-        """The text of a file of its metadata; empty if there is none.
+        """The text of a file of its metadata; empty if the file is missing.
 
         Raises:
-            OSError: It is there, but cannot be read.
-            ValueError: It is not UTF-8, or too long.
+            OSError: The file exists, but cannot be read.
+            ValueError: The file is not UTF-8, or is too long.
         """
-        if not isinstance(self._metadata, str):  # in an archive, say
+        if not isinstance(self._metadata, str):  # for example in an archive
             text = self._metadata.read_text(file) or ""
         else:
             data = _content(f"{self._metadata}/{file}", _LARGEST + 1)
             if len(data) > _LARGEST:
                 raise ValueError(f"expected at most {_LARGEST} bytes, found more")
             text = data.decode()
-        if "\0" in text:  # UTF-16 without its mark passes as UTF-8
+        if "\0" in text:  # UTF-16 without a byte order mark decodes as UTF-8
             raise ValueError("expected UTF-8, found NUL characters")
         return text.replace(_BOM, "") if _BOM in text else text
 
-    def _stated(self, what: str) -> str | None:
-        """What the metadata says."""
+    def _stated(self, header: str) -> str | None:
+        """The value of one header of the metadata, or None."""
         metadata = self._metadata
         try:
             if isinstance(metadata, str):
-                value = self._headers.get(what)
+                value = self._headers.get(header)
             else:
-                value = getattr(metadata, what)
-        except Exception:  # noqa: BLE001 - metadata is a file like any other: missing, binary
+                value = getattr(metadata, header)
+        except Exception:  # noqa: BLE001 - a metadata file may be missing or binary
             return None
         return value if isinstance(value, str) and value else None
 
@@ -142,9 +142,9 @@ def _last(path: str) -> str:
 
 
 def _content(path: str, most: int) -> bytes:
-    """A file's content, or its beginning; nothing if there is no such file.
+    """A file's content, or its beginning; empty if the file is missing.
 
-    As read_text does it, in a quarter of its time: there may be a thousand of them.
+    Takes a quarter of the time of `read_text`: there may be a thousand files.
     """
     try:
         descriptor = os.open(path, _DIRECTLY)
@@ -178,16 +178,16 @@ def _headers_in(text: str) -> Iterator[tuple[str, str]]:
 
 
 class GroupMetadata(NamedTuple):
-    """What all installed distributions have under one group of entry points.
+    """All entry points of one group, from all installed distributions.
 
     Attributes:
-        usable: The entry points that can be used, each with its distribution; with None, if it
-            was given without one.
-        hidden: Those of a distribution that Python would not import, because another one of the
-            same name comes first: each with that distribution and with the one that hides it. An
-            entry point that the other one has as well is left out.
-        unreadable: What cannot be read: the file with its distribution, or a finder of
-            distributions with None; and why.
+        usable: The entry points that can be used, each with its distribution, or with None if it
+            came without one.
+        hidden: The entry points of distributions that Python would not import, because another
+            one of the same name comes first: each with its distribution and with the one that
+            hides it. An entry point that the other distribution also has is left out.
+        unreadable: Files that cannot be read, each with its distribution, and finders that fail,
+            each with None; and the reason.
     """
 
     usable: Sequence[tuple[EntryPoint, InstalledDistribution | None]]
@@ -209,12 +209,12 @@ class Environment:
     def _text(self, distribution: InstalledDistribution) -> str | None:
         try:
             return distribution.read(_ENTRY_POINTS)
-        except Exception as error:  # noqa: BLE001 - a file may hold anything
+        except Exception as error:  # noqa: BLE001 - a file may contain anything
             self._unreadable.append(_unread(distribution, error))
             return None
 
     def group(self, name: str) -> GroupMetadata:
-        """What there is under one group of entry points."""
+        """All entry points of one group."""
         group = _Group(name)
         for rivals in self._projects.values():
             if len(rivals) == 1:
@@ -228,16 +228,16 @@ class Environment:
         folders: set[tuple[int, int]] = set()
         for finder in sys.meta_path:
             find = getattr(finder, "find_distributions", None)
-            if find is None:  # the backport of importlib.metadata takes PathFinder's away
+            if find is None:  # the backport of importlib.metadata removes PathFinder's
                 continue
             if finder is PathFinder:
                 for entry in sys.path:
-                    if isinstance(entry, str):  # as Python does, which takes no notice of others
+                    if isinstance(entry, str):  # Python ignores other entries as well
                         yield from _distributions_in(entry, folders)
                 continue
             try:
                 yield from _without_leftovers(find(DistributionFinder.Context()))
-            except Exception as error:  # noqa: BLE001 - a finder may be anyone's
+            except Exception as error:  # noqa: BLE001 - a finder may be third-party code
                 kind = finder if isinstance(finder, type) else type(finder)
                 reason = f"its find_distributions raised {described(error)}"
                 name = f"{kind.__module__}.{kind.__qualname__}"
@@ -245,7 +245,7 @@ class Environment:
 
 
 class _Group:
-    """One group of entry points, as it is gathered."""
+    """Collects the entry points of one group."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -266,7 +266,7 @@ class _Group:
             return []
 
     def judge(self, rivals: list[tuple[InstalledDistribution, str]]) -> None:
-        """Take what counts of several distributions whose folders have one name."""
+        """Choose among distributions whose folders have the same name."""
         projects: dict[str, list[tuple[InstalledDistribution, str]]] = {}
         for distribution, text in rivals:
             # The folder of acme-plug may be called acme-plug-1.0, which reads as acme.
@@ -274,7 +274,7 @@ class _Group:
         for twins in projects.values():
             whole = [distribution for distribution, _ in twins if distribution.has_metadata]
             first = (whole or [distribution for distribution, _ in twins])[0]
-            # Of one folder all are importable, whatever order its system lists them in.
+            # All in one folder are importable, in whatever order the system lists them.
             beside = [
                 (distribution, text)
                 for distribution, text in twins
@@ -303,25 +303,25 @@ def _unread(
     return _ENTRY_POINTS, distribution, reason
 
 
-def _without_leftovers(found: Iterable[Distribution]) -> Iterator[InstalledDistribution]:
-    for distribution in map(InstalledDistribution, found):
+def _without_leftovers(metadata: Iterable[Distribution]) -> Iterator[InstalledDistribution]:
+    for distribution in map(InstalledDistribution, metadata):
         if not _last(distribution.folder).startswith(_LEFTOVER):
             yield distribution
 
 
 def _distributions_in(entry: str, folders: set[tuple[int, int]]) -> Iterator[InstalledDistribution]:
-    """The distributions in one place of the import path, unless it was looked at before."""
+    """The distributions in one folder or archive of the import path; each folder once."""
     folder = entry or os.curdir
     try:
         names = os.listdir(folder)  # noqa: PTH208 - a thousand paths take longer than their files
         status = os.stat(folder)  # noqa: PTH116
     except NotADirectoryError:
-        if os.path.isfile(entry):  # noqa: PTH113 - an archive; a pipe would be waited for
+        if os.path.isfile(entry):  # noqa: PTH113 - an archive; reading a pipe would block
             yield from _without_leftovers(distributions(path=[entry]))
-    except (OSError, ValueError):  # there is none, or there cannot be one of that name
+    except (OSError, ValueError):  # the folder is missing, or its name is not a possible one
         return
     else:
-        # The path may have a folder twice: relative, or through a link.
+        # The import path may have a folder twice: as a relative path, or through a link.
         place = status.st_dev, status.st_ino
         if place in folders and status.st_ino:
             return
@@ -336,7 +336,7 @@ def _distributions_in(entry: str, folders: set[tuple[int, int]]) -> Iterator[Ins
 
 
 def _age(distribution: InstalledDistribution) -> tuple[tuple[int, ...], str]:
-    """What a newer one has more of: the numbers in its version."""
+    """A sort key by which a newer distribution is larger: the numbers in its version."""
     return tuple(map(int, _NUMBER.findall(distribution.version or ""))), distribution.folder
 
 

@@ -1,4 +1,4 @@
-"""The kinds of what plugins provide. The rest of this package is written once for all of them."""
+"""The kinds of plugins. The rest of the registry is written once for all kinds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "LOSSES", "TASKS", "Kind", "Record", "RecordT"]
 
 Record: TypeAlias = LossDefinition | TaskDefinition
-"""What a plugin says of one thing that it provides."""
+"""A plugin's description of one thing that it provides."""
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -28,14 +28,14 @@ class Kind(Generic[RecordT]):
     """One kind of plugin.
 
     Args:
-        noun: What messages call one: `loss`.
+        noun: Its name in messages: `loss`.
         group: The entry-point group that names its plugins.
         hook: The hook that returns its records.
-        record: The class of these.
-        guess: From what was asked for, and the names that there are with their modules, to the
-            name that was meant, or None, and a remark.
-        unknown: The error of a name that no plugin has.
-        duplicate: The error of a name that several plugins claim.
+        record: The class of the records.
+        guess: Given an unknown name, and the known names with their modules, returns the name
+            that was probably meant, or None; and a remark.
+        unknown: The error for a name that no plugin has.
+        duplicate: The error for a name that several plugins claim.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Kind(Generic[RecordT]):
 
     @property
     def plural(self) -> str:
-        """What messages call several."""
+        """Its plural in messages: `losses`."""
         return self.group.rpartition(".")[2]
 
 

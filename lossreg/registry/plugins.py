@@ -1,4 +1,4 @@
-"""Plugins: where each one is from, what its hook returns, and whose fault it is if that fails."""
+"""Plugins: where each one is from, what its hook returns, and errors that name the plugin."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Origin", "Plugin"]
 
 _MARK = "lossreg.plugin.hookimpl"
-# `module`, or `module:object.attribute`; extras have no meaning any more, but may be there.
+# `module`, or `module:object.attribute`; extras are obsolete, but may follow.
 _VALUE = re.compile(r"\w+(\.\w+)*\s*(:\s*\w+(\.\w+)*\s*)?(\[.*\]\s*)?")
 
 
@@ -31,7 +31,7 @@ class Origin(NamedTuple):
     """The module that a definition is from, and the distribution that provides it.
 
     Attributes:
-        module: The module, or what else an entry point names.
+        module: The value of the entry point, usually a module.
         distribution: The distribution's name; None for a module that was named directly.
         version: The distribution's version, or None.
     """
@@ -49,7 +49,7 @@ class Origin(NamedTuple):
 
     @property
     def claimant(self) -> str:
-        """What stands before the colon, where several claim one name: `acme:focal`."""
+        """The part before the colon in `acme:focal`, which picks one of several claims."""
         return self.distribution or self.module
 
     @property
@@ -62,17 +62,17 @@ class Origin(NamedTuple):
 
 
 class _NotAPluginError(LossregError):
-    """What was named is not a plugin."""
+    """The named module is not a plugin."""
 
 
 class Plugin(Generic[RecordT]):
-    """A module, or an object, that holds the hook: loaded when first asked, and only once.
+    """A module, or an object, with the hook. It is loaded on first use, and only once.
 
     Args:
-        kind: What is asked of it.
-        module: The module, or what else an entry point names.
+        kind: The kind of the definitions that are asked of it.
+        module: The value of the entry point, usually a module.
         distribution: The distribution that provides it; None for a module that was named directly.
-        load: Imports it.
+        load: Imports the plugin.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class Plugin(Generic[RecordT]):
         self.module = module
         self.distribution = distribution
         self._load = load
-        # Of a plugin's own: a slow one must not keep the others waiting. Reentrant, so that one
-        # that asks for its own definitions while it loads is a recursion and not a deadlock.
+        # One lock for each plugin, so that a slow one does not block the others. Reentrant, so
+        # that a plugin that asks for its own definitions while it loads does not deadlock.
         self._lock = threading.RLock()
         self._has_hook = True
         self._loaded: dict[str, RecordT] | tuple[str, BaseException] | None = None
@@ -99,7 +99,7 @@ class Plugin(Generic[RecordT]):
         entry_point: EntryPoint,
         distribution: InstalledDistribution | None,
     ) -> Plugin[RecordT]:
-        """What an entry point names."""
+        """The plugin that an entry point names."""
         return cls(kind, entry_point.value, distribution, lambda: _imported(entry_point))
 
     @classmethod
@@ -116,23 +116,23 @@ class Plugin(Generic[RecordT]):
 
     @property
     def claimant(self) -> str:
-        """What stands before the colon, where several claim one name."""
+        """The part before the colon in `acme:focal`, which picks one of several claims."""
         return self.distribution.name if self.distribution is not None else self.module
 
     def definitions(self, name: str | None = None) -> dict[str, RecordT]:
-        """Its definitions of this kind by name; none, if it only has a hook of another kind.
+        """Its definitions of this kind by name; empty if it only has a hook of another kind.
 
         Args:
             name: The name that was asked for, for the error.
 
         Raises:
-            PluginLoadError: It cannot be loaded, or is not a plugin; for the same reason each time.
+            PluginLoadError: It cannot be loaded, or is not a plugin; each time with one reason.
         """
         with self._lock:
             if self._loaded is None:
                 self._loaded = self._examined()
         if isinstance(self._loaded, tuple):
-            # A fresh one: raising one exception object again and again grows its traceback.
+            # A new error each time: raising one object repeatedly makes its traceback grow.
             raise self._blamed(*self._loaded, name=name)
         return self._loaded
 
@@ -162,9 +162,9 @@ class Plugin(Generic[RecordT]):
             return described(error), error
 
     def _asked(self, plugin: object) -> dict[str, RecordT]:
-        """What the plugin's hook returns, by name."""
-        # Each plugin has a manager of its own: pluggy refuses the same module twice, and one
-        # module may serve many entry points.
+        """The definitions that the plugin's hook returns, by name."""
+        # Each plugin has its own manager: pluggy refuses the same module twice, and many entry
+        # points may name one module.
         manager = pluggy.PluginManager(PROJECT)
         for hooks in HOOKS:
             manager.add_hookspecs(hooks)
@@ -177,14 +177,14 @@ class Plugin(Generic[RecordT]):
         if not caller.get_hookimpls():
             self._has_hook = False
             return {}
-        # pluggy leaves out a result that is None.
+        # pluggy drops a result that is None.
         returned = next(iter(caller()), None)
         if not isinstance(returned, list | tuple) or not all(
             isinstance(definition, record) for definition in returned
         ):
             raise _NotAPluginError(f"{hook}() must return a list of {record.__name__}")
         definitions: dict[str, RecordT] = {}
-        # What was written by hand takes the place of what was generated.
+        # A definition written by hand replaces a generated one.
         for definition in sorted(returned, key=_is_generated):
             twin = definitions.setdefault(definition.name, definition)
             if twin is not definition and _is_generated(twin) == _is_generated(definition):
@@ -210,7 +210,7 @@ class Plugin(Generic[RecordT]):
 
 def _imported(entry_point: EntryPoint) -> object:
     if not _VALUE.fullmatch(entry_point.value):
-        # Python would answer it with an AttributeError of its own.
+        # Python's own error for it would be an AttributeError that does not explain it.
         raise _NotAPluginError(f"{entry_point.value!r} does not name a module")
     return entry_point.load()
 

@@ -1,4 +1,4 @@
-"""Names to definitions: one enumeration of metadata, one plugin loaded on demand."""
+"""Definitions by name: metadata is enumerated once, plugins are loaded on demand."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class RegistryEntry(NamedTuple):
     """One plugin that provides a name, and whether it loads.
 
     Attributes:
-        name: The name under which it can be asked for; `distribution:?` for a distribution whose
-            entry points cannot be read; `distribution:name` for one that cannot be asked for,
-            because another installation of the same distribution hides it.
+        name: The name by which a config can name it; `distribution:?` for a distribution whose
+            entry points cannot be read; `distribution:name` for one that cannot be named because
+            another installation of the same distribution hides it.
         distribution: The distribution that provides it, or None.
         version: That distribution's version, or None.
-        module: What the entry point names; or the module that was given to `with_plugins`.
-        state: `ok`; `broken`, when it cannot be loaded; `conflict`, when another one claims the
-            same name, so that only `distribution:name` (or `module:name`) reaches it.
-        reason: Why it is not `ok`; empty when it is.
-        definition: What was loaded, or None.
+        module: The entry point's value, or the module that was passed to `with_plugins`.
+        state: `ok`; `broken` if it cannot be loaded; `conflict` if another plugin claims the same
+            name, so that only `distribution:name` (or `module:name`) reaches it.
+        reason: Why it is not `ok`; empty if it is.
+        definition: The definition, or None if it cannot be loaded.
     """
 
     name: str
@@ -58,8 +58,8 @@ class RegistryEntry(NamedTuple):
 class Definitions(Mapping[str, RecordT]):
     """The definitions of one kind, as a read-only mapping from their names.
 
-    Looking a name up loads that plugin and no other. `distribution:name` asks for one
-    distribution's definition. It may be shared by threads.
+    Looking up a name loads only that plugin. `distribution:name` picks one distribution's
+    definition. Threads may share the mapping.
 
     Args:
         claims: Which plugin provides which name.
@@ -110,8 +110,8 @@ class Definitions(Mapping[str, RecordT]):
     def _unknown(self, name: object, claimant: str, bare: str) -> UnknownNameError:
         kind = self._claims.kind
         unreadable = tuple(
-            f"{origin.release or origin.module}: {why}"
-            for unusable, origin, why in self._claims.unusable
+            f"{origin.release or origin.module}: {reason}"
+            for unusable, origin, reason in self._claims.unusable
             if unusable in ("?", bare)
         )
         if claimant:
@@ -125,7 +125,7 @@ class Definitions(Mapping[str, RecordT]):
         )
 
     def _of_claimant(self, claimant: str, bare: str) -> tuple[str | None, str]:
-        """What `claimant:name` probably meant; another's definition of that name is another one."""
+        """The name that `claimant:name` probably meant; never one of another claimant."""
         modules: dict[str, dict[str, str]] = {}
         for known, claims in self._claims.by_name.items():
             for claim in claims:
@@ -144,7 +144,7 @@ class Definitions(Mapping[str, RecordT]):
         return suggestion and f"{meant}:{suggestion}", remark
 
     def __contains__(self, name: object) -> bool:
-        """Whether the name can be asked for; loads nothing."""
+        """Whether a lookup would find the name; loads nothing."""
         try:
             self._claim(name)  # type: ignore[arg-type]
         except LossregError:
@@ -158,7 +158,7 @@ class Definitions(Mapping[str, RecordT]):
         return len(self._claims.by_name)
 
     def entries(self) -> list[RegistryEntry]:
-        """Every claim to a name, loaded, the broken and the conflicting ones included."""
+        """Every claim to a name, loaded, including broken and conflicting ones."""
         return [
             *(
                 _entry(claim, claims if len(claims) > 1 else ())
@@ -192,11 +192,11 @@ class Definitions(Mapping[str, RecordT]):
 class Registry(Definitions[LossDefinition]):
     """The loss definitions of a set of entry points, as a read-only mapping.
 
-    Looking a name up loads that plugin and no other. `distribution:loss` asks for one
-    distribution's loss. It may be shared by threads.
+    Looking up a name loads only that plugin. `distribution:loss` picks one distribution's loss.
+    Threads may share the registry.
 
     Args:
-        entry_points: Those of the losses.
+        entry_points: The entry points of the losses.
 
     Raises:
         UnknownLossError: On a lookup: no plugin has that name.
@@ -211,7 +211,7 @@ class Registry(Definitions[LossDefinition]):
         _claims: Mapping[Kind[Any], Claims[Any]] | None = None,
     ) -> None:
         if _claims is None:
-            _claims = {LOSSES: Claims.of(LOSSES, _given(entry_points))}
+            _claims = {LOSSES: Claims.of(LOSSES, _as_group(entry_points))}
         self._kinds = dict(_claims)
         super().__init__(self._kinds[LOSSES])
 
@@ -223,17 +223,17 @@ class Registry(Definitions[LossDefinition]):
         return cls((), _claims=claims)
 
     def of(self, kind: Kind[RecordT]) -> Definitions[RecordT]:
-        """The definitions of another kind: of what is installed, and of the same plugins."""
+        """The definitions of another kind, from the same installed and named plugins."""
         if kind not in self._kinds:
             self._kinds[kind] = Claims.of(kind, Environment().group(kind.group))
         return Definitions(self._kinds[kind])
 
     def with_plugins(self, *plugins: ModuleType | str) -> Registry:
-        """This registry and what modules provide that need not be installed, of every kind.
+        """This registry with the plugins, of every kind, of modules that need not be installed.
 
-        A name that is taken is a conflict, as between two distributions: `module:name` picks
-        this one, and nobody shadows another silently. A module that an entry point names as well
-        is the same plugin, and claims nothing twice.
+        A name that is already taken is a conflict, as between two distributions: no plugin
+        silently replaces another, and `module:name` picks this one. A module that an entry point
+        also names is the same plugin, not a second claim.
 
         Args:
             plugins: Modules with a hook, or their dotted names, which are imported now.
@@ -245,7 +245,7 @@ class Registry(Definitions[LossDefinition]):
         return Registry((), _claims=claims)
 
 
-def _given(entry_points: Iterable[EntryPoint]) -> GroupMetadata:
+def _as_group(entry_points: Iterable[EntryPoint]) -> GroupMetadata:
     distributions: dict[int, InstalledDistribution] = {}
     usable: list[tuple[EntryPoint, InstalledDistribution | None]] = []
     for entry_point in entry_points:
@@ -259,7 +259,7 @@ def _given(entry_points: Iterable[EntryPoint]) -> GroupMetadata:
 
 
 def _entry(claim: Claim[RecordT], claims: Iterable[Claim[RecordT]]) -> RegistryEntry:
-    """A claim, loaded, with all claims to its name where there are several."""
+    """A claim, loaded; `claims` are all claims to its name if there are several."""
     origin = claim.plugin.origin
     state: Literal["ok", "broken", "conflict"] = "ok"
     reason, definition = "", None
@@ -269,7 +269,7 @@ def _entry(claim: Claim[RecordT], claims: Iterable[Claim[RecordT]]) -> RegistryE
         state, reason = "broken", error.reason
     count = Counter(rival.plugin.claimant for rival in claims)
     if count and state == "ok":
-        # One distribution may claim a name twice, by mistake.
+        # A distribution that claims a name twice is shown with the modules.
         owners = sorted(
             rival.plugin.claimant
             if count[rival.plugin.claimant] == 1
@@ -293,7 +293,7 @@ def _in_words(origin: Origin) -> str:
 
 
 def _folders(claims: Sequence[Claim[RecordT]]) -> tuple[str, ...]:
-    """Where the metadata of claims by one distribution is, if it is installed several times."""
+    """The metadata folders of a distribution that claims the name from several installations."""
     distributions = {id(claim.plugin.distribution): claim.plugin.distribution for claim in claims}
     count = Counter(normalized(claim.plugin.claimant) for claim in claims)
     return tuple(

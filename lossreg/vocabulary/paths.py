@@ -1,4 +1,4 @@
-"""Paths: where a tensor is among a step's values, such as `heads.seg.logits` or `hidden[-1]`."""
+"""Paths, such as `heads.seg.logits` or `hidden[-1]`: where a tensor is in a step's values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PathError(ValueError):
 
 
 class ValuePath(NamedTuple):
-    """Where a tensor is: keys or attributes (strings) and indexes (integers).
+    """The place of a tensor: keys or attributes (strings) and indexes (integers).
 
     >>> ValuePath.parse("heads.seg.hidden[-1]").steps
     ('heads', 'seg', 'hidden', -1)

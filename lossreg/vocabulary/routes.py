@@ -13,7 +13,7 @@ __all__ = ["Route", "Transform"]
 class Transform(NamedTuple):
     """One step between a path and a loss: a transform's name and its arguments.
 
-    The arguments are all of those that its definition has, in the same order, defaults included.
+    The arguments are complete: in the order of the definition, with defaults.
 
     >>> str(Transform("softmax", (("dim", 1),)))
     'softmax(dim=1)'
@@ -29,7 +29,7 @@ class Transform(NamedTuple):
 
 
 class Route(NamedTuple):
-    """A path, and the transforms of what is there.
+    """A path, and the transforms of its tensor.
 
     >>> from lossreg.vocabulary.paths import ValuePath
     >>> str(Route(ValuePath.parse("teacher.logits"), (Transform("div", (("by", 2.0),)),)))

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["BREAKS", "escaped", "loss_page", "task_page"]
 
 BREAKS = "The graph breaks at this loss, so fullgraph=True is refused; the rest is compiled."
-"""What `torch.compile` makes of a loss that it does not take as one graph."""
+"""What is shown of a loss that `torch.compile` cannot take as one graph."""
 
 _LINK = re.compile(r"https?://\S*[^\s.,;)]")
 _MARKUP = re.compile(r"([\\`*_{}\[\]|$])")
 
 
 def loss_page(definition: LossDefinition, origin: str) -> str:
-    """All that a definition says.
+    """A loss's page: everything that its definition says.
 
     Args:
         definition: The loss.
-        origin: The distribution and version that it is from.
+        origin: The distribution and version that provide it.
     """
     sections = _head(definition)
     for title, prose in (
@@ -69,11 +69,11 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
 
 
 def task_page(definition: TaskDefinition, origin: str) -> str:
-    """All that a definition says.
+    """A task's page: everything that its definition says.
 
     Args:
         definition: The task.
-        origin: The distribution and version that it is from.
+        origin: The distribution and version that provide it.
     """
     return "\n\n".join([*_head(definition), f"From {escaped(origin)}."]) + "\n"
 
@@ -83,7 +83,7 @@ def _head(definition: Record) -> list[str]:
 
 
 def _formula(latex: str) -> str:
-    # Either would end the block early, and the rest would be read as markup.
+    # `$$` or an empty line would end the block early, and the rest would be read as markup.
     ends = "$$" in latex or any(not line.strip() for line in latex.splitlines())
     return _fenced(latex, "latex") if ends else f"$$\n{latex}\n$$"
 
@@ -122,7 +122,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def escaped(prose: str) -> str:
-    r"""Plain prose as Markdown that reads the same: on one line, with nothing taken for markup.
+    r"""Plain prose as Markdown that reads the same: on one line, with all markup escaped.
 
     >>> print(escaped("x_1 is above 0 | *not* <b>1</b>"))
     x\_1 is above 0 \| \*not\* &lt;b&gt;1&lt;/b&gt;

@@ -21,16 +21,16 @@ _KINDS = {kind.noun: kind for kind in KINDS}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.add_argument(
-        "--kind", choices=_KINDS, default=LOSSES.noun, help="what to list; without it, losses"
+        "--kind", choices=_KINDS, default=LOSSES.noun, help="what to list; by default, losses"
     )
     add_plugin_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print every loss, or task, the broken and the conflicting ones included."""
+    """Print every loss, or every task, including broken and conflicting ones."""
     entries = registry_of(arguments).of(_KINDS[arguments.kind]).entries()
     if arguments.json:
         say_json([_as_dict(entry) for entry in entries])
@@ -68,5 +68,5 @@ def _as_dict(entry: RegistryEntry) -> dict[str, str | bool | None]:
 
 
 def _generated(entry: RegistryEntry) -> bool | None:
-    """Whether its parameters are inferred; None for a task, and for what is not loaded."""
+    """Whether a loss's parameters are inferred; None for a task, or if it does not load."""
     return getattr(entry.definition, "generated", None)

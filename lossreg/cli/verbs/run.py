@@ -23,7 +23,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.add_argument("file", metavar="FILE", help="an experiment: a YAML file with `task:`")
     parser.add_argument(
         "--set",
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         rank = experiments.rank()
         if rank == 0:
             raise
-        # Rank 0 tells what befalls all; a fault of one rank's tensors would be seen nowhere else.
+        # Rank 0 reports what all ranks share; an error in another rank's tensors only shows there.
         if isinstance(error, InputError | NonFiniteError):
             complain(f"rank {rank}: {error_text(error)}")
         return 1 if isinstance(error, LossregError) else 130

@@ -30,9 +30,9 @@ _KINDS = {kind.noun: kind for kind in KINDS}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.add_argument("name", metavar="NAME", help="a loss or a task, as `lossreg list` names it")
-    parser.add_argument("--kind", choices=_KINDS, help="which one, if it is the name of several")
+    parser.add_argument("--kind", choices=_KINDS, help="which one, if several have that name")
     add_plugin_arguments(parser)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     kind = _KINDS[arguments.kind] if arguments.kind else _kind_of(arguments.name, registry)
     definitions = registry.of(kind)
     definition = definitions[arguments.name]
-    whose = definitions.origin(arguments.name)
-    origin = whose.release or whose.module
+    provider = definitions.origin(arguments.name)
+    origin = provider.release or provider.module
     is_loss = isinstance(definition, LossDefinition)
     if arguments.json:
         as_dict = _loss_as_dict(definition, origin) if is_loss else _as_dict(definition, origin)
@@ -62,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _kind_of(name: str, registry: Registry) -> Kind[Any]:
-    """The kind that has a definition of that name, or of one near it; otherwise losses."""
-    having, near = [], []
+    """The kind with a definition of that name, or else of a similar name; or else losses."""
+    exact, near = [], []
     for kind in KINDS:
         try:
             registry.of(kind).origin(name)
@@ -73,12 +73,12 @@ def _kind_of(name: str, registry: Registry) -> Kind[Any]:
             continue
         except PluginError:  # several claim it
             pass
-        having.append(kind)
-    if len(having) > 1:
-        nouns = " and ".join(f"a {kind.noun}" for kind in having)
-        options = " or ".join(f"--kind {kind.noun}" for kind in having)
+        exact.append(kind)
+    if len(exact) > 1:
+        nouns = " and ".join(f"a {kind.noun}" for kind in exact)
+        options = " or ".join(f"--kind {kind.noun}" for kind in exact)
         raise LossregError(f"'{name}' is {nouns}; write {options}")
-    return (having or near or [LOSSES])[0]
+    return (exact or near or [LOSSES])[0]
 
 
 def _as_dict(definition: Record, origin: str) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _blocks(parameters: list[Parameter], width: int) -> str:
 
 
 def _indented(prose: str, width: int, by: int = 2) -> str:
-    # Neither a link nor a hyphenated name is broken: both are there to be copied.
+    # Links and hyphenated names stay whole, so that they can be copied.
     return textwrap.fill(
         prose,
         width,

@@ -1,4 +1,4 @@
-"""The bundled task. What it is made of is imported when it is built."""
+"""The bundled task. torch and scikit-learn are imported only when it is built."""
 
 from __future__ import annotations
 

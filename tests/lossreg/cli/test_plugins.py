@@ -118,8 +118,8 @@ def test_a_pyproject_without_a_table_is_not_parsed(
     [
         ("[tool.lossreg]\nplugins = [", "cannot be read: "),
         ('[tool.lossreg]\nplugins = ["\xff"]', "cannot be read: "),
-        ("[tool.lossreg]\nplugins = 'acme_mine'", "must be a list of modules' names"),
-        ("[tool.lossreg]\nplugins = [1]", "must be a list of modules' names"),
+        ("[tool.lossreg]\nplugins = 'acme_mine'", "must be a list of module names"),
+        ("[tool.lossreg]\nplugins = [1]", "must be a list of module names"),
         ("[tool.lossreg]\nplugin = []", "unknown key 'plugin' in [tool.lossreg]; it has plugins"),
         ("[tool]\nlossreg = 1", "tool.lossreg must be a table"),
     ],

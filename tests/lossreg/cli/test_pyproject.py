@@ -165,7 +165,7 @@ def test_a_large_one_is_refused(project: Path, capsys: pytest.CaptureFixture[str
     file = project / "pyproject.toml"
     file.write_text(NAMED + "\n" * 2**20, encoding="utf-8")
     assert usage_error(capsys) == (
-        f"error: {file}: it has more than 1,048,576 bytes; --no-plugins leaves it out\n"
+        f"error: {file}: it has more than 1,048,576 bytes; --no-plugins ignores it\n"
     )
     file.write_text(NAMED + "\n" * (2**20 - len(NAMED)), encoding="utf-8")
     assert "mine" in listed()

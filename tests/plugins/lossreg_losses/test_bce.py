@@ -95,7 +95,7 @@ def test_one_number_a_class_is_refused_where_classes_are_not_last(
 ) -> None:
     tensors = {"input": torch.rand(shape), "target": torch.rand(shape)}
     said = refusal("bce", tensors, params={name: [1.0, 2.0, 3.0]})
-    assert f"'input' (path 'input'): expected a last dimension of 3, for '{name}' has" in said
+    assert f"'input' (path 'input'): expected a last dimension of 3, because '{name}' has" in said
     assert ("permute" in said) == (len(shape) > 2)
 
 

@@ -19,7 +19,7 @@ from oracles import Draw, Example
 TORCH = nn.TripletMarginLoss
 REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
     "eps": (lambda eps: eps < 0, "A negative number is refused"),
-    "p": (lambda p: p <= 0, "0 and below, which are no norm's order"),
+    "p": (lambda p: p <= 0, "0 and below, which are not the order of a norm"),
 }
 INFINITE = {"p"}  # the Chebyshev distance
 

@@ -157,7 +157,7 @@ def test_a_folder_without_yaml_is_wrong_usage(capsys: Capture) -> None:
     assert main(["check", "configs"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "error: there is no .yaml or .yml file there\n"
+    assert err == "error: found no .yaml or .yml file\n"
 
 
 def test_a_folder_with_a_key_skips_what_does_not_have_it(capsys: Capture) -> None:
