@@ -177,7 +177,7 @@ class TermReader:
             key = term.node.keys.get("params", term.key)
             options = Node({}, *term.node.span) if params is None else params
             config = self._validated(options, place, key, loss.definition)
-        if config is not None:
+        if config is not None and not loss.is_guess:
             self._warn(config, {} if params is None else params.value, place, term.key)
         term.put("params", config, params or term.node, place)
 
@@ -196,7 +196,7 @@ class TermReader:
             elsewhere=partial(_one_level_up, definition),
         )
         written = params.value.get("reduction")
-        is_none = written is not None and written.value == "none"
+        is_none = written is not None and written.value == "none" in definition.reductions
         if is_none or (config is not None and getattr(config, "reduction", None) == "none"):
             reduction = params if written is None else written
             message = "a term must be one number: 'none' works with lossreg.create only"
