@@ -39,6 +39,7 @@ class Plan:
         inputs: Each argument of the loss, in order, and its place in the router's tensors.
         places: Each tensor of the term by argument, with its mask and sample weight, and its place.
         needs: The places of the loss's arguments only.
+        follows: Whether it has class weights, which follow the tensors to their device.
         handled: Whether every step does more than call the loss with its arguments.
         cuts: The mask and the sample weight, through which no gradient goes.
         entries: Whether the loss has an unreduced form.
@@ -48,6 +49,7 @@ class Plan:
     def __init__(self, term: TermConfig, router: Router, class_weights: ClassWeights) -> None:
         name, optional = term.name, term.optional
         self.class_weights = class_weights
+        self.follows = bool(class_weights)
         # Read here, since a graph cannot look at the config's fields.
         self.term = term
         self.name = name

@@ -94,7 +94,9 @@ class Term(Plan):
         module: nn.Module,
         tensors: Sequence[Any],
         values: Any,
-        whole: Tensor | None = None,
+        whole: Tensor | None,
+        *,
+        compiling: bool,
     ) -> Tensor:
         """The term's raw value, a 0-d tensor attached to the graph.
 
@@ -103,11 +105,11 @@ class Term(Plan):
             tensors: The router's tensors, which include the term's.
             values: The step's values, in which a denominator is looked up.
             whole: What its sum is divided by, instead of the batch's own.
+            compiling: Whether a graph is traced.
 
         Raises:
             InputError: A tensor does not fit, or the loss refused its inputs.
         """
-        compiling = torch.compiler.is_compiling()
         if compiling:
             self.look_while_tracing(module, tensors)
         try:

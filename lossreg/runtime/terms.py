@@ -63,7 +63,7 @@ class Terms(nn.Module):
             term = Term(config, self._router, class_weights, self._notices, checks=checks)
             self._terms.append(term)
             self._notices.expect(term)
-        self._class_weighted = [term for term in self._terms if term.class_weights]
+        self._class_weighted = [term for term in self._terms if term.follows]
         self._unsaved = UnsavedBuffers(modules)
         self._has_lost = bool(self._unsaved)
         self._names = tuple(term.name for term in self._terms)
@@ -182,18 +182,17 @@ class Terms(nn.Module):
         tensors = self._router.run(values)
         raw = {}
         for term in self._terms:
-            module = modules[term.name]
+            name, divisor = term.name, None if whole is None else whole[term.name]
+            module = modules[name]
             if term.optional and self._is_absent(term, tensors, values):
                 continue
-            # In this order: torch 2.6 does not trace an object's `__bool__`.
-            if not compiling and term.class_weights:
+            if term.follows and not compiling:
                 term.follow(module, tensors)
-            divisor = None if whole is None else whole[term.name]
             if term.in_graph or attached:
-                raw[term.name] = term.value(module, tensors, values, divisor)
+                raw[name] = term.value(module, tensors, values, divisor, compiling=compiling)
             else:
                 with torch.no_grad():
-                    raw[term.name] = term.value(module, tensors, values, divisor)
+                    raw[name] = term.value(module, tensors, values, divisor, compiling=compiling)
         if not raw:
             raise InputError("every term is optional, and no term found its tensors")
         return raw
