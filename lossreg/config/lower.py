@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["lower"]
 
+_ORDINARY = 1e-9  # it and its reciprocal are far within float32
 _HERE, _ONE = ValuePath(()), Weight()
 # Fields of the model that are a key's value as it was read; groups may still add to them.
 _AS_READ = frozenset(TermConfig._fields).difference(("name", "weight", "inputs"))
@@ -32,12 +33,9 @@ def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
         composite: The objective as it is written.
         faults: Takes the faults of the whole, and those that groups cause in their terms.
     """
-    declared = composite.values.get("terms")
-    if declared is None or declared.read is None:
-        return None
-    terms = _terms(declared.read, _WHOLE, faults)
+    terms = _terms(composite.values["terms"], _WHOLE, faults)
     enabled = [term for term in terms if term is None or term.enabled]
-    place, key = declared.path, composite.node.keys["terms"]
+    place, key = composite.terms_path, composite.node.keys["terms"]
     if not enabled:
         message = "every term is disabled" if terms else "expected at least one term, found none"
         faults.add("LR108", place, message, key)
@@ -102,8 +100,8 @@ _WHOLE = _Around()
 
 
 def _weight(declared: Declared) -> Weight:
-    weight = declared.values.get("weight")
-    return _ONE if weight is None or weight.read is None else weight.read
+    weight: Weight | None = declared.values.get("weight")
+    return _ONE if weight is None else weight
 
 
 def _terms(
@@ -127,7 +125,7 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         return None
     if around.denominator is not None and term.key is not None:
         check_divisible(loss.definition, term.path, term.key, faults)
-    read = {key: value.read for key, value in term.values.items() if key in _AS_READ}
+    read = {key: value for key, value in term.values.items() if key in _AS_READ}
     config = TermConfig(
         name=term.name,
         definition=loss.definition,
@@ -146,14 +144,14 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
 
 
 def _inputs(term: Declared, loss: Loss) -> dict[str, Route]:
-    written = term.values.get("inputs")
-    if written is None:
-        return {name: Route(ValuePath((name,))) for name in loss.arguments}
-    return {name: written.read[name].read for name in loss.arguments}
+    routes: dict[str, Route] | None = term.values.get("inputs")
+    return routes or {name: Route(ValuePath((name,))) for name in loss.arguments}
 
 
 def _beyond_float32(weight: Weight) -> str:
     """The expectation that a weight breaks in float32, in which weights multiply; or nothing."""
+    if not weight.schedules and _ORDINARY <= abs(weight.factor) <= 1 / _ORDINARY:
+        return ""  # the common case
     if not weight.largest <= LARGEST:
         return f"at most {LARGEST:.2g}, found {weight.largest:.2g}"
     smallest = weight.smallest

@@ -103,5 +103,5 @@ class _Reader:
                 message = "expected at least one term, found none"
                 faults.add("LR108", place, message, node.keys["terms"])
             terms = self.terms(inner, place, in_group=True)
-        group.put("terms", terms, inner, place)
+        group.put("terms", terms)
         return group

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from lossreg.config.declare.fields import is_mapping
 from lossreg.config.declare.routes import read_route
-from lossreg.config.declare.tree import Value
 from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses, missing_space
 from lossreg.config.grammar import TERM
@@ -28,7 +27,7 @@ __all__ = ["check_inputs", "read_inputs"]
 
 def read_inputs(
     inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faults
-) -> dict[str, Value] | None:
+) -> dict[str, Route] | None:
     """The route of each argument, as it is written; None after noting a fault.
 
     Args:
@@ -50,19 +49,16 @@ def read_inputs(
         )
         faults.add("LR101", path, message, inputs)
         return None
-    inputs_read: dict[str, Value] = {}
-    routes: set[Route] = set()
+    routes: dict[str, Route] = {}
     for argument, node, step, written in bound:
-        place = (path, step)
-        route = read_route(node, place, faults, written)
+        route = read_route(node, (path, step), faults, written)
         if route is not None:
-            routes.add(route)
-            inputs_read[argument] = Value(route, node, place)
-    if len(inputs_read) < len(arguments):
+            routes[argument] = route
+    if len(routes) < len(arguments):
         return None
-    if len(routes) < len(inputs_read):
-        _warn_of_twins(inputs_read, faults)
-    return inputs_read
+    if len(set(routes.values())) < len(routes):
+        _warn_of_twins(routes, bound, path, faults)
+    return routes
 
 
 def check_inputs(inputs: Node, path: ConfigPath, faults: Faults) -> None:
@@ -76,13 +72,16 @@ def check_inputs(inputs: Node, path: ConfigPath, faults: Faults) -> None:
                 read_route(node, (path, name), faults, inputs.keys[name])
 
 
-def _warn_of_twins(inputs: dict[str, Value], faults: Faults) -> None:
+def _warn_of_twins(
+    routes: dict[str, Route], bound: list[_Bound], path: ConfigPath, faults: Faults
+) -> None:
     readers: dict[Route, str] = {}
-    for argument, (route, node, path) in inputs.items():
+    for argument, node, step, _ in bound:
+        route = routes[argument]
         first = readers.setdefault(route, argument)
         if first != argument:
             message = f"'{first}' and '{argument}' read the same tensor, '{clipped(str(route))}'"
-            faults.add("LR902", path, message, node, severity="warning")
+            faults.add("LR902", (path, step), message, node, severity="warning")
 
 
 def _by_position(inputs: Node, path: ConfigPath, loss: Loss, faults: Faults) -> list[_Bound]:

@@ -31,9 +31,9 @@ def as_meant(
         loss: A term's loss, whose parameters and inputs may be in the wrong place.
     """
     known = construct.keys
-    if node.keys.keys() <= known.keys():
-        return node
     unknown = [name for name in node.keys if name not in known][: MOST_FAULTS + 1]
+    if not unknown:
+        return node
     hints = {name: _belonging(missing_space(name)[0], construct, loss) for name in unknown}
     guesses = Guesses.of(construct, node, {name: hint for name, hint in hints.items() if hint})
     guesses.note(unknown, path, faults, otherwise=f"expected one of {', '.join(known)}")

@@ -69,7 +69,8 @@ def read_composite(
     if not is_mapping(terms, place, faults, wanted=f"terms by name, such as {_EXAMPLE}"):
         return None
     composite = Declared(COMPOSITE, "", node, path, key)
-    composite.put("terms", read_terms(terms, place, registry, faults), terms, place)
+    composite.terms_path = place
+    composite.put("terms", read_terms(terms, place, registry, faults))
     read_values(composite, faults)
     return composite
 

@@ -62,7 +62,9 @@ class TermReader:
             is_mapping(node, path, faults, wanted=f"a mapping such as {{type: {named}}}")
             return None
         loss = self._loss(node, path)
-        node = self._with_listed_inputs(node, path)
+        inputs = node.value.get("inputs")
+        if inputs is not None and isinstance(inputs.value, str):
+            node = self._with_listed_inputs(node, inputs, path)
         node = as_meant(TERM, node, path, faults, loss)
         term = Declared(TERM, name, node, path, key, loss)
         if "type" not in node.value:
@@ -72,24 +74,23 @@ class TermReader:
             read_values(term, faults)
             self._check_rest(term)
             return term
-        term.put("type", node.value["type"].value, node.value["type"], (path, "type"))
-        self._refuse_class_weights(term, loss)
+        term.put("type", node.value["type"].value)
+        weight = node.value.get("weight")
+        if weight is not None and isinstance(weight.value, list):
+            self._refuse_class_weights(term, weight, loss)
         read_values(term, faults)
-        if "inputs" in node.value:
-            inputs, place = node.value["inputs"], (path, "inputs")
-            routes = read_inputs(inputs, place, node.keys["inputs"], loss, faults)
-            term.put("inputs", routes, inputs, place)
+        inputs = node.value.get("inputs")
+        if inputs is not None:
+            where = (path, "inputs")
+            term.put("inputs", read_inputs(inputs, where, node.keys["inputs"], loss, faults))
         self._read_params(term, loss)
         check_selection(term, loss.definition, faults)
         if loss.is_guess:
             term.is_complete = False
         return term
 
-    def _with_listed_inputs(self, node: Node, path: ConfigPath) -> Node:
+    def _with_listed_inputs(self, node: Node, inputs: Node, path: ConfigPath) -> Node:
         """The term with a list of inputs, where `{inputs: p, y}` made keys of all but the first."""
-        inputs = node.value.get("inputs")
-        if inputs is None or not isinstance(inputs.value, str):
-            return node
         names = [name for name, value in node.value.items() if value.value is None]
         names = [name for name in names if name not in TERM.keys and ":" not in name]
         if not names:
@@ -104,16 +105,13 @@ class TermReader:
             meant.value["inputs"].value.append(Node(name, *meant.keys.pop(name)))
         return meant
 
-    def _refuse_class_weights(self, term: Declared, loss: Loss) -> None:
+    def _refuse_class_weights(self, term: Declared, weight: Node, loss: Loss) -> None:
         """Note class weights in the place of the term's own weight."""
-        weight = term.node.value.get("weight")
-        if weight is None or not isinstance(weight.value, list):
-            return
         if "weight" in loss.definition.config.model_fields:
             message = "expected a number, found a list; class weights go under 'params'"
             place = (term.path, "weight")
             self._faults.add("LR201", place, message, weight)
-            term.put("weight", None, weight, place)
+            term.put("weight", None)
 
     def _loss(self, node: Node, path: ConfigPath) -> Loss | None:
         name, where = node.value.get("type"), (path, "type")
@@ -128,11 +126,11 @@ class TermReader:
             message = f"expected the name of a loss, found {describe(name.value)}"
             self._faults.add("LR201", where, message, name)
             return None
-        if note_interpolation(name, where, self._faults):
-            return None
         try:
             return self._installed(name.value)
         except UnknownLossError as error:
+            if note_interpolation(name, where, self._faults):
+                return None
             hint = error.hint("`lossreg list` shows what is installed")
             message = f"there is no loss '{clipped(name.value)}'; {hint}"
             self._faults.add("LR105", where, message, name)
@@ -179,7 +177,7 @@ class TermReader:
             config = self._validated(options, place, key, loss.definition)
         if config is not None and not loss.is_guess:
             self._warn(config, {} if params is None else params.value, place, term.key)
-        term.put("params", config, params or term.node, place)
+        term.put("params", config)
 
     def _validated(
         self, params: Node, path: ConfigPath, key: Span | None, definition: LossDefinition

@@ -13,21 +13,7 @@ if TYPE_CHECKING:
     from lossreg.plugin import LossDefinition
     from lossreg.registry.plugins import Origin
 
-__all__ = ["Declared", "Loss", "Value"]
-
-
-class Value(NamedTuple):
-    """The value at one key.
-
-    Attributes:
-        read: The result of its reader; None if the reader noted a fault.
-        node: The value as it is written.
-        path: Its place.
-    """
-
-    read: Any
-    node: Node
-    path: ConfigPath
+__all__ = ["Declared", "Loss"]
 
 
 class Loss(NamedTuple):
@@ -55,12 +41,23 @@ class Declared:
         node: The mapping as it was probably meant.
         path: Its place.
         key: Where its name is written, if it has one.
-        values: The values of the keys that are written.
+        values: For each key that is written, the result of its reader; None for a fault.
+        terms_path: The place of the terms in it, if it has any.
         is_complete: Whether it can be used: nothing in it is missing or wrong.
         loss: A term's loss; None if it is missing or unknown.
     """
 
-    __slots__ = ("construct", "is_complete", "key", "loss", "name", "node", "path", "values")
+    __slots__ = (
+        "construct",
+        "is_complete",
+        "key",
+        "loss",
+        "name",
+        "node",
+        "path",
+        "terms_path",
+        "values",
+    )
 
     def __init__(
         self,
@@ -76,25 +73,26 @@ class Declared:
         self.node = node
         self.path = path
         self.key = key
-        self.values: dict[str, Value] = {}
+        self.values: dict[str, Any] = {}
+        self.terms_path: ConfigPath = path
         self.is_complete = True
         self.loss = loss
 
-    def put(self, key: str, read: Any, node: Node, path: ConfigPath) -> None:
+    def put(self, key: str, read: Any) -> None:
         """Keep the result of a value's reader; None for a fault."""
-        self.values[key] = Value(read, node, path)
+        self.values[key] = read
         if read is None:
             self.is_complete = False
 
     def get(self, key: str) -> Any:
         """The value read at a key; its default if the key is missing or has a fault."""
         value = self.values.get(key)
-        if value is not None and value.read is not None:
-            return value.read
+        if value is not None:
+            return value
         default = self.construct.keys[key].default
         return None if default is REQUIRED else default
 
     def place(self, key: str) -> Node | Span | None:
         """Where a key's value is written; where the mapping's name is, if the key is missing."""
-        value = self.values.get(key)
-        return self.key if value is None else value.node
+        place: Node | Span | None = self.node.value.get(key, self.key)
+        return place

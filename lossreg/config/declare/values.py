@@ -9,6 +9,7 @@ from lossreg.config.declare.fields import read_bool, read_choice
 from lossreg.config.declare.routes import read_path, read_route
 from lossreg.config.declare.selection import read_ignored
 from lossreg.config.declare.weights import read_weight
+from lossreg.config.grammar import CONSTRUCTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,12 +39,20 @@ written.
 """
 
 
+_BY_KEY = {
+    construct: {
+        key.name: (READERS[key.reads], key)
+        for key in construct.keys.values()
+        if key.reads in READERS
+    }
+    for construct in CONSTRUCTS
+}
+
+
 def read_values(declared: Declared, faults: Faults) -> None:
     """Read the value of each key of a mapping that does not depend on other keys."""
-    written, path, values = declared.node.keys, declared.path, declared.values
+    readers, written, path = _BY_KEY[declared.construct], declared.node.keys, declared.path
     for name, node in declared.node.value.items():
-        key = declared.construct.keys.get(name)
-        if key is not None and key.reads in READERS and name not in values:
-            place = (path, name)
-            read = READERS[key.reads](node, place, faults, key, written[name])
-            declared.put(name, read, node, place)
+        if name in readers and name not in declared.values:
+            reader, key = readers[name]
+            declared.put(name, reader(node, (path, name), faults, key, written[name]))

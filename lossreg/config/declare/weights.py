@@ -40,7 +40,7 @@ def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weig
         weight = Weight(numbers[0]) if constant else Weight(schedules=(schedule,))
         least = numbers[0]
     else:
-        if _is_schedule(node.value):
+        if isinstance(node.value, str) and _is_schedule(node.value):
             message = f"expected a number, or a mapping: {{schedule: {node.value}, ...}}"
             faults.add("LR201", path, message, node)
             return None
