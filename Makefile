@@ -4,9 +4,9 @@ DEVICE ?= cpu
 LOWEST := .venv-lowest/bin
 TORCH ?= 2.13.0
 
-.PHONY: run test nightly lowest docs bench clean
+.PHONY: run test nightly lowest tables docs bench clean
 
-# The mark is written last, so an interrupted install is done again.
+# The file is touched last, so that an interrupted install is repeated.
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
@@ -32,13 +32,17 @@ nightly: .venv/.installed
 		--constraint constraints-lowest.txt --editable '.[test]' torch==$(TORCH)
 	touch $@
 
-# With the lowest versions that pyproject.toml allows; torch's own: make lowest TORCH=2.6.0
+# With the lowest versions that pyproject.toml allows; for the lowest torch: make lowest TORCH=2.6.0
 lowest: .venv-lowest/.installed
 	$(LOWEST)/ruff check .
 	$(LOWEST)/ruff format --check .
 	$(LOWEST)/mypy
 	$(LOWEST)/lint-imports
 	$(LOWEST)/python -m pytest -n 2 -m 'not nightly'
+
+# Writes the generated tables of the README and the docs.
+tables: .venv/.installed
+	$(BIN)/python docs/tables.py
 
 docs: .venv/.installed
 	$(BIN)/python docs/assemble.py build

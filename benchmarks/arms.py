@@ -1,10 +1,10 @@
 """How the benchmarks measure: arms against each other, not against the clock.
 
-In each round every arm runs once, in a new order, and is divided by the base's time of the same
-round; what is printed is the median over the rounds and, in brackets, its quartiles. The base runs
-a second time as "the same again": what that differs from 1 by is noise. One intra-op thread; the
-garbage collector is off while anything is timed; glibc is kept from handing memory back to the
-system between steps, which would be timed as well.
+In each round every arm runs once, in a new order, and its time is divided by the base's time of
+that round. The tables show the median over the rounds and, in brackets, its quartiles. The base
+runs a second time as "the same again": its difference from 1 is noise. There is one intra-op
+thread; the garbage collector is off during timing; and glibc is kept from returning memory to the
+system between steps, because that would be timed as well.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Ratio(NamedTuple):
 def begin(documentation: str | None, rounds: int) -> argparse.Namespace:
     """The command line's options, in a process whose memory and threads are pinned.
 
-    glibc reads its variables when a process starts, so the process begins anew with them.
+    glibc reads its variables when a process starts, so the process restarts itself with them.
     """
     summary = (documentation or "").partition("\n")[0]
     parser = argparse.ArgumentParser(description=summary)
@@ -76,10 +76,10 @@ def wait(device: str) -> None:
 
 
 def seconds(arm: Callable[[], object], *, steps: int, device: str) -> float:
-    """How long some steps take; a GPU is waited for at both ends, not between them.
+    """The time of some steps, synchronised with a GPU before the first and after the last.
 
-    On the CPU it is the process's own time, which other processes disturb less. A tenth as many
-    steps go before, untimed: after another arm the caches are cold.
+    On the CPU it is the process's own time, which other processes disturb less. Before, a tenth as
+    many steps run untimed, because after another arm the caches are cold.
     """
     for _ in range(steps // 10):
         arm()
@@ -96,10 +96,10 @@ def ratios(arms: Arms, rounds: int, *, steps: int = 1, device: str = "cpu") -> d
     """Each arm's time over that of the first, the base.
 
     Args:
-        arms: What to run, by name; more than one, and already equal in what they compute.
-        rounds: How often each is timed.
-        steps: How often it runs each time.
-        device: Where it runs: `cpu`, `cuda`, or `processes` for arms that start their own.
+        arms: The arms by name, at least two, which must compute the same.
+        rounds: The number of rounds.
+        steps: The number of steps of an arm in a round.
+        device: `cpu`, `cuda`, or `processes` for arms that start processes.
     """
     base = next(iter(arms))
     timed = {base: arms[base], AGAIN: arms[base], **arms}
@@ -115,27 +115,27 @@ def ratios(arms: Arms, rounds: int, *, steps: int = 1, device: str = "cpu") -> d
             times[name].append(seconds(timed[name], steps=steps, device=device))
         gc.collect()
     gc.enable()
-    found = {}
-    for name, each in times.items():
+    ratio_of = {}
+    for name, of_arm in times.items():
         if name != base:
-            over = [a / b for a, b in zip(each, times[base], strict=True)]
-            found[name] = Ratio(*statistics.quantiles(over, n=4))
-    return found
+            over = [time / of_base for time, of_base in zip(of_arm, times[base], strict=True)]
+            ratio_of[name] = Ratio(*statistics.quantiles(over, n=4))
+    return ratio_of
 
 
 def never_waits(step: Callable[[], object]) -> str:
-    """Runs a step on a GPU in which any synchronisation is an error."""
+    """Runs a step on a GPU with any synchronisation as an error."""
     step()
     torch.cuda.set_sync_debug_mode("error")
     try:
         step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    return "A step ran with `torch.cuda.set_sync_debug_mode('error')`: it waits for nothing."
+    return "A step ran with `torch.cuda.set_sync_debug_mode('error')`: it does not wait."
 
 
 def table(title: str, columns: Mapping[str, Mapping[str, object]]) -> str:
-    """A Markdown table: a row an arm, a column a size."""
+    """A Markdown table with a row for each arm and a column for each size."""
     rows = dict.fromkeys(name for column in columns.values() for name in column)
     lines = [
         f"\n### {title}\n",

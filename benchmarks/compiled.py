@@ -121,7 +121,7 @@ def batch(rows: int, columns: int, device: str) -> Values:
 
 
 class Compiled:
-    """A composite compiled by inductor, and how often it was."""
+    """A composite compiled by inductor, with the number of its compilations."""
 
     def __init__(self, terms: dict[str, Any], device: str) -> None:
         torch._dynamo.reset()  # noqa: SLF001 - torch gives up after compiling a function often
@@ -147,7 +147,7 @@ def step(objective: Objective, values: Values) -> Callable[[], None]:
 
 
 def saved(objective: Objective, values: Values) -> str:
-    """The bytes that are kept from forward to backward, each storage once; and whose they are."""
+    """The bytes saved from forward to backward, each storage once; and whose they are."""
     storages = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ def saved(objective: Objective, values: Values) -> str:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         total = objective(values)
-    inputs = {each.untyped_storage().data_ptr() for each in values.values()}
+    inputs = {tensor.untyped_storage().data_ptr() for tensor in values.values()}
     own = sum(size for pointer, size in storages.items() if pointer not in inputs)
     del total
     return f"{(sum(storages.values()) - own) / 2**20:,.1f} MiB of inputs, {own:,} B more"
@@ -195,7 +195,7 @@ def compilations_over_many_steps(device: str) -> int:
 def measured(
     terms: dict[str, Any], by_hand: Objective, options: Any
 ) -> tuple[dict[str, arms.Ratio], dict[str, arms.Ratio], dict[str, dict[str, object]]]:
-    """Times over eager's, times over those of one term, and what is counted."""
+    """Times over eager's, times over those of one term, and the counts of each objective."""
     device = options.device
     values = batch(ROWS, COLUMNS, device)
     first = dict(list(terms.items())[:1])
@@ -216,18 +216,18 @@ def measured(
     for name, objective in objectives.items():
         counts[name]["saved for backward"] = saved(objective, values)
         counts[name]["peak of a step"] = peak(step(objective, values), device)
-    each = {name: step(objective, values) for name, objective in objectives.items()}
-    over_eager = arms.ratios(each, options.rounds, device=device)
+    timed = {name: step(objective, values) for name, objective in objectives.items()}
+    over_eager = arms.ratios(timed, options.rounds, device=device)
     one, five = "1 term, compiled", "5 terms, compiled"
-    over_one = arms.ratios({one: each[one], five: each[five]}, options.rounds, device=device)
+    over_one = arms.ratios({one: timed[one], five: timed[five]}, options.rounds, device=device)
     if device != "cpu":
-        print(arms.never_waits(each[five]))
+        print(arms.never_waits(timed[five]))
     return over_eager, over_one, counts
 
 
 def main() -> None:
     options = arms.begin(__doc__, rounds=15)
-    # A kernel from a cache has no source to count.
+    # A kernel from a cache has no source, so it could not be counted.
     torch._inductor.config.fx_graph_cache = False  # noqa: SLF001
     torch._functorch.config.enable_autograd_cache = False  # noqa: SLF001
     print(f"\nCompilations over {STEPS:,} steps of moving weights: ", end="")
@@ -238,13 +238,15 @@ def main() -> None:
         ("with exp and log", EXPONENTIALS, exponentials_by_hand),
         ("softmax", SOFTMAX, softmax_by_hand),
     ):
-        over_eager[title], over_one[title], found = measured(terms, by_hand, options)
-        for name, each in found.items():
-            counts[f"{title}: {name}"] = each
+        over_eager[title], over_one[title], counted = measured(terms, by_hand, options)
+        for name, count in counted.items():
+            counts[f"{title}: {name}"] = count
     print(arms.table("Five terms over the same, eager, by hand", over_eager))
     print(arms.table("Five terms over one, both compiled", over_one))
     kinds = ("compilations", "kernels", "saved for backward", "peak of a step")
-    columns = {kind: {name: each.get(kind, "") for name, each in counts.items()} for kind in kinds}
+    columns = {
+        kind: {name: count.get(kind, "") for name, count in counts.items()} for kind in kinds
+    }
     print(arms.table("Counted", columns))
 
 

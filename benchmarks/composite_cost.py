@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SIZES = {(32, 10): (5, 10), (1024, 1000): (2, 1)}
-"""The shapes, each with how many rounds it has for each one asked for, and its steps a round."""
+"""For each shape, the rounds for each requested round, and the steps in a round."""
 
 ARMS = {
     "baseline": ("off", "ignore"),
@@ -29,7 +29,7 @@ ARMS = {
     "both defaults (`first`, `raise`)": ("first", "raise"),
     "`always` and `raise`": ("always", "raise"),
 }
-"""Each with its `checks` and its `on_nonfinite`."""
+"""Each arm's `checks` and `on_nonfinite`."""
 
 TERMS = objectives.terms(5)
 
@@ -51,10 +51,10 @@ def main() -> None:
     columns = {}
     for shape, (rounds, steps) in SIZES.items():
         values = objectives.batch(*shape, options.device)
-        each = {name: training(*how, values) for name, how in ARMS.items()}
+        timed = {name: training(*settings, values) for name, settings in ARMS.items()}
         name = f"{shape[0]:,} x {shape[1]:,}"
         columns[name] = arms.ratios(
-            each, options.rounds * rounds, steps=steps, device=options.device
+            timed, options.rounds * rounds, steps=steps, device=options.device
         )
     print(arms.table("Five terms", columns))
 

@@ -58,7 +58,7 @@ def process(*command: str, path: str = "") -> Callable[[], object]:
 
 
 def fake_plugins(folder: Path, count: int) -> str:
-    """So many distributions with a loss each, as a folder for PYTHONPATH."""
+    """`count` distributions with one loss each, as a folder for PYTHONPATH."""
     source = """
 from lossreg.plugin import LossConfig, LossDefinition, LossInput, hookimpl
 
@@ -100,7 +100,7 @@ def processes(folder: Path, rounds: int) -> dict[str, arms.Ratio]:
 
 def many_plugins(folder: Path, rounds: int) -> dict[str, arms.Ratio]:
     file = folder / "five.yaml"
-    # Each has one more folder to look for modules in, so that what differs is what is in it.
+    # Each arm has one more folder on the import path, so that only its content differs.
     none, few, many = (fake_plugins(folder / str(count), count) for count in (0, 300, 1_000))
     listing = (sys.executable, "-m", "lossreg", "list")
     check = (sys.executable, "-m", "lossreg", "check", str(file))
@@ -151,8 +151,8 @@ def building(rounds: int) -> dict[str, arms.Ratio]:
         from hydra.utils import instantiate
         from omegaconf import OmegaConf
 
-        each = HYDRA_FILE.splitlines()
-        many = "\n".join(f"t{i}{each[i % 5][1:]}" for i in range(100))
+        lines = HYDRA_FILE.splitlines()
+        many = "\n".join(f"t{i}{lines[i % 5][1:]}" for i in range(100))
         timed["Hydra: load and `instantiate`, 100 losses"] = lambda: instantiate(
             OmegaConf.create(many)
         )

@@ -5,7 +5,7 @@
 The base is one expression of torch.nn.functional, which logs nothing. lossreg runs with its
 defaults (`checks: first`, `on_nonfinite: raise`) and with both off; the loop is a ModuleDict that
 logs each term. pytorch-metric-learning's MultipleLosses gives every loss the same two tensors, so
-its table has terms that want no more than that, each written as a module of its three arguments.
+its table has only terms of these two, each written as a module of its three arguments.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SIZES = {(32, 10): (1, 3, 5, 10), (1024, 1000): (5,)}
 STEPS = {(32, 10): (2, 100), (1024, 1000): (2, 1)}
-"""How many rounds for each one asked for, and how many steps a round."""
+"""For each size, the rounds for each requested round, and the steps in a round."""
 
 
 def composite(terms: dict[str, dict[str, object]], device: str, **options: str) -> Objective:
@@ -40,9 +40,9 @@ def composite(terms: dict[str, dict[str, object]], device: str, **options: str) 
 
 
 def gradients(objective: Objective, values: objectives.Values) -> list[Tensor]:
-    leaves = [each for each in values.values() if each.requires_grad]
-    found = torch.autograd.grad(objective(values), leaves, allow_unused=True)
-    return [torch.zeros(()) if each is None else each for each in found]
+    leaves = [tensor for tensor in values.values() if tensor.requires_grad]
+    computed = torch.autograd.grad(objective(values), leaves, allow_unused=True)
+    return [torch.zeros(()) if gradient is None else gradient for gradient in computed]
 
 
 def assert_equal(objective: Objective, expected: Objective, values: objectives.Values) -> None:
@@ -67,8 +67,8 @@ def measured(
     for objective in competitors.values():
         assert_equal(objective, base, values)
     rounds, steps = STEPS[shape]
-    each = {name: step(objective, values) for name, objective in competitors.items()}
-    return arms.ratios(each, options.rounds * rounds, steps=steps, device=options.device)
+    timed = {name: step(objective, values) for name, objective in competitors.items()}
+    return arms.ratios(timed, options.rounds * rounds, steps=steps, device=options.device)
 
 
 def competitors(count: int, device: str) -> dict[str, Objective]:
@@ -113,8 +113,8 @@ def same_tensors(count: int, device: str) -> dict[str, Objective]:
 
     terms = dict(list(objectives.SAME_TENSORS.items())[:count])
     peer = MultipleLosses(
-        {name: OfThree(FUNCTIONS[each["type"]], each["params"]) for name, each in terms.items()},
-        weights={name: each["weight"] for name, each in terms.items()},
+        {name: OfThree(FUNCTIONS[term["type"]], term["params"]) for name, term in terms.items()},
+        weights={name: term["weight"] for name, term in terms.items()},
     )
     return {
         "MultipleLosses": lambda values: peer(values["prediction"], values["target"]),

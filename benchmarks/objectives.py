@@ -1,4 +1,4 @@
-"""The objectives that are measured, as lossreg has them and as they are written by hand."""
+"""The measured objectives, as lossreg declares them and written by hand."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ SAME_TENSORS: dict[str, dict[str, Any]] = {
 
 
 def terms(count: int) -> dict[str, dict[str, Any]]:
-    """The first of them."""
+    """The first `count` terms."""
     return dict(list(TERMS.items())[:count])
 
 
 def batch(rows: int, columns: int, device: str) -> Values:
-    """A step's values."""
+    """The values of a step."""
     torch.manual_seed(0)
     signs = torch.randint(2, (rows, columns), device=device) * 2.0 - 1
     return {
@@ -116,12 +116,12 @@ BY_HAND: dict[int, Callable[[Values], Tensor]] = {1: one, 3: three, 5: five, 10:
 
 
 def paths(term: dict[str, Any]) -> list[str]:
-    """Where a term's tensors are."""
-    return [each if isinstance(each, str) else each["from"] for each in term["inputs"]]
+    """The paths of a term's tensors."""
+    return [route if isinstance(route, str) else route["from"] for route in term["inputs"]]
 
 
 class LogSoftmaxKLDiv(nn.Module):
-    """What a loop needs where lossreg has a transform."""
+    """A module with the transform inside, for a loop that has no transforms."""
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         return F.kl_div(F.log_softmax(logits, -1), target, reduction="batchmean")
@@ -152,11 +152,11 @@ class Bare(nn.Module):
         self.weights = torch.tensor([term["weight"] for term in chosen.values()])
 
     def forward(self, values: Values) -> tuple[Tensor, Tensor]:
-        found = [
+        raw = [
             loss(values[first], values[second])
             for loss, (first, second) in zip(self.losses, self.inputs, strict=True)
         ]
-        stacked = torch.stack(found)
+        stacked = torch.stack(raw)
         return torch.dot(stacked, self.weights), stacked.detach()
 
 

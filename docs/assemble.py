@@ -1,6 +1,4 @@
-"""Assembles the documentation site in a folder: its pages, and one for each of lossreg's losses.
-
-Where a page says `<!-- table: transforms -->`, it gets the rows of that table of the vocabulary.
+"""Assembles the documentation site in a folder: its pages, and one for each built-in loss.
 
 python docs/assemble.py build && zensical build --strict --config-file build/mkdocs.yml
 """
@@ -16,20 +14,14 @@ import yaml
 
 from lossreg.cli.render.page import escaped, loss_page
 from lossreg.registry import Registry
-from lossreg.vocabulary.arguments import REQUIRED
-from lossreg.vocabulary.schedules import SCHEDULES
-from lossreg.vocabulary.transforms import TRANSFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lossreg.plugin import LossDefinition
-    from lossreg.vocabulary.schedules import Schedule
-    from lossreg.vocabulary.transforms import TransformDefinition
 
 ROOT = Path(__file__).parents[1]
 _LINK = re.compile(r"\]\(([\w./-]+)")
-_TABLE = re.compile(r"^<!-- table: (\w+) -->$", re.MULTILINE)
 
 
 def assemble(folder: Path) -> None:
@@ -38,9 +30,11 @@ def assemble(folder: Path) -> None:
     pages = {"index.md": _page(ROOT / "README.md", config["repo_url"])}
     for file in (ROOT / "docs").glob("*.md"):
         pages[file.name] = _page(file, config["repo_url"])
-    entries = [each for each in Registry.installed().entries() if each.distribution == "lossreg"]
+    entries = [entry for entry in Registry.installed().entries() if entry.distribution == "lossreg"]
     losses = {
-        f"losses/{each.definition.name}.md": each.definition for each in entries if each.definition
+        f"losses/{entry.definition.name}.md": entry.definition
+        for entry in entries
+        if entry.definition
     }
     pages["losses/index.md"] = _index(losses.values())
     for name, definition in losses.items():
@@ -54,7 +48,7 @@ def assemble(folder: Path) -> None:
 
 
 def _page(file: Path, repository: str) -> str:
-    """A page of the repository, where its links lead to other files, with links of the site."""
+    """A page of the repository, with its links to other files changed to links of the site."""
 
     def relinked(match: re.Match[str]) -> str:
         target = (file.parent / match[1]).resolve()
@@ -67,51 +61,14 @@ def _page(file: Path, repository: str) -> str:
             return f"]({path.name}"
         return f"]({repository}/blob/main/{path.as_posix()}"
 
-    text = _LINK.sub(relinked, file.read_text(encoding="utf-8"))
-    return _TABLE.sub(lambda match: _TABLES[match[1]](), text)
-
-
-def _transforms() -> str:
-    head = ["| transform | arguments | what it gives |", "| --- | --- | --- |"]
-    return "\n".join([*head, *map(_transform, TRANSFORMS.values())])
-
-
-def _transform(definition: TransformDefinition) -> str:
-    arguments = [
-        _argument(argument.name, argument.default is REQUIRED, argument.default)
-        for argument in definition.arguments
-    ]
-    return f"| `{definition.name}` | {', '.join(arguments)} | {definition.gives} |"
-
-
-def _schedules() -> str:
-    head = ["| schedule | arguments | weight after t steps |", "| --- | --- | --- |"]
-    return "\n".join([*head, *map(_schedule, SCHEDULES.values())])
-
-
-def _schedule(schedule: type[Schedule]) -> str:
-    arguments = [
-        _argument(name, field.is_required(), field.default)
-        for name, field in schedule.model_fields.items()
-        if name != "unit"  # all have it, and the page says so
-    ]
-    return f"| `{schedule.name}` | {', '.join(arguments)} | {schedule.gives} |"
-
-
-def _argument(name: str, required: bool, default: object) -> str:
-    if required:
-        return f"`{name}`"
-    return f"`{name}` = {'none' if default is None else default}"
-
-
-_TABLES = {"transforms": _transforms, "schedules": _schedules}
+    return _LINK.sub(relinked, file.read_text(encoding="utf-8"))
 
 
 def _index(losses: Iterable[LossDefinition]) -> str:
     rows = [
-        f"| [{escaped(each.name)}]({each.name}.md) | {escaped(each.summary)} |" for each in losses
+        f"| [{escaped(loss.name)}]({loss.name}.md) | {escaped(loss.summary)} |" for loss in losses
     ]
-    head = "# Losses\n\nWhat comes with lossreg; `lossreg list` names what is installed.\n\n"
+    head = "# Losses\n\nThe built-in losses; `lossreg list` names all that are installed.\n\n"
     return head + "\n".join(["| loss | what it is |", "| --- | --- |", *rows, ""])
 
 

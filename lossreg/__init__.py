@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-# Nothing else is imported here: the command line answers an interrupt only once this is done.
+# Nothing else is imported here: the command line handles Ctrl-C only after this import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lossreg.config import load_config
     from lossreg.errors import (
         ConfigError,
+        ConfigWarning,
         Diagnostic,
         DuplicateLossError,
         InputError,
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from lossreg.registry import Registry
     from lossreg.runtime.building import build, create
     from lossreg.runtime.composite import CompositeLoss
-    from lossreg.runtime.gradients import diagnose
+    from lossreg.runtime.gradients import compare_gradients, diagnose
     from lossreg.runtime.output import LossOutput
+
+    __version__: str
 
 __all__ = [
     "CompositeLoss",
     "ConfigError",
+    "ConfigWarning",
     "Diagnostic",
     "DuplicateLossError",
     "InputError",
@@ -43,7 +47,9 @@ __all__ = [
     "Registry",
     "StateError",
     "UnknownLossError",
+    "__version__",
     "build",
+    "compare_gradients",
     "create",
     "diagnose",
     "load_config",
@@ -55,6 +61,7 @@ _ELSEWHERE = {
     "LossOutput": "lossreg.runtime.output",
     "build": "lossreg.runtime.building",
     "create": "lossreg.runtime.building",
+    "compare_gradients": "lossreg.runtime.gradients",
     "diagnose": "lossreg.runtime.gradients",
     "load_config": "lossreg.config",
 }
@@ -65,8 +72,14 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    module = importlib.import_module(_ELSEWHERE.get(name, "lossreg.errors"))
-    value: object = module if name == "errors" else getattr(module, name)
+    value: object
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value = version("lossreg")
+    else:
+        module = importlib.import_module(_ELSEWHERE.get(name, "lossreg.errors"))
+        value = module if name == "errors" else getattr(module, name)
     globals()[name] = value
     return value
 

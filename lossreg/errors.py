@@ -3,8 +3,10 @@
 LossregError
 ├── PluginError                  something is wrong with a plugin
 │   ├── PluginLoadError          it cannot be loaded, or is not what its entry point says
-│   └── DuplicateLossError       two plugins claim one loss name
-├── UnknownLossError             no plugin has that name (also a KeyError)
+│   └── DuplicateNameError       two plugins claim one name
+│       └── DuplicateLossError   and it is a loss's
+├── UnknownNameError             no plugin has that name (also a KeyError)
+│   └── UnknownLossError         and it is a loss's
 ├── ConfigError                  a config is wrong (also a ValueError)
 ├── InputError                   a step's tensors do not fit (also a ValueError)
 ├── NonFiniteError               a term became nan or infinite
@@ -29,6 +31,7 @@ __all__ = [
     "ConfigWarning",
     "Diagnostic",
     "DuplicateLossError",
+    "DuplicateNameError",
     "InputError",
     "LossregError",
     "MissingExtraError",
@@ -37,6 +40,7 @@ __all__ = [
     "PluginLoadError",
     "StateError",
     "UnknownLossError",
+    "UnknownNameError",
     "described",
     "printable",
     "warn",
@@ -49,12 +53,12 @@ _INSIDE = ("lossreg.", "torch.")
 class LossregError(Exception):
     """Base of all that lossreg raises."""
 
-    # Names of files, of distributions and of values are other people's.
+    # Names of files, distributions and values come from outside and may hold control characters.
     def __str__(self) -> str:
         return printable(super().__str__(), keep="\n")
 
-    # Exception would call the class with its message alone, which few of these take; and an error
-    # that cannot be unpickled breaks the pool of processes it was raised in.
+    # Exception would call the class with only its message, which few of these classes accept; and
+    # an error that cannot be unpickled breaks the process pool that raised it.
     def __reduce__(self) -> tuple[Any, ...]:
         return _revived, (type(self), self.args), vars(self)
 
@@ -67,20 +71,26 @@ class PluginError(LossregError):
     """A plugin is at fault.
 
     Attributes:
-        loss: The loss name that was asked for; None where a whole module was.
+        kind: What was asked for: `loss` or `task`.
+        name: The name that was asked for; None where a whole module was.
+        loss: That name, if it is a loss's.
     """
 
-    def __init__(self, message: str, *, loss: str | None) -> None:
+    def __init__(self, message: str, *, name: str | None, kind: str = "loss") -> None:
         super().__init__(message)
-        self.loss = loss
+        self.kind = kind
+        self.name = name
+        self.loss = name if kind == "loss" else None
 
 
 class PluginLoadError(PluginError):
     """A plugin cannot be loaded, or is not what its entry point says.
 
     Attributes:
-        loss: The loss name that was asked for; None where a whole module was.
-        distribution: The distribution that brought the plugin, or None if there is none.
+        kind: What was asked for: `loss` or `task`.
+        name: The name that was asked for; None where a whole module was.
+        loss: That name, if it is a loss's.
+        distribution: The distribution that provides the plugin, or None if there is none.
         version: That distribution's version, or None.
         module: What the entry point names.
         reason: What went wrong, in one line.
@@ -90,89 +100,115 @@ class PluginLoadError(PluginError):
         self,
         reason: str,
         *,
-        loss: str | None,
+        name: str | None,
         distribution: str | None,
         version: str | None,
         module: str,
+        kind: str = "loss",
     ) -> None:
         origin = f"{distribution} {version or ''}".rstrip() if distribution else "no distribution"
-        what = f"plugin {module!r}" if loss is None else f"loss {loss!r} ({origin}, {module})"
-        super().__init__(f"{what}: {reason}", loss=loss)
+        what = f"plugin {module!r}" if name is None else f"{kind} {name!r} ({origin}, {module})"
+        super().__init__(f"{what}: {reason}", name=name, kind=kind)
         self.distribution = distribution
         self.version = version
         self.module = module
         self.reason = reason
 
 
-class DuplicateLossError(PluginError):
-    """Several distributions claim one loss name; `distribution:loss` picks one.
+class DuplicateNameError(PluginError):
+    """Several distributions claim one name; `distribution:name` picks one.
 
     Attributes:
-        loss: The name that was asked for.
-        distributions: Those that claim it; a module that no distribution brought by its own name.
+        kind: What was asked for: `loss` or `task`.
+        name: The name that was asked for.
+        loss: That name, if it is a loss's.
+        distributions: Those that claim it; a module that no distribution provides by its own name.
     """
 
     def __init__(
         self,
         *,
-        loss: str,
+        name: str,
         distributions: tuple[str, ...],
         claims: tuple[str, ...] = (),
         folders: tuple[str, ...] = (),
+        kind: str = "loss",
     ) -> None:
-        # Of two claims by one distribution, its name picks neither.
-        names = [each for each in distributions if distributions.count(each) == 1]
-        choices = " or ".join(f"'{name}:{loss}'" for name in names)
-        advice = f"write {choices}" if choices else "remove one of its entry points"
+        # If one distribution claims the name twice, its own name cannot choose.
+        single = [owner for owner in distributions if distributions.count(owner) == 1]
+        choices = " or ".join(f"'{owner}:{name}'" for owner in single)
+        advice = f"write {choices}" if choices else "remove one from its entry points"
         if len(folders) > 1:
             twice = f"one distribution is installed twice, remove {' or '.join(folders)}"
             advice = f"{advice}; {twice}" if choices else twice
         owners = " and ".join(claims or distributions)
-        super().__init__(f"loss {loss!r} is claimed by {owners}; {advice}", loss=loss)
+        super().__init__(f"{kind} {name!r} is claimed by {owners}; {advice}", name=name, kind=kind)
         self.distributions = distributions
 
 
-class UnknownLossError(LossregError, KeyError):
+class DuplicateLossError(DuplicateNameError):
+    """Several distributions claim one loss name; `distribution:loss` picks one."""
+
+
+class UnknownNameError(LossregError, KeyError):
     """No installed plugin has that name.
 
     Attributes:
-        loss: The name that was asked for.
+        kind: What was asked for: `loss` or `task`.
+        name: The name that was asked for.
         suggestion: The name that was probably meant, or None.
-        remark: What else there is to say: how an installed loss with a near name differs.
-        unreadable: The distributions that may have it, but whose entry points cannot be read:
+        remark: An aside, such as how an installed loss with a near name differs; may be empty.
+        unreadable: The distributions that may provide it, but whose entry points cannot be read:
             each with its version and the reason.
     """
 
     def __init__(
         self,
-        loss: object,
+        name: object,
         *,
         suggestion: str | None = None,
         remark: str = "",
         unreadable: tuple[str, ...] = (),
+        kind: str = "loss",
     ) -> None:
-        self.loss = loss
+        self.kind = kind
+        self.name = name
         self.suggestion = suggestion
         self.remark = remark
         self.unreadable = unreadable
-        self._message = f"unknown loss {loss!r}; {self.hint('`lossreg list` shows them all')}"
+        option = "" if kind == "loss" else f" --kind {kind}"
+        everything = f"`lossreg list{option}` shows them all"
+        self._message = f"unknown {kind} {name!r}; {self.hint(everything)}"
         super().__init__(self._message)
 
     def hint(self, otherwise: str) -> str:
-        """What to write instead, as far as that is known.
+        """What to write instead.
 
         Args:
-            otherwise: What to say where there is nothing.
+            otherwise: The hint if there is neither a suggestion nor a remark.
         """
         hint = self.remark or otherwise
         if self.suggestion:
             aside = f" ({self.remark})" if self.remark else ""
             hint = f"did you mean '{self.suggestion}'?{aside}"
-        return hint + "".join(f"; it may be in {each}" for each in self.unreadable)
+        return hint + "".join(f"; it may be in {owner}" for owner in self.unreadable)
 
     # KeyError shows the repr of its argument, quotes and all.
     def __str__(self) -> str:
         return printable(self._message, keep="\n")
+
+
+class UnknownLossError(UnknownNameError):
+    """No installed plugin has that loss.
+
+    Attributes:
+        loss: The name that was asked for.
+    """
+
+    @property
+    def loss(self) -> object:
+        """The name that was asked for."""
+        return self.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,7 +225,7 @@ class Diagnostic:
         end_column: The column after the last character that is at fault, on the same line.
         source_line: That line's text; None when there is none, or the fault is thousands of
             characters into it.
-        severity: `error`, or `warning` for what is merely suspicious.
+        severity: `error`, or `warning` for what is allowed but suspicious.
     """
 
     code: str
@@ -213,7 +249,7 @@ class ConfigError(LossregError, ValueError):
     """A config is wrong.
 
     Attributes:
-        diagnostics: Every fault that was found, in the order of the document.
+        diagnostics: Every fault, in the order of the document.
     """
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
@@ -225,7 +261,7 @@ class InputError(LossregError, ValueError):
     """The tensors of a step do not fit the composite.
 
     Attributes:
-        term: The term that wanted the tensor, or None.
+        term: The term that needs the tensor, or None.
         argument: The loss's argument, or None.
         path: Where the tensor was looked for, or None.
     """
@@ -282,13 +318,13 @@ class ConfigWarning(UserWarning):
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    r"""A text without what a terminal or an editor acts upon instead of showing it.
+    r"""Replace the characters that a terminal or an editor acts upon instead of showing.
 
-    Control characters, marks that change the direction of writing, separators of lines and halves
-    of characters are replaced.
+    These are control characters, marks that change the direction of writing, line separators and
+    surrogates.
 
     Args:
-        text: What somebody else may have written.
+        text: Text that may come from outside lossreg.
         keep: Characters to leave as they are, such as line breaks.
 
     >>> printable("evil\x1b[2J.yaml") == "evil\N{REPLACEMENT CHARACTER}[2J.yaml"
@@ -302,9 +338,9 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def warn(message: str) -> None:
-    """A `ConfigWarning` that shows the line of the user's code: the first one of another package.
+    """Issue a `ConfigWarning` that points at the caller outside lossreg and torch.
 
-    torch's modules call lossreg's, at a depth that changes.
+    torch's modules call lossreg's, so the depth of that caller varies.
     """
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_INSIDE):
@@ -313,7 +349,7 @@ def warn(message: str) -> None:
 
 
 def described(error: BaseException) -> str:
-    """Someone else's exception in one line, whatever its `__str__` does.
+    """A foreign exception as one line, safe even if its `__str__` raises.
 
     >>> described(ValueError("no such", "thing"))
     "ValueError: ('no such', 'thing')"

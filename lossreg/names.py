@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# Names stand here without case, underscores and "loss"; a library stands before a colon.
-# What means the same loss elsewhere: its name here, and what to look at all the same. Two losses
-# are the same if their means are, with the defaults that they have there.
+# Names in these tables are in lower case, without underscores and "loss"; a library's name stands
+# before a colon.
+# What other libraries call an installed loss: its name, and a remark on what to look at. Two losses
+# are the same if their means are equal under the other library's defaults.
 _SAME = {
     "absoluteerror": ("l1", ""),
     "bcelogits": ("bce_with_logits", ""),
@@ -17,7 +18,7 @@ _SAME = {
     "binarycrossentropywithlogits": ("bce_with_logits", ""),
     "ce": ("cross_entropy", ""),
     "crossentropywithlogits": ("cross_entropy", ""),
-    "l2": ("mse", "it has no factor of 1/2, as the l2_loss of optax and TensorFlow has"),
+    "l2": ("mse", "it has no factor of 1/2, unlike the l2_loss of optax and TensorFlow"),
     "mae": ("l1", ""),
     "meanabsoluteerror": ("l1", ""),
     "meansquarederror": ("mse", ""),
@@ -40,7 +41,7 @@ _SAME = {
     "keras:meanabsoluteerror": ("l1", ""),
     "keras:meansquarederror": ("mse", ""),
     "keras:mse": ("mse", ""),
-    "keras:poisson": ("poisson_nll", "with log_input: false, for it takes a rate"),
+    "keras:poisson": ("poisson_nll", "with log_input: false, since Keras's takes a rate"),
     "keras:sigmoidcrossentropywithlogits": ("bce_with_logits", ""),
     "keras:softmaxcrossentropywithlogits": ("cross_entropy", ""),
     "keras:sparsesoftmaxcrossentropywithlogits": ("cross_entropy", ""),
@@ -54,9 +55,9 @@ _SAME = {
 }
 _TAKES_LOGITS = "'cross_entropy' takes logits, and Keras's takes probabilities by default"
 _DIVERGENCE = (
-    "'kl_div' takes log-probabilities, and only with reduction: batchmean is it the divergence"
+    "'kl_div' takes log-probabilities, and is the divergence only with reduction: batchmean"
 )
-# What is another loss than the one whose name is near: that one, and how they differ.
+# Names near that of an installed loss which computes something else: that loss, and the difference.
 _DIFFERENT = {
     "categoricalcrossentropy": ("cross_entropy", _TAKES_LOGITS),
     "cosinesimilarity": ("cosine_embedding", "'cosine_embedding' is 1 - cosine, for a target of 1"),
@@ -83,19 +84,20 @@ _DIFFERENT = {
     "rootmeansquarederror": ("mse", "'mse' is its square"),
     "softl1": ("smooth_l1", "'smooth_l1' is another function"),
     "sparsecategoricalcrossentropy": ("cross_entropy", _TAKES_LOGITS),
-    "keras:l2": ("mse", "'mse' is a mean of squares, and TensorFlow's l2_loss half of their sum"),
+    "keras:l2": ("mse", "'mse' is a mean of squares; TensorFlow's l2_loss is half of their sum"),
     "optax:l2": ("mse", "'mse' is twice optax's l2_loss"),
     "paddle:smoothl1": ("smooth_l1", "'smooth_l1' is paddle's smooth_l1_loss divided by delta"),
     "timm:binarycrossentropy": (
         "bce_with_logits",
-        "'bce_with_logits' smooths no labels, and timm's does, by 0.1",
+        "'bce_with_logits' does not smooth labels; timm's does, by 0.1",
     ),
 }
 _TORCH = frozenset({"", "f", "functional", "lossreg", "lossreg_losses", "nn", "torch"})
-# Libraries with the losses of another one.
+# Libraries that share the losses of another one.
 _FAMILIES = {"flax": "optax", "jax": "optax", "tensorflow": "keras", "tf": "keras"}
 _MAX_LENGTH = 100  # difflib is quadratic, and no name is longer
 _LONGEST_ACRONYM = 4  # letters
+_SHORTEST_BEGINNING = 3  # letters
 _MOST_ADDED = 2  # letters
 _MOST_NAMES = 5
 
@@ -118,6 +120,8 @@ def closest(name: object, candidates: Iterable[str]) -> str | None:
     'label_smoothing'
     >>> closest("losss", ["loss", "terms"])
     'loss'
+    >>> closest("lin", ["linear", "cosine"])
+    'linear'
     >>> closest("colour", ["beta", "label_smoothing"]) is None
     True
     """
@@ -128,13 +132,16 @@ def closest(name: object, candidates: Iterable[str]) -> str | None:
     by_folded = _by_folded(candidates)
     matches = difflib.get_close_matches(_folded(name), by_folded, n=1, cutoff=0.7)
     if not matches and "loss" in name:
-        # It may be "loss" itself that is misspelt.
+        # "loss" itself may be misspelt.
         matches = difflib.get_close_matches(name, by_folded, n=1, cutoff=0.7)
+    if not matches and len(name) >= _SHORTEST_BEGINNING:
+        longer = [folded for folded in by_folded if folded.startswith(_folded(name))]
+        matches = longer if len(longer) == 1 else []
     return by_folded[matches[0]] if matches else None
 
 
 def closest_spelling(name: object, candidates: Iterable[str]) -> str | None:
-    """The candidate that a name misspells, or None; for names of what computes something.
+    """The candidate that a name misspells, or None; for names of functions.
 
     Stricter than `closest`: `logsigmoid` is not a misspelt `sigmoid` but another function.
 
@@ -143,15 +150,15 @@ def closest_spelling(name: object, candidates: Iterable[str]) -> str | None:
     """
     if not isinstance(name, str) or not 0 < len(name) <= _MAX_LENGTH:
         return None
-    by_letters = {_letters(each): each for each in candidates}
+    by_letters = {_letters(candidate): candidate for candidate in candidates}
     letters = _letters(name)
     return by_letters.get(letters) or by_letters.get(_misspelt(letters, by_letters) or "")
 
 
 def _by_folded(names: Iterable[str]) -> dict[str, str]:
     by_folded: dict[str, str] = {}
-    for each in names:
-        by_folded.setdefault(_folded(each), each)
+    for name in names:
+        by_folded.setdefault(_folded(name), name)
     return by_folded
 
 
@@ -159,18 +166,18 @@ def _misspelt(folded: str, candidates: Iterable[str], cutoff: float = 0.8) -> st
     import difflib  # half a millisecond that only a fault is worth
 
     long = []
-    for each in candidates:
-        if len(each) > _LONGEST_ACRONYM:
-            long.append(each)
-        elif _runs_joined(folded) == _runs_joined(each) or _is_swapped(folded, each):
-            return each  # with another letter it is another acronym: msle, rmse
-    likely = [each for each in long if _may_be(folded, each)]
+    for candidate in candidates:
+        if len(candidate) > _LONGEST_ACRONYM:
+            long.append(candidate)
+        elif _runs_joined(folded) == _runs_joined(candidate) or _is_swapped(folded, candidate):
+            return candidate  # with another letter it is another acronym: msle, rmse
+    likely = [candidate for candidate in long if _may_be(folded, candidate)]
     matches = difflib.get_close_matches(folded, likely, n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
 
 def _may_be(written: str, meant: str) -> bool:
-    """Whether one word may be another one misspelt, and not one with a word added to it."""
+    """Whether `written` may misspell `meant`, instead of adding a word to it."""
     added = len(written) - len(meant)
     digits, wanted = ("".join(filter(str.isdigit, word)) for word in (written, meant))
     return (
@@ -181,12 +188,12 @@ def _may_be(written: str, meant: str) -> bool:
 
 
 def _runs_joined(word: str) -> str:
-    return "".join(each for each, before in zip(word, " " + word, strict=False) if each != before)
+    return "".join(char for char, before in zip(word, " " + word, strict=False) if char != before)
 
 
 def _is_swapped(written: str, meant: str) -> bool:
-    places = range(len(meant) - 1)
-    return any(written == meant[:i] + meant[i + 1] + meant[i] + meant[i + 2 :] for i in places)
+    firsts = range(len(meant) - 1)
+    return any(written == meant[:i] + meant[i + 1] + meant[i] + meant[i + 2 :] for i in firsts)
 
 
 def closest_loss(name: object, installed: Iterable[str]) -> str | None:
@@ -203,15 +210,15 @@ def closest_loss(name: object, installed: Iterable[str]) -> str | None:
 
 
 def guessed_loss(name: object, installed: Mapping[str, str]) -> tuple[str | None, str]:
-    """The installed loss that was probably meant, and what else there is to say.
+    """The installed loss that was probably meant, and a remark.
 
-    An installed name goes before its near spellings, and these go before what other libraries
-    call a loss. A loss that only has a near name, and is another function, is not suggested: what
-    differs is said.
+    An installed name is preferred to a near spelling, and a near spelling to a name from another
+    library. A loss that has a near name but is another function is not suggested: the remark says
+    how it differs.
 
     Args:
-        name: What was asked for: a name, or the dotted name of a class or a function.
-        installed: The names of losses, each with the module that it is from.
+        name: The requested loss: a name, or the dotted name of a class or a function.
+        installed: The names of losses, each with the module that defines it.
 
     Returns:
         The name that was meant, or None; and a remark, which may be empty.
@@ -221,8 +228,8 @@ def guessed_loss(name: object, installed: Mapping[str, str]) -> tuple[str | None
     """
     if not isinstance(name, str) or not 0 < len(name) <= _MAX_LENGTH:
         return None, ""
-    place, _, last = name.rpartition(".")
-    library = place.partition(".")[0].lower()
+    module, _, last = name.rpartition(".")
+    library = module.partition(".")[0].lower()
     by_folded = _by_folded(installed)
     if library in _TORCH:
         return _guessed(last, by_folded)
@@ -240,7 +247,7 @@ def _guessed(name: str, by_folded: Mapping[str, str]) -> tuple[str | None, str]:
     same, remark = _installed(_SAME, foreign, by_folded)
     other, difference = _installed(_DIFFERENT, foreign, by_folded)
     if near not in (None, same, other):
-        return near, f"elsewhere it is '{same}'" if same else difference
+        return near, f"in other libraries it is '{same}'" if same else difference
     if same is not None or other is not None:
         return same, remark or difference
     return near, "" if near else _nearest(folded, by_folded)
@@ -252,34 +259,34 @@ def _guessed_elsewhere(
     """As `guessed_loss`, for the name of another library's loss."""
     folded, family = _folded(name), _FAMILIES.get(library, library)
     initials = "".join(word[:1] for word in library.split("_"))
-    for prefix in (_folded(library), initials):  # as plugins are named that bridge a library
+    for prefix in (_folded(library), initials):  # a plugin that bridges a library has such names
         if prefix + folded in by_folded:
             return by_folded[prefix + folded], ""
-    found, remark = _guessed(name, by_folded)
-    if found is not None and f"_{library}_" in f"_{installed[found].lower()}_".replace(".", "_"):
-        return found, ""
+    loss, remark = _guessed(name, by_folded)
+    if loss is not None and f"_{library}_" in f"_{installed[loss].lower()}_".replace(".", "_"):
+        return loss, ""
     same, aside = _installed(_SAME, f"{family}:{folded}", by_folded)
     if same is not None:
         return same, aside
     other, difference = _installed(_DIFFERENT, f"{family}:{folded}", by_folded)
     if other is not None:
         return None, difference
-    if found is None:
+    if loss is None:
         return None, remark
     owner = f"{library}'s" if library.isidentifier() else "another library's"
-    return None, f"'{found}' need not be the same as {owner}; see `lossreg show {found}`"
+    return None, f"'{loss}' may differ from {owner}; see `lossreg show {loss}`"
 
 
 def _installed(
     table: Mapping[str, tuple[str, str]], foreign: str, by_folded: Mapping[str, str]
 ) -> tuple[str | None, str]:
-    """What a table says of a foreign name, if the loss that it speaks of is installed."""
+    """The entry of a foreign name in a table, if its loss is installed."""
     loss, remark = table.get(foreign, ("", ""))
     return (loss, remark) if loss and loss in by_folded.values() else (None, "")
 
 
 def _nearest(folded: str, by_folded: Mapping[str, str]) -> str:
-    """What to say of a name that is a part of installed ones, or has some as its part."""
+    """A remark that names the installed losses whose names contain `folded` or are part of it."""
     near = [
         f"'{name}'"
         for key, name in by_folded.items()

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from documents import ROOT, Document
-from lossreg.registry.plugins import GROUP
+from lossreg.registry import KINDS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,6 +47,8 @@ def test_the_lowest_versions_are_what_the_project_asks_for() -> None:
     assert promised == lowest
 
 
-def test_the_group_and_the_exit_codes() -> None:
-    assert f"`{GROUP}`" in PAGE.text
+def test_the_groups_the_hooks_and_the_exit_codes() -> None:
+    for kind in KINDS:
+        assert f"`{kind.group}`" in PAGE.text
+        assert f"`{kind.hook}`" in PAGE.text
     assert [row[0] for row in PAGE.table("exit code")] == ["0", "1", "2", "130"]

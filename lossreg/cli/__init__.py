@@ -1,11 +1,11 @@
-"""The command line: one module a verb, each parses, calls, formats and gives an exit code.
+"""The command line: one module for each verb; it parses, calls, prints and returns an exit code.
 
 Exit codes: 0 fine, 1 a problem was found, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
 
-# Nothing else is imported here: an interrupt has no answer before `main` has begun.
+# Nothing else is imported here: until `main` runs, Ctrl-C is not handled.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stderr is not None:
             print("interrupted", file=sys.stderr, flush=True)
         if argv is None:
-            # A module may be half imported, and its clean-up crash.
+            # A half-imported module could crash in its clean-up.
             os._exit(130)
         return 130

@@ -1,4 +1,4 @@
-"""One command from its words to its exit code."""
+"""Run one command: from its words to its exit code."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-# Each verb is a module of this package, imported when it is the one that runs.
+# Each verb is a module of `lossreg.cli.verbs`, imported only when it runs.
 _VERBS = {
-    "list": "list the installed losses",
-    "show": "show what a loss is, what it takes and how to declare it",
+    "list": "list the installed losses, or tasks",
+    "show": "show what a loss is, what it takes and how to declare it; or what a task is",
     "check": "check configs as a compiler checks source code, without building them",
     "codes": "explain diagnostic codes",
     "new": "write the distribution of a new loss plugin",
-    "run": "train a bundled task with the objective of an experiment file",
+    "run": "train a task with the objective of an experiment file",
 }
 
 
@@ -34,7 +34,7 @@ def run(argv: Sequence[str] | None) -> int:
     """Run one command and return its exit code.
 
     Args:
-        argv: Its words; None for those that this process was started with.
+        argv: The command's words; None for those that this process was started with.
 
     Raises:
         SystemExit: The words are wrong, or asked for help.
@@ -45,8 +45,7 @@ def run(argv: Sequence[str] | None) -> int:
             stream.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if argv is None else argv
     if argv is None and words[:1] != ["run"]:
-        # A short process of its own: what it imports is looked through for garbage in vain, and
-        # at its end once more. What is garbage then goes with the process.
+        # In a short-lived process garbage collection only costs time, the final pass too.
         gc.set_threshold(100_000)
         atexit.register(gc.freeze)
     debug = False
@@ -73,7 +72,7 @@ def run(argv: Sequence[str] | None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Prints as the verbs do."""
+    """Prints through `cli.output`, as the verbs do."""
 
     def print_help(self, file: Any = None) -> None:
         del file
@@ -84,7 +83,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Version(argparse.Action):
-    """Prints the version; only then is it looked up."""
+    """Prints the version, which is looked up only on request."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
@@ -99,7 +98,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         "--version", action=_Version, nargs=0, help="show program's version number and exit"
     )
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
-    # Argument parsers are dear, and one verb is all that runs.
+    # Argument parsers are expensive to make, and only one verb runs.
     chosen = {name: _VERBS[name] for name in words[:1] if name in _VERBS}
     for name, summary in (chosen or _VERBS).items():
         verb_parser = verbs.add_parser(

@@ -1,7 +1,7 @@
 """Ctrl-C: one line and exit code 130, at any moment.
 
-While modules are imported, a KeyboardInterrupt can be swallowed, or leave a module half imported
-that crashes when it is asked for again. So the signal's handler ends the process, except where
+During an import, a KeyboardInterrupt can be swallowed, or leave a half-imported module that
+crashes when it is imported again. So the signal's handler ends the process, except where
 something must be written first.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Interruptible", "leave_on_interrupt"]
 
-# Which of several processes that train together this is, as Lightning reads it.
+# The variables from which Lightning reads this process's rank.
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
 
@@ -27,14 +27,14 @@ def _is_first() -> bool:
 
 
 class _Leave:
-    """A handler of a signal that ends the process."""
+    """A signal handler that ends the process."""
 
     def __init__(self) -> None:
         self._process = os.getpid()
 
     def __call__(self, _number: int, _frame: FrameType | None) -> NoReturn:
-        # One of several processes says it for all. Where there is no standard error, the second
-        # file is one that the command opened.
+        # One process prints it for all ranks. Without a standard error, file descriptor 2 is a
+        # file that the command opened.
         if os.getpid() == self._process and _is_first() and sys.stderr is not None:
             try:  # noqa: SIM105 - contextlib would be imported for it
                 os.write(2, b"interrupted\n")
@@ -44,20 +44,20 @@ class _Leave:
 
 
 def leave_on_interrupt() -> None:
-    """From now on Ctrl-C ends the process, unless the signal is ignored or somebody else's."""
+    """Let Ctrl-C end the process, unless the signal is ignored or has another handler."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
     try:
         signal.signal(signal.SIGINT, _Leave())
-    except ValueError:  # only the main thread can
+    except ValueError:  # only the main thread can set a handler
         return
-    # Registered first, so called last: next Python takes its handlers away, and the signal would
-    # kill a process whose work is done.
+    # Registered first, so called last: right after it Python removes its handlers, and the signal
+    # would kill a process whose work is done.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 class Interruptible:
-    """Within it, Ctrl-C is a KeyboardInterrupt again, so that what was made can be kept."""
+    """A context in which Ctrl-C raises KeyboardInterrupt again, so that results can be saved."""
 
     def __init__(self) -> None:
         self._before = signal.getsignal(signal.SIGINT)

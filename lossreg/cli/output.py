@@ -1,4 +1,4 @@
-"""Where text leaves: everything that the command line prints goes through here."""
+"""Output: everything that the command line prints goes through this module."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["complain", "discard", "flush", "is_coloured", "is_terminal", "say", "say_json"]
 
-# What makes lines and columns; a text is cleaned of the rest.
+# The control characters that are kept: they make lines and columns.
 _LAYOUT = "\n\t"
 
 
@@ -23,16 +23,15 @@ def say(text: str, *, end: str = "\n", coloured: bool = False) -> None:
     """Print a result.
 
     Args:
-        text: What to print. Names and messages of others may hold anything: what a terminal
-            would act upon is replaced.
-        end: What follows it.
+        text: What to print. Foreign names and messages may hold anything: characters that a
+            terminal would act upon are replaced.
+        end: What follows the text.
         coloured: Whether the text holds colours, and is clean already.
 
-    Whoever reads the output may leave before its end, as `head` does: the verb goes on to its exit
-    code, which says what it found.
+    A reader may close the output early, as `head` does: the verb still runs to its exit code.
 
     Raises:
-        LossregError: It cannot be written.
+        LossregError: The text cannot be written.
     """
     try:
         print(text if coloured else printable(text, keep=_LAYOUT), end=end)
@@ -50,9 +49,9 @@ def say_json(value: object) -> None:
 def _finite(value: object) -> object:
     """The same data with inf and nan, which JSON does not have, as strings."""
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: _finite(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_finite(item) for item in value]
     is_odd = isinstance(value, float) and not math.isfinite(value)
     return str(value) if is_odd else value
 
@@ -60,14 +59,14 @@ def _finite(value: object) -> object:
 def flush() -> None:
     """Write out what was printed; raises as `say` does."""
     try:
-        if sys.stdout is not None:  # None where the process was started without one
+        if sys.stdout is not None:  # None if the process was started without one
             sys.stdout.flush()
     except OSError as error:
         _give_up(error)
 
 
 def complain(text: str, *, coloured: bool = False) -> None:
-    """Print a message to standard error; where nobody reads that, the exit code is left to say it.
+    """Print a message to standard error; if that is closed, only the exit code remains.
 
     Args:
         text: As for `say`.
@@ -80,7 +79,7 @@ def complain(text: str, *, coloured: bool = False) -> None:
 
 
 def discard(stream: TextIO | None) -> None:
-    """Let what is left in a stream go nowhere: Python would complain when it flushes it at exit."""
+    """Drop what is left in a stream: Python would report an error when it flushes it at exit."""
     if stream is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -91,18 +90,18 @@ def is_coloured(stream: TextIO | None) -> bool:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a stream is there, and is a terminal."""
+    """Whether a stream exists and is a terminal."""
     return stream is not None and stream.isatty()
 
 
 def _give_up(error: OSError) -> None:
-    """Print nothing more.
+    """Stop printing.
 
     Raises:
-        LossregError: Somebody still reads, so that what is missing would be missed.
+        LossregError: The error is not a closed pipe: a reader would miss the rest.
     """
     discard(sys.stdout)
-    # The latter is what Windows says of a closed pipe.
+    # Windows reports a closed pipe as EINVAL.
     if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
         return
     raise LossregError(f"the output cannot be written: {error.strerror or error}") from error

@@ -1,4 +1,4 @@
-"""Losses of the user's own modules: `--plugin`, and `[tool.lossreg]` of a pyproject.toml."""
+"""The user's own plugins: `--plugin`, and `[tool.lossreg]` in a pyproject.toml."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ __all__ = ["add_plugin_arguments", "registry_of"]
 
 
 def add_plugin_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare how a command is told of modules that are not installed."""
+    """Declare the options that name modules which are not installed."""
     parser.add_argument(
         "--plugin",
         dest="plugins",
         metavar="MODULE",
         action="append",
         default=[],
-        help="a module with losses, such as my_project.losses, found from the working directory; "
-        "may be repeated",
+        help="a module with losses or tasks, such as my_project.losses, found from the working "
+        "directory; may be repeated",
     )
     parser.add_argument(
         "--no-plugins",
         dest="pyproject",
         action="store_false",
-        help="leave out the plugins of [tool.lossreg] in pyproject.toml",
+        help="ignore the plugins of [tool.lossreg] in pyproject.toml",
     )
 
 
 def registry_of(arguments: argparse.Namespace) -> Registry:
-    """What is installed, and the losses of the modules that the user named.
+    """The installed plugins, and the modules that the user named.
 
-    Their folders become importable: that of the pyproject.toml for those it names, the working
-    directory for the others.
+    The modules' folders become importable: the pyproject.toml's folder for the modules that it
+    names, the working directory for the others.
 
     Raises:
-        PluginLoadError: A module cannot be imported, or is no plugin.
-        SystemExit: With code 2, after saying what is wrong with the pyproject.toml.
+        PluginLoadError: A module cannot be imported, or is not a plugin.
+        SystemExit: With code 2, after printing what is wrong with the pyproject.toml.
     """
     file, named = None, list[str]()
     if arguments.pyproject:
@@ -62,20 +62,20 @@ def registry_of(arguments: argparse.Namespace) -> Registry:
 
 
 def _make_importable(module: str, folder: str) -> set[str]:
-    """Let Python look for modules in a folder, after all other places.
+    """Let Python look for modules in a folder, after all other folders.
 
-    In front, any file of it would take the place of an installed module: a built-in loss, or
-    `random`.
+    In front, any file of the folder would replace an installed module of its name: a built-in
+    loss, or `random`.
 
     Args:
         module: The module that the folder is meant for.
         folder: The folder.
 
     Returns:
-        Where in the folder the module's outermost package is; nothing if it is elsewhere.
+        The places of the module's outermost package; empty if it is not in the folder.
 
     Raises:
-        PluginLoadError: It is in the folder, but another one of its name comes first.
+        PluginLoadError: The folder has the module, but another one of its name comes first.
     """
     if folder not in sys.path:
         sys.path.append(folder)
@@ -87,15 +87,15 @@ def _make_importable(module: str, folder: str) -> set[str]:
     if local is None:
         return set()
     try:
-        found = find_spec(outermost)
-    except ValueError:  # what has been imported under that name does not say where it is from
-        found = None
-    if found is None or _places(found).isdisjoint(_places(local)):
-        rival = (found and (found.origin or "a folder")) or "a module without a file"
+        imported = find_spec(outermost)
+    except ValueError:  # a module of that name is imported already, and has no spec
+        imported = None
+    if imported is None or _places(imported).isdisjoint(_places(local)):
+        rival = (imported and (imported.origin or "a folder")) or "a module without a file"
         raise PluginLoadError(
             f"'{outermost}' in {folder} is not the one that Python imports: {rival} comes first; "
             "rename one of them",
-            loss=None,
+            name=None,
             distribution=None,
             version=None,
             module=module,
@@ -104,6 +104,6 @@ def _make_importable(module: str, folder: str) -> set[str]:
 
 
 def _places(spec: ModuleSpec) -> set[str]:
-    """The file of a module; the folders of a package, one without a file included."""
+    """The file of a module, or the folders of a package, also of one without `__init__.py`."""
     folders = set(map(os.path.realpath, spec.submodule_search_locations or ()))
     return folders or {os.path.realpath(spec.origin or spec.name)}

@@ -1,6 +1,6 @@
-"""`[tool.lossreg]` of a pyproject.toml, where this user, or root, wrote it.
+"""`[tool.lossreg]` of a pyproject.toml that belongs to this user or to root.
 
-What it names is code that runs, and it may be in any folder above the working directory.
+The table names code that runs, and the file may be in any folder above the working directory.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["named_plugins", "refuse_strange"]
 
 _WORD = b"lossreg"
-# Whether it is worth parsing the file: every spelling of the table has one of these in it.
+# Every spelling of the table matches; a file without a match need not be parsed.
 _TABLE = re.compile(
     rb"""tool["']?[ \t]*\.[ \t]*["']?lossreg"""
     rb"""|^[ \t]*(?:\[[ \t]*["']?tool["']?[ \t]*\]|["']?tool["']?[ \t]*=)""",
     re.MULTILINE,
 )
 _LARGEST = 2**20  # bytes
-# What the root of a repository has in it.
+# The names that mark the root of a repository.
 _ROOTS = (".git", ".hg")
 
 
@@ -36,16 +36,16 @@ def named_plugins(*, others_named: bool) -> tuple[Path | None, list[str]]:
     """The nearest pyproject.toml with a table for lossreg, and the modules that it names.
 
     Args:
-        others_named: Whether the user names modules as well, which is how one does without the
-            table of somebody else.
+        others_named: Whether the user also names modules: then the table of another user is
+            ignored instead of refused.
 
     Raises:
-        SystemExit: With code 2, after saying what is wrong with the file.
+        SystemExit: With code 2, after printing what is wrong with the file.
     """
     for folder in _folders():
         file = folder / "pyproject.toml"
         try:
-            if not stat.S_ISREG(file.stat().st_mode):  # a named pipe would be waited for
+            if not stat.S_ISREG(file.stat().st_mode):  # reading a named pipe would block
                 continue
             with file.open("rb") as opened:
                 content = opened.read(_LARGEST + 1)
@@ -59,7 +59,7 @@ def named_plugins(*, others_named: bool) -> tuple[Path | None, list[str]]:
                 return None, []
             _refuse_stranger(file, "it, or its folder,")
         if is_too_large:
-            _refuse(file, f"it has more than {_LARGEST:,} bytes; --no-plugins leaves it out")
+            _refuse(file, f"it has more than {_LARGEST:,} bytes; --no-plugins ignores it")
         table = _table(file, content)
         if table is not None:
             return file, _plugins(file, table)
@@ -67,10 +67,10 @@ def named_plugins(*, others_named: bool) -> tuple[Path | None, list[str]]:
 
 
 def refuse_strange(module: str | Path, file: Path) -> None:
-    """Refuse a module that somebody put beside a pyproject.toml, in a folder where all may write.
+    """Refuse a module that another user put beside a pyproject.toml, in a shared folder.
 
     Raises:
-        SystemExit: With code 2, after saying so.
+        SystemExit: With code 2, after printing the reason.
     """
     if _is_strange(module):
         _refuse_stranger(file, f"its plugin {module}")
@@ -79,12 +79,12 @@ def refuse_strange(module: str | Path, file: Path) -> None:
 def _folders() -> Iterator[Path]:
     """The working directory and those above, up to the repository's root or the home folder."""
     try:
-        here = Path.cwd()
-    except OSError:  # somebody has deleted it
+        working = Path.cwd()
+    except OSError:  # the working directory was deleted
         return
     # Unlike Path.home, a missing one is not an error.
     home = os.path.normcase(os.path.realpath(os.path.expanduser("~")))  # noqa: PTH111
-    for folder in (here, *here.parents):
+    for folder in (working, *working.parents):
         yield folder
         is_root = any(os.path.lexists(folder / name) for name in _ROOTS)
         if is_root or os.path.normcase(folder) == home:
@@ -94,7 +94,7 @@ def _folders() -> Iterator[Path]:
 def _is_strange(path: str | Path) -> bool:
     """Whether a file or folder, or a link to it, belongs to neither this user nor root."""
     if sys.platform == "win32":
-        return False  # Python does not tell whose a file is
+        return False  # Python does not report a file's owner
     user = os.geteuid()
     trusted = {0, user}
     behind_sudo = os.environ.get("SUDO_UID", "")
@@ -103,23 +103,23 @@ def _is_strange(path: str | Path) -> bool:
     return not {Path(path).stat().st_uid, Path(path).lstat().st_uid} <= trusted
 
 
-def _refuse_stranger(file: Path, what: str) -> NoReturn:
+def _refuse_stranger(file: Path, owned: str) -> NoReturn:
     _refuse(
         file,
-        f"{what} belongs to another user, so the plugins that it names are not loaded; name those "
-        "that you trust with --plugin MODULE, or leave all out with --no-plugins",
+        f"{owned} belongs to another user, so the plugins that it names are not loaded; name those "
+        "that you trust with --plugin MODULE, or ignore all of them with --no-plugins",
     )
 
 
 def _table(file: Path, content: bytes) -> Any:
-    """What is under `tool.lossreg`; None if nothing is."""
+    """The value of `tool.lossreg`; None if the file has none."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
         document: dict[str, Any] = tomllib.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # of the encoding as well
+    except (ValueError, RecursionError) as error:  # ValueError: also for a wrong encoding
         _refuse(file, f"cannot be read: {error}")
     tool = document.get("tool")
     return tool.get("lossreg") if isinstance(tool, dict) else None
@@ -131,10 +131,10 @@ def _plugins(file: Path, table: object) -> list[str]:
     unknown = [key for key in table if key != "plugins"]
     if unknown:
         _refuse(file, f"unknown key '{unknown[0]}' in [tool.lossreg]; it has plugins")
-    found = table.get("plugins", [])
-    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-        _refuse(file, "plugins in [tool.lossreg] must be a list of modules' names")
-    return found
+    modules = table.get("plugins", [])
+    if not isinstance(modules, list) or not all(isinstance(module, str) for module in modules):
+        _refuse(file, "plugins in [tool.lossreg] must be a list of module names")
+    return modules
 
 
 def _refuse(file: Path, problem: str) -> NoReturn:

@@ -1,7 +1,7 @@
-"""The grammar of a config: every mapping that the language has, as data.
+"""The grammar of a config: every mapping of the language, as data.
 
-Whatever knows the language's keys knows them from here: the readers in `declare`, the guesses at
-what an unknown key was meant to be, and the tables of the documentation.
+This is the only place where keys are listed. The readers in `declare`, the guesses at what an
+unknown key was meant to be, and the tables of the documentation use it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Key(NamedTuple):
         name: Its name.
         reads: The kind of value it takes: a name of `lossreg.config.declare.values.READERS`; or
             one that only its construct's reader knows, because it depends on other keys.
-        meaning: What it says, as a phrase of plain prose.
-        default: What is taken where it is left out; `REQUIRED` if it must be given.
-        shown: The default in words, where the value does not say it.
-        choices: The values it may have, where these are few.
-        foreign: What other systems call it.
+        meaning: Its meaning, as a phrase of plain prose.
+        default: The value if the key is left out; `REQUIRED` if it must be given.
+        shown: The default in words, if the value itself does not say it.
+        choices: The values it may have, if these are few.
+        foreign: Its names in other systems.
     """
 
     name: str
@@ -56,15 +56,15 @@ class Construct:
     """One kind of mapping.
 
     Args:
-        name: What it is called: `term`.
+        name: Its name, such as `term`.
         keys: Its keys, in the order in which they are listed.
-        elsewhere: Keys that belong elsewhere: what to do with each.
-        ambiguous: Foreign keys that may as well be a loss's parameters: what to do with each
+        elsewhere: What to do with each key that belongs elsewhere.
+        ambiguous: What to do with each foreign key that may as well be a parameter of the loss,
             while the loss is not known.
 
     Attributes:
         names: The names of its keys.
-        foreign: What other systems call them.
+        foreign: The key that each name in other systems stands for.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ TERM = Construct(
         foreign=("args", "config", "init_args", "kwargs", "options", "parameters"),
     ),
     elsewhere={
-        "apply": "transforms stand with their tensor: {from: path, apply: [...]} under 'inputs'",
+        "apply": "transforms go with their tensor: {from: path, apply: [...]} under 'inputs'",
         "from": "it belongs to a group of 'terms', or to one of the 'inputs'",
     },
     ambiguous=dict.fromkeys(
@@ -211,14 +211,14 @@ COMPOSITE = Construct(
     Key(
         "checks",
         "choice",
-        "when tensors are looked at before the losses see them",
+        "when tensors are checked before the losses get them",
         "first",
         choices=("off", "first", "always"),
     ),
     Key(
         "on_nonfinite",
         "choice",
-        "what a nan or an infinite value does",
+        "what happens when a term is nan or infinite",
         "raise",
         choices=("raise", "warn", "ignore"),
     ),
@@ -228,7 +228,10 @@ COMPOSITE = Construct(
         "the terms and groups by name",
         foreign=("losses", "components", "objectives"),
     ),
-    elsewhere=dict.fromkeys(TERM.names, "it belongs to a term: move it under one of 'terms'"),
+    elsewhere={
+        **dict.fromkeys(TERM.names, "it belongs to a term: move it under one of 'terms'"),
+        "weights": "each weight goes into its own term: {type: ..., weight: 0.5}",
+    },
 )
 
 ROUTE = Construct(
@@ -266,4 +269,4 @@ DOCUMENT = Construct(
 )
 
 CONSTRUCTS = (DOCUMENT, COMPOSITE, GROUP, TERM, ROUTE, SCHEDULED, EXPERIMENT)
-"""Every kind of mapping that has keys of the language's own."""
+"""Every kind of mapping whose keys belong to the language."""

@@ -22,7 +22,7 @@ from lossreg.config.faults.faults import ConfigPath, Faults, clipped, describe, 
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import COMPOSITE, DOCUMENT, EXPERIMENT
 from lossreg.config.lower import lower
-from lossreg.config.models import TASKS, CompositeConfig, ExperimentConfig
+from lossreg.config.models import CompositeConfig, ExperimentConfig
 from lossreg.config.read.documents import from_python, read_bytes
 from lossreg.config.read.files import read_file
 from lossreg.config.read.nodes import Node, SourceError
@@ -30,8 +30,7 @@ from lossreg.config.read.overrides import apply_override, overridden
 from lossreg.errors import ConfigError, ConfigWarning, Diagnostic
 from lossreg.names import closest
 from lossreg.registry import Registry
-from lossreg.vocabulary.paths import Path as ValuePath
-from lossreg.vocabulary.paths import PathError
+from lossreg.vocabulary.paths import PathError, ValuePath
 
 __all__ = [
     "Examined",
@@ -48,17 +47,17 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Mapping[str, object]"
 _Severity: TypeAlias = Literal["error", "warning"]
 
 _MOST_SHOWN = 3
-_GUESSED_KEYS = 1_000  # among so many, what was meant is looked for
+_GUESSED_KEYS = 1_000  # search at most this many keys for a suggestion
 
 
 class Examined(NamedTuple):
-    """What came of reading a source.
+    """The result of reading a source.
 
     Attributes:
         loss: The composite, or None if the source has an error.
         experiment: The experiment, if the source is one and has no error.
         diagnostics: Errors and warnings, in the order of the text.
-        objectives: How many objectives were looked at.
+        objectives: How many objectives were read.
         document: The whole source with its overrides applied, or None if it has an error.
     """
 
@@ -78,33 +77,34 @@ def examine(
     name: str = "<bytes>",
     every: bool = False,
 ) -> Examined:
-    """Read a source and find all that is wrong with it; raises nothing for a config's reason.
+    """Read a source and find all its faults; a faulty config raises nothing.
 
     Args:
         source: A file, a document, or a mapping.
         key: Where the loss is in the document: `model.criterion`. Without it, the key `loss`, or
             the whole document if it has `terms:`.
-        registry: Where losses are looked up: what is installed, unless given.
-        overrides: `path=value` each, as `loss.terms.seg.weight=0.3`; the value is YAML.
-        name: What to call a document given as bytes.
-        every: Whether to look at every objective of the document, wherever it is, and not only at
-            the one that the key names.
+        registry: Where losses are looked up; by default the installed plugins.
+        overrides: Each is `path=value`, such as `loss.terms.seg.weight=0.3`; the value is YAML.
+        name: The name of a document given as bytes.
+        every: Whether to read every objective of the document, wherever it is, instead of only
+            the one at the key.
     """
     faults = Faults()
     registry = Registry.installed() if registry is None else registry
-    found, root = Examined(None, None, ()), None
+    overrides = [overrides] if isinstance(overrides, str) else overrides
+    examined, root = Examined(None, None, ()), None
     try:
         root = _root(source, name, faults)
         for override in overrides:
             apply_override(root, override, faults)
-        found = _examine(root, key, registry, faults, every=every)
+        examined = _examine(root, key, registry, faults, every=every)
     except SourceError as error:
-        for each in error.document.faults if error.document is not None else ():
-            faults.add_source_error(each)
+        for fault in error.document.faults if error.document is not None else ():
+            faults.add_source_error(fault)
         faults.add_source_error(error)
     if faults.has_errors:
-        found, root = found._replace(loss=None, experiment=None), None
-    return found._replace(diagnostics=tuple(faults.sorted()), document=root)
+        examined, root = examined._replace(loss=None, experiment=None), None
+    return examined._replace(diagnostics=tuple(faults.sorted()), document=root)
 
 
 def _examine(
@@ -123,11 +123,11 @@ def _examine(
     loss = None if asked is None else configs[0]
     is_experiment = key is None and isinstance(root.value, dict) and "task" in root.value
     if asked is None and objectives:
-        is_experiment = False  # a document of something else, which has tasks as well
+        is_experiment = False  # another system's document, which has its own key `task`
     if objectives or every:
         severity: _Severity = "error" if is_experiment else "warning"
         _note_lone_terms(root, objectives, search, faults, severity)
-    experiment = read_experiment(root, loss, faults) if is_experiment else None
+    experiment = read_experiment(root, loss, registry, faults) if is_experiment else None
     return Examined(loss, experiment, (), len(objectives))
 
 
@@ -141,17 +141,17 @@ def _root(source: object, name: str, faults: Faults) -> Node:
     else:
         message = f"expected a path, a mapping or a document as bytes, found {describe(source)}"
         raise SourceError("LR101", message)
-    for each in document.faults:
-        faults.add_source_error(each)
+    for fault in document.faults:
+        faults.add_source_error(fault)
     return root
 
 
 def _find_loss(
     root: Node, key: str | None, search: Search, faults: Faults, *, every: bool
 ) -> Located | None:
-    """The objective that a key names, or that needs none; None after noting that there is none.
+    """The objective at the key, or by default the document's own; None after noting its absence.
 
-    Where every objective is looked at, there may be others instead, and nothing is noted then.
+    If every objective is read and the document has others, the absence is not a fault.
     """
     if isinstance(root.value, dict):
         if key is not None:
@@ -170,7 +170,7 @@ def _find_loss(
 
 
 def _meant(name: str, root: Node) -> str | None:
-    """What a key of a document without a loss was probably meant to be: `loss` or `terms`."""
+    """The key (`loss` or `terms`) that was probably meant, in a document without a loss."""
     node = root.value[name]
     if name == "objectives" and is_map_of_objectives(node):
         return None
@@ -180,39 +180,39 @@ def _meant(name: str, root: Node) -> str | None:
 
 
 def _guessed(name: str, meant: str, root: Node, faults: Faults) -> Located | None:
-    """What was probably meant to be the loss, after noting it: one run finds what else is wrong."""
+    """Guess the misspelt loss key and note it, so that one run finds the other faults, too."""
     node, key = root.value[name], root.keys[name]
     if meant == "terms" and ("task" in root.value or name in DOCUMENT.foreign):
         return _misplaced(root, name, faults)
-    # Of a document that is not lossreg's, it may be the name of something.
-    where = ("", name) if isinstance(node.value, dict | list) else ""
-    faults.add("LR109", where, f"there is no loss here; did you mean '{meant}'?", key)
+    # In a document that is not lossreg's, a scalar's key may name anything.
+    path: ConfigPath = ("", name) if isinstance(node.value, dict | list) else ""
+    faults.add("LR109", path, f"there is no loss here; did you mean '{meant}'?", key)
     if meant == "loss":
-        return Located(node, where, key) if is_loss(node) else None
+        return Located(node, path, key) if is_loss(node) else None
     guesses = Guesses(root, COMPOSITE.names)
     guesses.written = {"terms": name}
     return Located(guesses.applied("", faults), "", None) if holds_terms(node) else None
 
 
 def _misplaced(root: Node, name: str, faults: Faults) -> Located:
-    """Terms at the root of a document, as the loss that they belong to."""
-    at = root.keys[name]
+    """Note terms at the root of a document; give the loss that they belong to."""
+    key = root.keys[name]
     if name in DOCUMENT.foreign:
         message = "these are terms; put them under 'loss:', and there under 'terms:'"
     else:
         message = "an experiment has its loss under 'loss:'; put 'terms' there, one level deeper"
-    faults.add("LR109", ("", name), message, at)
+    faults.add("LR109", ("", name), message, key)
     faults.read_as("", name, "terms")
     loss = Node({"terms": root.value[name]}, *root.span)
-    loss.keys["terms"] = at
+    loss.keys["terms"] = key
     return Located(loss, "", None)
 
 
 def _note_no_loss(root: Node, search: Search, faults: Faults, *, every: bool) -> None:
-    """Note that a document has no objective, or none that needs no key."""
+    """Note that a document has no objective, or only ones that must be given by key."""
     expected = "expected 'loss:' or 'terms:'"
     task = root.value.get("task") if isinstance(root.value, dict) else None
-    if task is not None and closest(task.value, TASKS):
+    if task is not None and search.may_be_task(task.value):
         faults.add("LR109", "task", f"{expected} beside 'task:'", root.keys["task"])
         return
     others = search.objectives(root)
@@ -222,29 +222,29 @@ def _note_no_loss(root: Node, search: Search, faults: Faults, *, every: bool) ->
     if not isinstance(root.value, dict):
         expected = f"expected a mapping with 'loss:' or 'terms:', found {describe(root.value)}"
     if others:
-        shown = [f"'{clipped(path_text(each.path))}'" for each in others[:_MOST_SHOWN]]
+        shown = [f"'{clipped(path_text(other.path))}'" for other in others[:_MOST_SHOWN]]
         more = ", …" if len(others) > _MOST_SHOWN else ""
         hint = f"for an objective elsewhere, give its key: {', '.join(shown)}{more}"
     else:
-        hint = "for a loss elsewhere, say at which key it is"
+        hint = "if the loss is elsewhere, give its key"
     faults.add("LR109", "", f"{expected}; {hint}", root)
 
 
 def _note_lone_terms(
     root: Node, objectives: Sequence[Located], search: Search, faults: Faults, severity: _Severity
 ) -> None:
-    """Note terms that stand outside the objectives, where nothing trains them."""
+    """Note terms outside the objectives, where nothing trains them."""
     made = [("", name) for name in overridden(root)] if objectives else []
-    for each in search.lone_terms(root, objectives):
-        if each.path in made:
-            continue  # noted already
-        near = (other for other in objectives if _around(other.path) == _around(each.path))
+    for lone in search.lone_terms(root, objectives):
+        if lone.path in made:
+            continue  # already noted
+        near = (other for other in objectives if _around(other.path) == _around(lone.path))
         target = path_text((next(near, *objectives[:1]).path, "terms")) if objectives else "terms"
         what, it = "this looks like a term", "it"
-        if "type" not in each.node.value:
+        if "type" not in lone.node.value:
             what, it = "these look like terms", "them"
         message = f"{what}, but nothing trains {it} here; move {it} under '{clipped(target)}'"
-        faults.add("LR905", each.path, message, each.key or each.node, severity=severity)
+        faults.add("LR905", lone.path, message, lone.key or lone.node, severity=severity)
 
 
 def _around(path: ConfigPath) -> ConfigPath:
@@ -252,10 +252,11 @@ def _around(path: ConfigPath) -> ConfigPath:
 
 
 def _refuse_stray_overrides(root: Node, objectives: Sequence[Located], faults: Faults) -> None:
-    """Note overrides that made a key beside the objectives, which nothing would read."""
-    read = tuple(path_text(each.path).partition(".")[0].partition("[")[0] for each in objectives)
+    """Note overrides that created a key beside the objectives, where nothing reads it."""
+    paths = (path_text(objective.path) for objective in objectives)
+    read = tuple(path.partition(".")[0].partition("[")[0] for path in paths)
     if "" in read:
-        return  # the whole document is the loss, whose keys are all known
+        return  # the whole document is the loss, whose reader notes every unknown key
     if isinstance(root.value, dict) and "task" in root.value:
         read += EXPERIMENT.names
     for name in overridden(root):
@@ -275,32 +276,32 @@ def _follow(root: Node, key: str, faults: Faults) -> Located | None:
         )
         return None
     path: ConfigPath = ""
-    node, at = root, None
+    node, key_span = root, None
     for step in steps:
         children = node.value
         if isinstance(children, dict) and isinstance(step, str) and step in children:
-            node, at = children[step], node.keys[step]
+            node, key_span = children[step], node.keys[step]
         elif (
             isinstance(children, list)
             and isinstance(step, int)
             and -len(children) <= step < len(children)
         ):
-            node, at = children[step], None
+            node, key_span = children[step], None
         else:
-            there = islice(children if isinstance(children, dict) else (), _GUESSED_KEYS)
-            meant = closest(step, there)
+            names = islice(children if isinstance(children, dict) else (), _GUESSED_KEYS)
+            meant = closest(step, names)
             wanted = f"'{clipped(step)}'" if isinstance(step, str) else f"element {step}"
             under = f"under '{clipped(path_text(path))}'" if path else "in the document"
             message = f"there is no {wanted} {under}"
             if meant:
-                where = (path, meant)
-                message += f"; did you mean '{clipped(path_text(where))}'?"
-                faults.add("LR109", where, message, node.keys[meant])
+                guess = (path, meant)
+                message += f"; did you mean '{clipped(path_text(guess))}'?"
+                faults.add("LR109", guess, message, node.keys[meant])
             else:
-                faults.add("LR109", "", message, at or node)
+                faults.add("LR109", "", message, key_span or node)
             return None
         path = (path, step)
-    return Located(node, path, at)
+    return Located(node, path, key_span)
 
 
 def load_config(
@@ -310,16 +311,16 @@ def load_config(
     registry: Registry | None = None,
     overrides: Iterable[str] = (),
 ) -> CompositeConfig:
-    """A checked composite from a YAML file, a mapping, or a config that is loaded already.
+    """A checked composite from a YAML file, a mapping, or a config that is already loaded.
 
     Args:
         source: The file, document, mapping or config.
         key: Where the loss is in the document: `model.criterion`.
-        registry: Where losses are looked up: what is installed, unless given.
-        overrides: `path=value` each, as `loss.terms.seg.weight=0.3`; the value is YAML.
+        registry: Where losses are looked up; by default the installed plugins.
+        overrides: Each is `path=value`, such as `loss.terms.seg.weight=0.3`; the value is YAML.
 
     Raises:
-        ConfigError: The source is wrong; it carries every fault.
+        ConfigError: The source is wrong; the error holds every fault.
     """
     if isinstance(source, CompositeConfig):
         if key is not None or list(overrides):
@@ -328,15 +329,15 @@ def load_config(
     examined = examine(source, key=key, registry=registry, overrides=overrides)
     if examined.loss is None:
         raise ConfigError(examined.diagnostics)
-    for each in examined.diagnostics:
-        warnings.warn(str(each), ConfigWarning, stacklevel=2)
+    for diagnostic in examined.diagnostics:
+        warnings.warn(str(diagnostic), ConfigWarning, stacklevel=2)
     return examined.loss
 
 
 def load_experiment(
     source: Source, *, registry: Registry | None = None, overrides: Iterable[str] = ()
 ) -> ExperimentConfig:
-    """A checked experiment: a document with `task:`; otherwise as `load_config`.
+    """A checked experiment, from a document with `task:`; otherwise like `load_config`.
 
     Raises:
         ConfigError: The source is wrong, or is not an experiment.
@@ -347,7 +348,7 @@ def load_experiment(
 def load_kept_experiment(
     source: Source, *, registry: Registry | None = None, overrides: Iterable[str] = ()
 ) -> tuple[ExperimentConfig, Node]:
-    """An experiment as `load_experiment` gives it, and the document to keep beside its results.
+    """Like `load_experiment`, with the document to keep beside the results.
 
     Raises:
         ConfigError: The source is wrong, or is not an experiment.

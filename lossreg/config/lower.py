@@ -1,6 +1,6 @@
-"""From an objective as it is written to the models that it means.
+"""From a declared objective to its models.
 
-Groups dissolve here: names join, paths are moved to where the group starts, weights multiply.
+Groups dissolve: names join, paths start where the group starts, weights multiply.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from lossreg.config.declare.fields import LARGEST, SMALLEST_NORMAL
 from lossreg.config.declare.selection import check_divisible
 from lossreg.config.grammar import COMPOSITE, GROUP
 from lossreg.config.models import CompositeConfig, TermConfig, Weight
-from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route
 
 if TYPE_CHECKING:
@@ -20,31 +20,30 @@ if TYPE_CHECKING:
 
 __all__ = ["lower"]
 
-_HERE, _ONE = Path(()), Weight()
-# What a term's keys say goes into its model as it was read, but for what groups add to it.
+_ORDINARY = 1e-9  # it and its reciprocal are far within float32
+_HERE, _ONE = ValuePath(()), Weight()
+# Fields of the model that are a key's value as it was read; groups may still add to them.
 _AS_READ = frozenset(TermConfig._fields).difference(("name", "weight", "inputs"))
 
 
 def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
-    """The composite that is declared; None after noting that nothing could be trained with it.
+    """The declared composite; None if it cannot be trained, after noting why.
 
     Args:
         composite: The objective as it is written.
-        faults: Takes what is wrong with the whole, and with what groups make of their terms.
+        faults: Takes the faults of the whole, and those that groups cause in their terms.
     """
-    declared = composite.values.get("terms")
-    if declared is None or declared.read is None:
-        return None
-    terms = _terms(declared.read, _WHOLE, faults)
+    terms = _terms(composite.values["terms"], _WHOLE, faults)
     enabled = [term for term in terms if term is None or term.enabled]
-    place, key = declared.path, composite.node.keys["terms"]
+    place, key = composite.terms_path, composite.node.keys["terms"]
     if not enabled:
         message = "every term is disabled" if terms else "expected at least one term, found none"
         faults.add("LR108", place, message, key)
     known = tuple(term for term in terms if term is not None)
     if len(known) < len(terms) or not composite.is_complete:
         return None
-    if enabled and not any(term.weight.factor for term in known if term.enabled):
+    is_zero = all(term.weight.is_zero for term in known if term.enabled)
+    if enabled and is_zero and not faults.has_errors:
         message = "all weights are zero, so nothing is learnt"
         faults.add("LR903", place, message, key, severity="warning")
     options = {
@@ -54,17 +53,17 @@ def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
 
 
 class _Around(NamedTuple):
-    """What the groups around a term say of it, all together."""
+    """The combined settings of the groups around a term."""
 
     prefix: str = ""
-    origin: Path = _HERE
+    origin: ValuePath = _HERE
     weight: Weight = _ONE
-    denominator: Path | None = None
+    denominator: ValuePath | None = None
     optional: bool = False
     enabled: bool = True
 
     def inside(self, group: Declared) -> _Around:
-        """What is said of the terms of a group."""
+        """The settings for the terms of a group."""
         own = group.get("denominator")
         return _Around(
             prefix=f"{self.prefix}{group.name}/",
@@ -77,7 +76,7 @@ class _Around(NamedTuple):
         )
 
     def adopted(self, term: TermConfig) -> TermConfig:
-        """A term as it is inside the groups."""
+        """A term with the settings of the groups applied."""
         own = term.denominator
         return term._replace(
             name=self.prefix + term.name,
@@ -90,8 +89,8 @@ class _Around(NamedTuple):
             enabled=self.enabled and term.enabled,
         )
 
-    def located(self, path: Path) -> Path:
-        return Path(self.origin.steps + path.steps)
+    def located(self, path: ValuePath) -> ValuePath:
+        return ValuePath(self.origin.steps + path.steps)
 
     def _moved(self, route: Route) -> Route:
         return Route(self.located(route.path), route.transforms)
@@ -101,8 +100,8 @@ _WHOLE = _Around()
 
 
 def _weight(declared: Declared) -> Weight:
-    weight = declared.values.get("weight")
-    return _ONE if weight is None or weight.read is None else weight.read
+    weight: Weight | None = declared.values.get("weight")
+    return _ONE if weight is None else weight
 
 
 def _terms(
@@ -126,7 +125,7 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         return None
     if around.denominator is not None and term.key is not None:
         check_divisible(loss.definition, term.path, term.key, faults)
-    read = {key: value.read for key, value in term.values.items() if key in _AS_READ}
+    read = {key: value for key, value in term.values.items() if key in _AS_READ}
     config = TermConfig(
         name=term.name,
         definition=loss.definition,
@@ -139,26 +138,26 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         config = around.adopted(config)
     misfit = _beyond_float32(config.weight)
     if misfit:
-        message = f"expected a weight, times those of its groups, {misfit}"
+        message = f"expected the weight times the weights of its groups to be {misfit}"
         faults.add("LR202", (term.path, "weight"), message, term.place("weight"))
     return config
 
 
 def _inputs(term: Declared, loss: Loss) -> dict[str, Route]:
-    written = term.values.get("inputs")
-    if written is None:
-        return {name: Route(Path((name,))) for name in loss.arguments}
-    return {name: written.read[name].read for name in loss.arguments}
+    routes: dict[str, Route] | None = term.values.get("inputs")
+    return routes or {name: Route(ValuePath((name,))) for name in loss.arguments}
 
 
 def _beyond_float32(weight: Weight) -> str:
-    """What is expected of a weight that float32, in which they are multiplied, does not hold."""
+    """The expectation that a weight breaks in float32, in which weights multiply; or nothing."""
+    if not weight.schedules and _ORDINARY <= abs(weight.factor) <= 1 / _ORDINARY:
+        return ""  # the common case
     if not weight.largest <= LARGEST:
-        return f"of at most {LARGEST:.2g}, found {weight.largest:.2g}"
+        return f"at most {LARGEST:.2g}, found {weight.largest:.2g}"
     smallest = weight.smallest
     if 0 < smallest < SMALLEST_NORMAL:
         return (
-            f"of 0 or at least {SMALLEST_NORMAL:.2g}, below which float32 loses digits, "
+            f"0 or at least {SMALLEST_NORMAL:.2g}, below which float32 loses digits, "
             f"found {smallest:.2g}"
         )
     return ""

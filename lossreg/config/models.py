@@ -1,4 +1,4 @@
-"""The frozen models that a config becomes. Imports nothing that reads one."""
+"""The frozen models that a config becomes. Imports no reader of configs."""
 
 from __future__ import annotations
 
@@ -9,29 +9,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lossreg.config.declare.trainer import TrainerConfig
-    from lossreg.plugin import LossConfig, LossDefinition
+    from lossreg.plugin import LossConfig, LossDefinition, TaskDefinition
     from lossreg.registry.plugins import Origin
-    from lossreg.vocabulary.paths import Path
+    from lossreg.vocabulary.paths import ValuePath
     from lossreg.vocabulary.routes import Route
     from lossreg.vocabulary.schedules import Schedule
 
-__all__ = ["TASKS", "CompositeConfig", "ExperimentConfig", "TermConfig", "Weight"]
+__all__ = ["CompositeConfig", "ExperimentConfig", "TermConfig", "Weight"]
 
 Checks: TypeAlias = Literal["off", "first", "always"]
-"""When tensors are looked at before the losses see them."""
+"""When tensors are checked before the losses get them."""
 
 OnNonFinite: TypeAlias = Literal["raise", "warn", "ignore"]
 """What happens when a term becomes nan or infinite."""
 
-TASKS = ("digits",)
-"""The tasks that `lossreg.experiments` bundles."""
-
 
 class Weight(NamedTuple):
-    """What a term's raw value is multiplied by: a number times schedules.
+    """The multiplier of a term's raw value: a number times schedules.
 
     Attributes:
-        factor: The number: the term's own, times those of its groups.
+        factor: The term's number times the numbers of its groups.
         schedules: The schedules of the term and its groups.
     """
 
@@ -40,7 +37,7 @@ class Weight(NamedTuple):
 
     @property
     def is_zero(self) -> bool:
-        """Whether it is 0 at all times, so that its term stays outside the graph."""
+        """Whether it is always 0, so that its term stays outside the graph."""
         return self.factor == 0
 
     @property
@@ -53,15 +50,15 @@ class Weight(NamedTuple):
 
     @property
     def smallest(self) -> float:
-        """The least absolute value other than 0 among its products; 0 if it is always 0."""
+        """The smallest absolute value other than 0 among its products; 0 if it is always 0."""
         value = abs(self.factor)
         for schedule in self.schedules:
-            least = min((abs(each) for each in schedule.numbers() if each), default=0.0)
+            least = min((abs(number) for number in schedule.numbers() if number), default=0.0)
             value = _product(value, least)
         return value
 
     def value(self, steps: int, epochs: int) -> float:
-        """The weight after so many completed steps and epochs."""
+        """The weight after a number of completed steps and epochs."""
         value = self.factor
         for schedule in self.schedules:
             value *= schedule.value(epochs if schedule.unit == "epoch" else steps)
@@ -72,15 +69,15 @@ class Weight(NamedTuple):
         return Weight(_product(self.factor, other.factor), self.schedules + other.schedules)
 
     def __str__(self) -> str:
-        parts = [str(each) for each in self.schedules]
+        parts = [str(schedule) for schedule in self.schedules]
         if self.factor != 1 or not parts:
-            # Every digit: a state tells two configs apart by it.
+            # With every digit, since a state_dict compares configs by this text.
             parts.insert(0, repr(self.factor).removesuffix(".0"))
         return " * ".join(parts)
 
 
 def _product(first: float, second: float) -> float:
-    """The product, never 0 where neither factor is: there it is the smallest of all floats."""
+    """The product; the smallest float instead of 0 if neither factor is 0."""
     product = first * second
     return product if product or not (first and second) else math.ulp(0.0)
 
@@ -89,19 +86,19 @@ class TermConfig(NamedTuple):
     """One named, weighted, routed loss.
 
     Attributes:
-        name: The term's name; that of one in a group begins with the group's and a `/`.
+        name: The term's name, in a group after the group's name and a `/`.
         type: The loss's name, as written.
         definition: The loss definition of that name.
         params: Its validated parameters.
-        weight: What the raw value is multiplied by.
-        inputs: For each forward argument, in order, where its tensor comes from.
+        weight: The multiplier of the raw value.
+        inputs: The route of the tensor of each forward argument, in order.
         mask: Which entries count, or None for all.
         sample_weight: How much entries count, or None for one each.
         ignore: Entries whose target has this value do not count; nan for nan.
-        denominator: Where the number is that the sum is divided by, instead of the mean's own.
+        denominator: The path of the number that the sum is divided by; None for the mean's own.
         optional: Whether batches without its tensors are fine.
         enabled: Whether the term is built.
-        origin: Where the loss is from, for messages about its faults.
+        origin: The source of the loss, for messages about its faults.
     """
 
     name: str
@@ -113,7 +110,7 @@ class TermConfig(NamedTuple):
     mask: Route | None = None
     sample_weight: Route | None = None
     ignore: float | None = None
-    denominator: Path | None = None
+    denominator: ValuePath | None = None
     optional: bool = False
     enabled: bool = True
     origin: Origin | None = None
@@ -126,7 +123,7 @@ class TermConfig(NamedTuple):
     @property
     def reduced_by_lossreg(self) -> bool:
         """Whether the loss is built without its own reduction, for lossreg to do it."""
-        # The losses' own sum knows nothing of a scale, which belongs to the mean's numerator.
+        # A scale belongs to the mean's numerator, and the loss's own sum does not apply it.
         scaled = self.denominator is not None and self.definition.denominator.scale is not None
         chosen = self.mask is not None or self.sample_weight is not None or self.ignore is not None
         return scaled or chosen
@@ -137,7 +134,7 @@ class CompositeConfig(NamedTuple):
 
     Attributes:
         terms: Its terms, in the order of the file, the disabled ones included.
-        checks: When tensors are looked at before the losses see them.
+        checks: When tensors are checked before the losses get them.
         on_nonfinite: What happens when a term becomes nan or infinite.
     """
 
@@ -147,16 +144,20 @@ class CompositeConfig(NamedTuple):
 
 
 class ExperimentConfig(NamedTuple):
-    """A bundled task, trained with an objective.
+    """A task, trained with an objective.
 
     Attributes:
-        task: The task's name.
+        task: The task's name, as written.
+        definition: The task definition of that name.
+        origin: Where the task is from, for messages about its faults.
         seed: Seeds every random generator.
         trainer: Options for Lightning's Trainer.
         loss: The objective.
     """
 
     task: str
+    definition: TaskDefinition
+    origin: Origin
     seed: int
     trainer: TrainerConfig
     loss: CompositeConfig

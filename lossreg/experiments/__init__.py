@@ -1,4 +1,4 @@
-"""The bundled tasks and the runner: a thin layer over Lightning's Trainer.
+"""The bundled task and the runner of all tasks: a thin layer over Lightning's Trainer.
 
 Importing this package needs nothing beyond lossreg; `run` needs the extra `experiments`.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["rank", "run"]
 
-_NEEDED = {"lightning": "lightning", "sklearn": "scikit-learn", "matplotlib": "matplotlib"}
+_NEEDED = {"lightning": "lightning", "matplotlib": "matplotlib"}
 
 
 def run(
@@ -33,23 +33,24 @@ def run(
     progress: bool = False,
     interruptible: AbstractContextManager[None] | None = None,
 ) -> Result | None:
-    """Train a task with an objective and write what happened to a folder of its own.
+    """Train a task with an objective and write the results to a new folder.
 
     Args:
         experiment: What to train, from `lossreg.config.load_experiment`.
-        name: What to call the folder; if it exists, a number is added.
+        name: The folder's name; if the folder exists, a number is added.
         document: The text to keep in it as `config.yaml`.
-        root: Where the folder is made.
+        root: The folder in which it is made.
         progress: Whether Lightning shows its progress bar.
-        interruptible: Entered for as long as there is something that an interrupt should keep;
-            while modules are imported, it is not.
+        interruptible: A context that is entered while there are results that an interrupt must
+            keep; not while modules are imported.
 
     Returns:
-        What was measured; None on every rank but the first.
+        The measurements; None on every rank but the first.
 
     Raises:
         MissingExtraError: The extra `experiments` is not installed.
-        InputError: The task does not give what a term asks for.
+        PluginError: The task cannot be built.
+        InputError: The task does not provide a tensor that a term needs.
         LossregError: Lightning refuses an option, or the folder cannot be written.
         KeyboardInterrupt: The run was interrupted; what was written so far is kept.
     """
@@ -69,9 +70,9 @@ def run(
 
 
 def rank() -> int:
-    """Which of the processes that train together this is."""
-    # It is asked after an interrupt too, when Lightning, or torch, may be half imported: to import
-    # them once more would crash.
+    """The rank of this process among those that train together."""
+    # This is also called after an interrupt, when Lightning or torch may be half imported: another
+    # import would crash.
     utilities = sys.modules.get("lightning.pytorch.utilities")
     number: int = getattr(getattr(utilities, "rank_zero_only", None), "rank", 0)
     return number

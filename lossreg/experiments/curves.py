@@ -1,4 +1,4 @@
-"""The picture of a run: what each term did, and what it was good for."""
+"""The picture of a run: the curve of each term and of each measure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _COLUMNS = 2
 _PANEL_SIZE = (5.2, 3.3)
 _INK = "#222222"
 _FAINT = "#8a8a8a"
-# Okabe and Ito's colours, told apart by nearly everyone; yellow left out, faint on white.
+# Okabe and Ito's colours, which also colour-blind readers can distinguish; without yellow, which
+# is faint on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _DASHES = ("-", "--", ":", "-.")
 # Beyond this, the smaller of two curves is flat on a linear axis.
@@ -37,10 +38,10 @@ def draw_curves(rows: Sequence[Row], measures: Sequence[Measure], file: Path, ti
     Values that are not finite leave a gap.
 
     Args:
-        rows: What was recorded, oldest first; at least one.
-        measures: What was measured on held-out data.
+        rows: The recorded rows, oldest first; at least one.
+        measures: The measures on held-out data.
         file: The PNG to write.
-        title: What to write above.
+        title: The title above the panels.
     """
     count = 2 + len(measures)
     lines = math.ceil(count / _COLUMNS)
@@ -61,10 +62,10 @@ def draw_curves(rows: Sequence[Row], measures: Sequence[Measure], file: Path, ti
         panel.set_xlim(0, rows[-1].step * 1.03)
     picture = io.BytesIO()
     with warnings.catch_warnings():
-        # The title is a file's name, and no font has the letters of all scripts.
+        # The title is a file's name, which may have letters that the font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(picture, dpi=150)
-    file.write_bytes(picture.getvalue())  # all of it or nothing, should the run be interrupted
+    file.write_bytes(picture.getvalue())  # at once, so that an interrupt leaves no partial file
 
 
 def _draw_weighted(panel: Any, rows: Sequence[Row]) -> None:
@@ -91,7 +92,7 @@ def _draw_raw(panel: Any, rows: Sequence[Row]) -> None:
 def _draw_terms(panel: Any, rows: Sequence[Row], attribute: str) -> None:
     for index, name in enumerate(rows[0].terms):
         points = [(row.step, getattr(row, attribute)[name]) for row in rows]
-        # Each turn through the colours has its own dashes.
+        # Each round through the colours has its own dashes.
         turn, colour = divmod(index, len(_COLOURS))
         dashes = _DASHES[turn % len(_DASHES)]
         _line(panel, points, color=_COLOURS[colour], linestyle=dashes, label=name)
@@ -115,7 +116,7 @@ def _draw_measure(panel: Any, rows: Sequence[Row], measure: Measure) -> None:
 
 def _line(panel: Any, points: Sequence[tuple[int, float]], **style: Any) -> None:
     if len(points) == 1:
-        style["marker"] = "o"  # a line through one point is nothing
+        style["marker"] = "o"  # a line through one point is invisible
     steps, values = [step for step, _ in points], [value for _, value in points]
     panel.plot(steps, values, linewidth=1.6, **style)
 

@@ -1,4 +1,4 @@
-"""The folder of a run: a new one each time, never one that is there already."""
+"""The folder of a run: a new one for each run, never an existing one."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["kept_config", "new_folder"]
 
 
 def new_folder(root: Path, name: str) -> Path:
-    """Make `root/name`, or `root/name-2`, `root/name-3`, ... where that is taken.
+    """Make `root/name`, or `root/name-2`, `root/name-3`, ... if that exists.
 
-    Two processes at once get two folders: making one is a single step that fails where it exists.
+    Two processes at once get two folders: making a folder is one step, which fails if it exists.
 
     Raises:
         LossregError: The folder cannot be made.
@@ -43,22 +43,22 @@ def new_folder(root: Path, name: str) -> Path:
 
 
 def kept_config(document: Node, name: str, options: Sequence[str]) -> str:
-    """What was trained, as a config that trains the same again.
+    """The text of a config that trains the same again.
 
     Args:
         document: The experiment, with its overrides applied.
         name: The name of the file that it was read from.
-        options: What was said on the command line, such as `--set seed=3`; only for the reader.
+        options: The options of the command line, such as `--set seed=3`, for a comment.
 
     Raises:
         LossregError: The document is too large to be written and read again.
     """
-    # A name may hold a line break, which would end the comment.
-    said = [printable(" ".join(each.split())) for each in (name, *options)]
-    applied = ", with this applied:" if options else ""
+    # A name may contain a line break, which would end the comment.
+    file, *applied = [printable(" ".join(text.split())) for text in (name, *options)]
+    colon = ", with this applied:" if options else ""
     header = [
-        f"# What `lossreg run {said[0]}` trained{applied}",
-        *(f"#   {each}" for each in said[1:]),
+        f"# What `lossreg run {file}` trained{colon}",
+        *(f"#   {option}" for option in applied),
     ]
     try:
         text = "\n".join([*header, "", yaml_text(document)])

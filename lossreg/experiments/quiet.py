@@ -1,4 +1,4 @@
-"""Keeps Lightning from talking over a run's own report."""
+"""Keeps Lightning's notices out of a run's own report."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 __all__ = ["quiet"]
 
-# Which devices there are, tips, and that training ended.
+# These log the available devices, tips, and the end of training.
 _LOGGERS = ("lightning.pytorch", "lightning.fabric")
 _WARNINGS = (
     # Advice that is wrong for a data set of a few hundred kilobytes in memory.
     ".*does not have many workers",
     ".*is smaller than the logging interval",
-    # The run has made the folder for itself.
+    # The run has just made this folder.
     "Checkpoint directory .* exists and is not empty",
     # Lightning's own use of torch.
     r".*isinstance\(treespec, LeafSpec\)",
@@ -27,7 +27,7 @@ _WARNINGS = (
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Within it, Lightning's notices and its misplaced warnings are not shown."""
+    """A context in which Lightning's notices and misplaced warnings are not shown."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     try:

@@ -1,4 +1,4 @@
-"""What a run measures while it trains: rows of `metrics.csv`."""
+"""The rows of `metrics.csv`: measurements during training."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Row:
     """Means over the steps since the row before.
 
     Attributes:
-        step: Optimizer steps done.
-        epoch: Epochs done, counting the one in progress.
+        step: The number of completed optimizer steps.
+        epoch: The number of epochs, including the one in progress.
         total: The objective.
         terms: Each term's raw value.
         weighted: Each term's contribution to the total.
-        held_out: What was measured on held-out data after this step; empty where nothing was.
+        held_out: The measures on held-out data after this step; empty if there were none.
     """
 
     step: int
@@ -50,7 +50,7 @@ def logged_values(out: LossOutput) -> Tensor:
 
 
 class Recorder(Callback):  # type: ignore[misc]
-    """Adds up each step's values on their device and reads them once a row.
+    """Adds up each step's values on their device, and reads them once for each row.
 
     A row is due after the first step, after every `log_every_n_steps`-th, and whenever held-out
     data were measured. Ranks are averaged. Rank 0 writes.
@@ -58,7 +58,7 @@ class Recorder(Callback):  # type: ignore[misc]
     Args:
         terms: The terms' names.
         measures: The measures' names.
-        folder: The run's folder; None on other ranks, which are told when training starts.
+        folder: The run's folder; None on other ranks, which get it when training starts.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Recorder(Callback):  # type: ignore[misc]
         self._file: TextIO | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Tell all ranks the folder that rank 0 chose."""
+        """Send rank 0's folder to all ranks."""
         del pl_module, stage
         self.folder = trainer.strategy.broadcast(self.folder)
         for checkpoint in trainer.checkpoint_callbacks:
@@ -91,13 +91,13 @@ class Recorder(Callback):  # type: ignore[misc]
         """Add a step's values; make a row if one is due."""
         del outputs, batch, batch_idx
         logged, pl_module.logged = pl_module.logged, None
-        if logged is None:  # more micro-batches are to come
+        if logged is None:  # the step has more micro-batches
             return
         self._sum = logged if self._sum is None else self._sum + logged
         self._count += 1
         step = trainer.global_step
         if step == trainer.max_steps:
-            # Lightning ends within an epoch without a last look at the held-out data, unless told.
+            # Without this, Lightning would end within an epoch and skip the last validation.
             trainer.should_stop = True
         is_new = step > (self.rows[-1].step if self.rows else 0)
         if is_new and (step == 1 or step % trainer.log_every_n_steps == 0):
@@ -105,7 +105,7 @@ class Recorder(Callback):  # type: ignore[misc]
             pl_module.log("total", self.rows[-1].total, prog_bar=True, logger=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add what was measured to the row of this step."""
+        """Add the measures to the row of this step."""
         if self._count:
             self._add_row(trainer)
         if self.rows:
@@ -113,7 +113,7 @@ class Recorder(Callback):  # type: ignore[misc]
             self._write(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write what is left, and close the file."""
+        """Write the remaining rows, and close the file."""
         del pl_module
         if self._count:
             self._add_row(trainer)
@@ -122,12 +122,12 @@ class Recorder(Callback):  # type: ignore[misc]
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Write the rows there are. Ranks may have parted ways, so nothing is averaged."""
+        """Write the existing rows. Other ranks may have stopped, so nothing is averaged."""
         del pl_module, exception
         self._close(trainer)
 
     def _add_row(self, trainer: Trainer) -> None:
-        # What may still be measured at the newest row's step is in by now.
+        # The newest row gets no more measures once another row is added.
         self._write(trainer)
         assert self._sum is not None  # noqa: S101 - a row is due after a step
         mean = trainer.strategy.reduce(self._sum / self._count, reduce_op="mean")
@@ -179,7 +179,7 @@ class Recorder(Callback):  # type: ignore[misc]
 
 
 def _column(term: str) -> str:
-    """A term may bear the name of another column."""
+    """A term's column; a term with the name of another column gets a prefix."""
     return f"term/{term}" if term in ("step", "epoch") else term
 
 

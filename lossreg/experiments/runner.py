@@ -1,4 +1,4 @@
-"""Trains a bundled task with an objective: Lightning's Trainer, and what a run leaves behind."""
+"""Trains a task with an objective, with Lightning's Trainer, and writes the run's files."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, DistributedSampler
 
 from lossreg.errors import LossregError
+from lossreg.experiments.building import build_task
 from lossreg.experiments.curves import draw_curves
 from lossreg.experiments.folder import new_folder
 from lossreg.experiments.quiet import quiet
 from lossreg.experiments.recorder import Recorder, Row, logged_values
-from lossreg.experiments.task import Measure, Rows, Task, load_task
 from lossreg.integrations.lightning import CompositeModule
 from lossreg.runtime.building import build
 
@@ -30,27 +30,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lossreg.config import ExperimentConfig
+    from lossreg.experiments.task import Measure, Rows, Task
     from lossreg.runtime.composite import CompositeLoss
     from lossreg.runtime.output import LossOutput
 
 __all__ = ["Result", "run"]
 
-# The bundled networks are so small that threads wait for one another for longer than they work,
-# on busy cores by far; and the order of sums, so the metrics, must not depend on the machine.
+# The bundled networks are so small that threads would wait for each other longer than they work.
+# And the order of sums, and so the metrics, must not depend on the machine.
 _THREADS = 1
 _UNUSED_PARAMETERS = "find_unused_parameters"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What a run measured.
+    """The measurements of a run.
 
     Attributes:
-        folder: Where `config.yaml`, `metrics.csv`, `curves.png` and the checkpoint are.
-        rows: What `metrics.csv` holds, oldest first; at least one.
-        measures: What was measured on held-out data, each with its baseline.
-        held_out: Each measure after the last step.
-        seconds: How long training took.
+        folder: The folder with `config.yaml`, `metrics.csv`, `curves.png` and the checkpoint.
+        rows: The rows of `metrics.csv`, oldest first; at least one.
+        measures: The measures on held-out data, each with its baseline.
+        held_out: The value of each measure after the last step.
+        seconds: The time that training took.
     """
 
     folder: Path
@@ -73,7 +74,7 @@ class _Training(CompositeModule):
         self._samples: list[Tensor] = []
 
     def on_fit_start(self) -> None:
-        # Here, because Lightning sets the number for several processes just before.
+        # Not earlier: just before this hook, Lightning sets the number for several processes.
         torch.set_num_threads(_THREADS)
 
     def values(self, batch: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -85,14 +86,16 @@ class _Training(CompositeModule):
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
         del batch_idx
         values = self.values(batch)
-        self._samples.append(torch.stack([each.per_sample(values) for each in self._measures]))
+        self._samples.append(
+            torch.stack([measure.per_sample(values) for measure in self._measures])
+        )
 
     def on_validation_epoch_end(self) -> None:
         means = torch.cat(self._samples, dim=1).mean(dim=1).tolist()
         self._samples.clear()
-        names = [each.name for each in self._measures]
+        names = [measure.name for measure in self._measures]
         self.measured = dict(zip(names, means, strict=True))
-        # For the progress bar alone; every rank has the same.
+        # Only for the progress bar; every rank has the same values.
         self.log_dict(self.measured, prog_bar=True, logger=False, sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -108,14 +111,14 @@ def run(
     progress: bool,
     interruptible: AbstractContextManager[None],
 ) -> Result | None:
-    """Train, measure and write; `lossreg.experiments.run` says how."""
+    """Train, measure and write; `lossreg.experiments.run` documents the arguments."""
     with quiet():
         seed_everything(experiment.seed, verbose=False)
-        task = load_task(experiment.task)
+        task = build_task(experiment.definition, experiment.origin)
         objective = build(experiment.loss)
         recorder = Recorder(
             terms=objective.terms.names,
-            measures=[each.name for each in task.measures],
+            measures=[measure.name for measure in task.measures],
             folder=None,
         )
         trainer = _trainer(experiment, recorder, progress=progress)
@@ -147,7 +150,7 @@ def run(
 
 def _trainer(experiment: ExperimentConfig, recorder: Recorder, *, progress: bool) -> Trainer:
     options = experiment.trainer.model_dump(exclude_unset=True, exclude_none=True)
-    # One checkpoint, of the last epoch: choosing one by held-out data would flatter the result.
+    # Only the last epoch's checkpoint: choosing one by held-out data would bias the result.
     checkpoint = ModelCheckpoint(filename="last", enable_version_counter=False)
     try:
         return Trainer(
@@ -163,7 +166,7 @@ def _trainer(experiment: ExperimentConfig, recorder: Recorder, *, progress: bool
 
 
 def _fit(trainer: Trainer, training: _Training, task: Task) -> None:
-    """Train; Lightning turns an interrupt into an exit of its own, which is turned back here."""
+    """Train; Lightning turns an interrupt into a SystemExit, and this raises KeyboardInterrupt."""
     threads = torch.get_num_threads()
     try:
         trainer.fit(training, _loader(task.train, task), _held_out_loader(task.held_out, task))
@@ -183,7 +186,8 @@ def _fit(trainer: Trainer, training: _Training, task: Task) -> None:
     finally:
         torch.set_num_threads(threads)
     if trainer.interrupted:
-        # Lightning has ended the other processes, and would kill this one for it while it writes.
+        # Lightning has ended the other processes, and because they ended it would kill this one
+        # while it still writes.
         getattr(trainer.strategy.launcher, "procs", []).clear()
         raise KeyboardInterrupt
 
@@ -193,15 +197,15 @@ def _loader(rows: Rows, task: Task) -> DataLoader[dict[str, Tensor]]:
 
 
 def _held_out_loader(rows: Rows, task: Task) -> DataLoader[dict[str, Tensor]]:
-    # Lightning would deal the samples out to the ranks, some of them twice to come out even.
-    # Every rank measures all of them instead.
+    # Lightning would distribute the samples over the ranks, some of them twice, to give each rank
+    # the same number. Instead every rank measures all samples.
     everything: DistributedSampler[Any] = DistributedSampler(
         rows, num_replicas=1, rank=0, shuffle=False
     )
     return DataLoader(rows, batch_size=task.batch_size, sampler=everything, collate_fn=_as_it_is)
 
 
-def _as_it_is(batch: Any) -> Any:  # `Rows` has made a batch of it
+def _as_it_is(batch: Any) -> Any:  # `Rows` returns whole batches
     return batch
 
 
@@ -210,7 +214,7 @@ def _write_config(folder: Path, document: str) -> None:
 
 
 def _finish(recorder: Recorder, measures: Sequence[Measure]) -> None:
-    """Draw what there is; a run that ended before its first step leaves nothing."""
+    """Draw the curves; remove the folder of a run that ended before its first step."""
     folder = recorder.folder
     if folder is None:
         return

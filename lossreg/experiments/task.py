@@ -1,8 +1,7 @@
-"""What a bundled task brings: data, a network, and what is measured on held-out data."""
+"""The parts of a task: data, a network, and measures on held-out data."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +11,11 @@ from torch.utils.data import Dataset
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Measure", "Rows", "Task", "load_task"]
+__all__ = ["Measure", "Rows", "Task"]
 
 
 class Rows(Dataset[dict[str, Tensor]]):
-    """Named tensors with one row a sample; a batch is one indexing of each.
+    """Named tensors with one row for each sample; a batch indexes each tensor once.
 
     Args:
         tensors: The tensors, all of the same length.
@@ -29,24 +28,24 @@ class Rows(Dataset[dict[str, Tensor]]):
         return len(next(iter(self.tensors.values())))
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {name: each[index] for name, each in self.tensors.items()}
+        return {name: tensor[index] for name, tensor in self.tensors.items()}
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """A whole batch at once, as torch's DataLoader asks for it."""
-        return {name: each[list(indices)] for name, each in self.tensors.items()}
+        """A whole batch at once, for torch's DataLoader."""
+        return {name: tensor[list(indices)] for name, tensor in self.tensors.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measure:
-    """One number that says how good a network is, and what it is compared with.
+    """One number that says how good a network is, and its baseline.
 
     Attributes:
         name: Its column in the metrics: `accuracy`.
-        label: How a person would call it: `rebuild error (mse)`.
-        per_sample: From a step's values to one number a sample; the measure is their mean.
-        baseline: What something simple reaches on the same held-out data.
-        baseline_name: What that is: `logistic regression on the pixels`.
-        higher_is_better: Which way is up.
+        label: Its name for people: `rebuild error (mse)`.
+        per_sample: From a step's values to one number for each sample; the measure is their mean.
+        baseline: The value of a simple method on the same held-out data.
+        baseline_name: The simple method: `logistic regression on the pixels`.
+        higher_is_better: Whether a higher value is better.
     """
 
     name: str
@@ -62,12 +61,12 @@ class Task:
     """A task, ready to be trained.
 
     Attributes:
-        model: Takes a batch, gives named outputs; the two together are a step's values.
-        train: What it learns from.
-        held_out: What it is measured on, and never learns from.
-        measures: What is measured there.
-        batch_size: Samples a batch, on each device.
-        learning_rate: Adam's.
+        model: Takes a batch and returns named outputs; both together are a step's values.
+        train: The training data.
+        held_out: The data for the measures, which are never trained on.
+        measures: The measures on the held-out data.
+        batch_size: The number of samples in a batch, on each device.
+        learning_rate: Adam's learning rate.
     """
 
     model: nn.Module
@@ -76,13 +75,3 @@ class Task:
     measures: tuple[Measure, ...]
     batch_size: int
     learning_rate: float
-
-
-def load_task(name: str) -> Task:
-    """The bundled task of that name, from the module of that name.
-
-    Args:
-        name: One of `lossreg.config.models.TASKS`.
-    """
-    task: Task = importlib.import_module(f"lossreg.experiments.{name}").task()
-    return task

@@ -1,8 +1,8 @@
 """A LightningModule trained by a composite.
 
-What it takes care of: gradients equal to the one big batch's, however many micro-batches and ranks
-share it; schedules that move once per optimizer step; log keys that never change; progress that is
-in the checkpoint. Needs the extra `lightning`.
+Its gradients equal those of one big batch, however many micro-batches and ranks share it; schedules
+move once per optimizer step; log keys never change; progress is in the checkpoint. Needs the extra
+`lightning`.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ __all__ = ["CompositeModule"]
 class CompositeModule(LightningModule):  # type: ignore[misc]
     """A LightningModule whose training step is a composite.
 
-    A subclass says in `values` what its network makes of a batch, and brings its optimizer. Before
-    the first forward pass of each optimizer step the terms' denominators are added up over the
-    micro-batches of `accumulate_grad_batches` and over the ranks, and Lightning's own division is
-    undone: gradients equal those of one big batch. For that the batches of one step are held at
-    once, as the dataloader gives them; hooks that change a batch on its way to the device
-    must not change what `targets` reads. A step of one micro-batch on one rank counts nothing.
+    A subclass computes the step's values in `values` and configures its optimizer. Before the first
+    forward pass of each optimizer step the terms' denominators are added up over the micro-batches
+    of `accumulate_grad_batches` and over the ranks, and Lightning's own division is undone, so
+    gradients equal those of one big batch. For this all batches of one step are held in memory, as
+    the dataloader returns them; hooks that change a batch on its way to the device must not change
+    what `targets` reads. A step of one micro-batch on one rank needs no counting.
 
     `self.objective` is part of the module, so its progress is in the checkpoint. A validation step
-    may call it as well, and moves nothing:
+    may also call it, which moves no schedule:
     `self.log_dict(self.objective(self.values(batch)).log_dict("val/"))`.
 
     Args:
@@ -61,26 +61,26 @@ class CompositeModule(LightningModule):  # type: ignore[misc]
         self._window: _Window | None = None
 
     def values(self, batch: Any) -> Any:
-        """A step's values, as the composite takes them: the batch, and what the network made of it.
+        """A step's values for the composite: the batch, and the network's output for it.
 
-        To be written by the subclass.
+        A subclass must override it.
 
         Args:
-            batch: What Lightning hands to `training_step`.
+            batch: The batch that Lightning passes to `training_step`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no `values(batch)`")
 
     def targets(self, batch: Any) -> Any:
-        """What of a step's values is known before the forward pass.
+        """The part of a step's values that is known before the forward pass.
 
-        Targets, masks, weights of samples and lengths, under the names that `values` gives them.
-        The batch itself, unless overridden; one that is no mapping has no names.
+        Targets, masks, sample weights and lengths, under the same names as in `values`. By default
+        the batch itself, if it is a mapping.
 
         Args:
-            batch: A batch as the dataloader gives it, on whatever device it is.
+            batch: A batch as the dataloader returns it, on any device.
 
         Raises:
-            InputError: The batch is no mapping.
+            InputError: The batch is not a mapping, so it has no names.
         """
         if not isinstance(batch, Mapping):
             raise InputError(
@@ -93,20 +93,20 @@ class CompositeModule(LightningModule):  # type: ignore[misc]
     def denominators(self, micro_batches: Sequence[Any]) -> Denominators:
         """What the terms of one optimizer step divide by.
 
-        To be overridden where not all ranks share a batch (`group=`), or where the strategy sums
-        gradients over the ranks and does not average them (`world_size=1`).
+        Override it if only some of the ranks share a batch (`group=`), or if the strategy sums
+        gradients over the ranks instead of averaging them (`world_size=1`).
 
         Args:
-            micro_batches: What `targets` gives for each micro-batch of this rank.
+            micro_batches: The result of `targets` for each micro-batch of this rank.
         """
         return self.objective.denominators(micro_batches)
 
     def log_objective(self, out: LossOutput) -> None:
-        """Log an optimizer step: once per step, with what all its micro-batches add up to.
+        """Log an optimizer step: once per step, with the sums over its micro-batches.
 
-        On one of several ranks that is this rank's part times their number; the mean over the
-        ranks, which `sync_dist=True` takes, is the step's value. To be overridden to log
-        otherwise.
+        With several ranks, each logs its own part times the number of ranks; the mean over the
+        ranks, which `sync_dist=True` computes, is the step's value. Override it to log other
+        values.
 
         Args:
             out: The step's values, detached.
@@ -114,11 +114,11 @@ class CompositeModule(LightningModule):  # type: ignore[misc]
         self.log_dict(out.log_dict("train/"))
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """The composite's total, as Lightning divides it.
+        """The composite's total, multiplied by the number that Lightning divides it by.
 
         Raises:
             InputError: The values do not fit the composite.
-            LossregError: Nobody has counted what the step's terms divide by.
+            LossregError: The step's denominators were not counted.
         """
         window = self._window
         if window is None:
@@ -134,7 +134,7 @@ class CompositeModule(LightningModule):  # type: ignore[misc]
         window.add(out)
         if batch_idx + 1 == window.end:
             self.log_objective(window.summed)
-        # Lightning divides each micro-batch's loss by this, those of a shorter last step as well.
+        # Lightning divides each micro-batch's loss by this, also in a shorter last step.
         loss: Tensor = out.total * self.trainer.accumulate_grad_batches
         return loss
 
@@ -148,7 +148,7 @@ class _Window:
 
     Args:
         end: The index of the batch after its last.
-        denominators: What its terms divide by; None if each divides by its own.
+        denominators: What its terms are divided by; None if each batch divides by its own.
     """
 
     def __init__(self, *, end: int, denominators: Denominators | None = None) -> None:
@@ -159,25 +159,25 @@ class _Window:
 
     @property
     def summed(self) -> LossOutput:
-        """What the micro-batches so far add up to, detached."""
-        assert self._summed is not None  # noqa: S101 - asked for after `add`
+        """The sum of the micro-batches so far, detached."""
+        assert self._summed is not None  # noqa: S101 - only read after `add`
         return self._summed
 
     def next(self) -> None:
-        """The micro-batch before this one is done."""
+        """Begin the next micro-batch: the sum so far no longer changes."""
         self._before = self._summed
 
     def add(self, out: LossOutput) -> None:
-        """Add a micro-batch; again where an optimizer calls its closure several times."""
+        """Add a micro-batch; if an optimizer calls its closure again, the last result counts."""
         world_size = 1 if self.denominators is None else self.denominators.world_size
         total, terms, weights = out.total.detach(), out.terms, out.weights
-        if world_size != 1:  # the total is multiplied already
+        if world_size != 1:  # the total is already multiplied
             terms = {name: term * world_size for name, term in terms.items()}
         if self._before is not None:
             before = self._before
             total = before.total + total
             terms = {name: before.terms[name] + term for name, term in terms.items()}
-            # An optional term that is missing has the weight 0, whatever it had before.
+            # An optional term has the weight 0 in a micro-batch without its tensors.
             weights = {
                 name: torch.where(weight == 0, before.weights[name], weight)
                 for name, weight in weights.items()
@@ -186,16 +186,16 @@ class _Window:
 
 
 class _LookAhead(CombinedLoader):  # type: ignore[misc]
-    """Lightning's own wrapper of the train dataloaders, which can be asked what comes next.
+    """Lightning's wrapper of the train dataloaders, which can also read batches ahead.
 
-    So samplers are injected, limits kept and lengths known as without it.
+    A subclass, so Lightning still injects samplers, applies its limits and knows the length.
     """
 
     def __init__(self, iterables: Any, mode: str) -> None:
         super().__init__(iterables, mode)
-        # What Lightning took, and has not begun: without a length, it takes one more in advance.
+        # Batches that Lightning took but has not begun: without a length, it takes one in advance.
         self._taken: deque[Any] = deque()
-        # What comes next, each with what the dataloaders' state was before it was read.
+        # Batches that were read ahead, each with the dataloaders' state before it was read.
         self._ahead: deque[tuple[Any, Any]] = deque()
 
     def __iter__(self) -> _LookAhead:
@@ -209,7 +209,7 @@ class _LookAhead(CombinedLoader):  # type: ignore[misc]
         return item
 
     def _state_dicts(self) -> Any:
-        # A checkpoint made within a step must not pass over what was only looked at.
+        # A run resumed from a checkpoint within a step must not skip batches that were read ahead.
         return self._ahead[0][1] if self._ahead else super()._state_dicts()
 
     def reset(self) -> None:
@@ -223,11 +223,11 @@ class _LookAhead(CombinedLoader):  # type: ignore[misc]
     def begun(self) -> Any:
         """The batch that Lightning begins now."""
         while (batch := self._taken.popleft()) is None:
-            pass  # Lightning passes over a None
+            pass  # Lightning skips a batch that is None
         return batch
 
     def following(self, count: int) -> list[Any]:
-        """The batches after that, as many as there are; they are still to be taken."""
+        """Up to `count` of the next batches, which Lightning has not begun."""
         with contextlib.suppress(StopIteration):
             while len(self._taken) + len(self._ahead) < count:
                 state = super()._state_dicts()
@@ -239,7 +239,7 @@ class _LookAhead(CombinedLoader):  # type: ignore[misc]
 class _Steps(Callback):  # type: ignore[misc]
     """Counts denominators before each optimizer step, and moves the schedules after it.
 
-    A callback, because a module's own hooks are overridden without a call of super().
+    A callback, because subclasses override a module's own hooks without calling super().
     """
 
     def __init__(self) -> None:
@@ -257,17 +257,17 @@ class _Steps(Callback):  # type: ignore[misc]
         original = source.dataloader
 
         def dataloader() -> _LookAhead:
-            given = original()
-            if isinstance(given, CombinedLoader):
-                self._loader = _LookAhead(given.iterables, given._mode)  # noqa: SLF001
+            loader = original()
+            if isinstance(loader, CombinedLoader):
+                self._loader = _LookAhead(loader.iterables, loader._mode)  # noqa: SLF001
             else:
-                self._loader = _LookAhead(given, "max_size_cycle")  # as Lightning has it
+                self._loader = _LookAhead(loader, "max_size_cycle")  # Lightning's own default
             return self._loader
 
         source.dataloader = dataloader
 
     def _release(self, trainer: Trainer) -> None:
-        """Give Lightning its method back."""
+        """Restore Lightning's own method."""
         vars(trainer.fit_loop._data_source).pop("dataloader", None)  # noqa: SLF001
 
     def teardown(self, trainer: Trainer, pl_module: CompositeModule, stage: str) -> None:
@@ -301,13 +301,13 @@ class _Steps(Callback):  # type: ignore[misc]
         if window is not None and batch_idx < window.end:
             window.next()
             return
-        # As Lightning counts: from the epoch's start, and the epoch's last batch ends a step.
+        # Lightning counts from the epoch's start, and the epoch's last batch ends a step.
         accumulated = trainer.accumulate_grad_batches
         left = min(accumulated - batch_idx % accumulated, trainer.num_training_batches - batch_idx)
         batches = [begun, *self._loader.following(int(left) - 1)]
         denominators = None
         if len(batches) > 1 or trainer.world_size > 1:
-            targets = [pl_module.targets(each) for each in batches if each is not None]
+            targets = [pl_module.targets(item) for item in batches if item is not None]
             denominators = pl_module.denominators(targets)
         window = _Window(end=batch_idx + len(batches), denominators=denominators)
         pl_module._window = window  # noqa: SLF001
@@ -323,11 +323,11 @@ class _Steps(Callback):  # type: ignore[misc]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: CompositeModule) -> None:
         del trainer
-        self._end_epoch(pl_module)  # it was left before its last batch
+        self._end_epoch(pl_module)  # for an epoch that was left before its last batch
 
     def _end_epoch(self, module: CompositeModule) -> None:
-        # With the last batch, and not where Lightning says that the epoch ended: a run that is
-        # resumed from a checkpoint made in between may hear of that a second time, or never.
+        # After the last batch, not in Lightning's hook for the epoch's end: a run resumed from a
+        # checkpoint made in between may call that hook a second time, or never.
         if self._within_epoch:
             self._within_epoch = False
             module.objective.step_epoch()
@@ -343,11 +343,11 @@ def _refuse_what_cannot_be_right(trainer: Trainer, module: CompositeModule) -> N
     strategy = trainer.strategy
     if strategy.handles_gradient_accumulation and trainer.accumulate_grad_batches > 1:
         raise LossregError(
-            f"{type(strategy).__name__} accumulates gradients by itself, with a division of its "
-            "own; use accumulate_grad_batches=1"
+            f"{type(strategy).__name__} accumulates gradients by itself, with its own "
+            "division; use accumulate_grad_batches=1"
         )
     if trainer.world_size > 1 and not (distributed.is_available() and distributed.is_initialized()):
         raise LossregError(
-            f"{type(strategy).__name__} does not use torch.distributed, over which denominators "
-            "are added up"
+            f"{type(strategy).__name__} does not use torch.distributed, which is needed to add "
+            "up denominators over the ranks"
         )

@@ -1,4 +1,4 @@
-"""All that the author of a loss plugin needs.
+"""Everything that the author of a plugin needs.
 
 A plugin is a module, named by an entry point of the group `lossreg.losses`, that holds one
 function marked with `hookimpl`:
@@ -17,7 +17,9 @@ function marked with `hookimpl`:
     def lossreg_losses() -> list[LossDefinition]:
         return [LossDefinition(name="focal", config=FocalConfig, build=build, ...)]
 
-For a module's class that exists already, `LossDefinition.from_module(FocalLoss)` is all of it.
+For an existing module class, `LossDefinition.from_module(FocalLoss)` is enough.
+A task of `lossreg run` is likewise a `TaskDefinition` from the hook `lossreg_tasks`, in the group
+`lossreg.tasks`; one module may implement both hooks.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from lossreg.plugin.fields import (
     Reduction,
     to_tensor,
 )
-from lossreg.plugin.hooks import LossHooks, hookimpl
+from lossreg.plugin.hooks import LossHooks, TaskHooks, hookimpl
 from lossreg.plugin.inputs import Domain, DType, LossInput
 from lossreg.plugin.problems import (
     Problem,
@@ -42,6 +44,7 @@ from lossreg.plugin.problems import (
     several_classes,
     unnormalised,
 )
+from lossreg.plugin.task import TaskDefinition
 
 __all__ = [
     "ClassWeights",
@@ -57,6 +60,8 @@ __all__ = [
     "LossInput",
     "Problem",
     "Reduction",
+    "TaskDefinition",
+    "TaskHooks",
     "aligned_weight",
     "hookimpl",
     "normalised_logits",

@@ -1,4 +1,4 @@
-"""The record of one loss: its name, its parameters, its inputs, and how its module is made."""
+"""The record of one loss: its name, parameters and inputs, and the function that builds it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lossreg.plugin.problems import Problem
+    from lossreg.plugin.task import TaskDefinition
 
-__all__ = ["Denominator", "LossDefinition", "target_weights"]
+__all__ = ["Denominator", "LossDefinition", "checked_name", "target_weights"]
 
-# A name is a YAML key, an entry point and part of `distribution:loss`.
+# A name must work as a YAML key, as an entry point and in `distribution:name`.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Denominator:
-    """What a loss's mean divides by: sum of `scale` times loss, over sum of `count`.
+    """What a loss's mean divides by: the mean is Σ `scale` · loss / Σ `count`.
 
-    Both are called with the built module and the forward arguments by name, and give a tensor
-    that broadcasts to the unreduced loss. Without one, each entry counts 1 and is taken as it is.
+    Both functions are called with the built module and the forward arguments by name, and return
+    a tensor that broadcasts to the unreduced loss. Where one is None, its values are 1.
 
     Attributes:
-        count: What each entry of the unreduced loss counts in the denominator.
-        scale: What each entry is multiplied by in the numerator.
+        count: How much each entry of the unreduced loss counts in the denominator.
+        scale: The factor of each entry in the numerator.
     """
 
     count: Callable[[Any, Mapping[str, torch.Tensor]], torch.Tensor] | None = None
@@ -42,9 +43,9 @@ class Denominator:
 
 
 def target_weights(module: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """What each target counts in the mean of a class-weighted loss with `ignore_index`.
+    """How much each target counts in the mean of a class-weighted loss with `ignore_index`.
 
-    The weight of its class, 0 if it is ignored; with class probabilities, 1 each.
+    The weight of its class, or 0 if it is ignored; with class probabilities, 1.
 
     Args:
         module: Has `weight`, of shape C or None, and `ignore_index`.
@@ -55,8 +56,20 @@ def target_weights(module: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Ten
         return target.new_ones(()) if target.dim() == 1 else target.new_ones(target[:, 0].shape)
     kept: torch.Tensor = target != module.ignore_index
     weight: torch.Tensor | None = module.weight
-    # Long, for bytes would index as a mask.
+    # Long, because uint8 would index as a mask.
     return kept if weight is None else weight[target.where(kept, 0).long()] * kept
+
+
+def checked_name(definition: LossDefinition | TaskDefinition) -> None:
+    """Refuse a definition whose name cannot be a YAML key or an entry point.
+
+    Raises:
+        ValueError: The name has other characters than letters, digits, `_` and `-`, or none.
+    """
+    name: object = definition.name
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        kind = type(definition).__name__
+        raise ValueError(f"{kind}.name must be letters, digits, '_' or '-', not {name!r}")
 
 
 @cache
@@ -67,13 +80,13 @@ def _reductions(config: type[LossConfig]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossDefinition:
-    """What a plugin says of one loss.
+    """A plugin's description of one loss.
 
     Attributes:
-        name: The loss's name, equal to that of its entry point.
+        name: The loss's name, the same as its entry point's.
         config: The model of its parameters.
-        build: Makes the module from a validated config. It is called with the arguments of
-            `inputs`, in their order and by position.
+        build: Makes the module from a validated config. The module is called with the arguments of
+            `inputs`, by position and in their order.
         inputs: The arguments of the module's forward.
         summary: What the loss is, in one line.
         use_when: When to choose it.
@@ -84,17 +97,17 @@ class LossDefinition:
         unreduced: The shape of the loss with reduction `none`, in the letters of the inputs.
         unbatched: Whether it also takes a single example: inputs without `N` and `*`.
         denominator: What the mean divides by.
-        check: Looks for values that torch would not refuse but take as an address: called with
-            the module and the arguments by name before each forward on the CPU, it says what is
-            wrong, or None.
-        check_shapes: Looks at the shapes of a batch that is checked, with the module and the
-            arguments by name; it gives a `Problem` or None. It reads no values, and only sees what
-            fits the letters of the inputs.
-        check_values: As `check_shapes`, for the values; these are in the inputs' domains, and what
-            is masked is filled.
+        check: Finds values with which torch would read out of bounds instead of raising. It is
+            called before each forward on the CPU, with the module and the arguments by name, and
+            returns what is wrong, or None.
+        check_shapes: Checks the shapes of a batch: called with the module and the arguments by
+            name, it returns a `Problem` or None. It must not read values. The arguments already
+            fit the letters of the inputs.
+        check_values: Checks the values in the same way. They are already in the inputs' domains,
+            and masked entries are filled.
         compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
             breaks the graph, so that `fullgraph=True` refuses it.
-        generated: Whether the parameters are those of a signature, and nobody described them.
+        generated: Whether the parameters were inferred from a signature.
         unreduced_letters: The unreduced loss's shape, parsed.
 
     Raises:
@@ -136,27 +149,27 @@ class LossDefinition:
         """A definition of a module's class, from the signatures of its constructor and forward.
 
         Parameters are described by their annotations, defaults and docstrings: numbers, bools,
-        strings, literals, enumerations, lists and tuples of them; an optional tensor is class
-        weights, and `reduction` one of torch's. Inputs are the arguments that forward needs;
-        the first is differentiated. Of their shapes nothing is known, so they are not checked,
-        and nothing can be masked, unless `inputs` and `unreduced` say more.
+        strings, literals, enumerations, lists and tuples of them; an optional tensor becomes class
+        weights, and `reduction` one of torch's. Inputs are the required arguments of forward;
+        the first one is differentiated. Their shapes are not known, so they are not checked and
+        nothing can be masked, unless `inputs` and `unreduced` declare them.
 
-        What was written by hand wins: a config that is given is used instead of one from the
-        signature (its fields are the constructor's parameters, and the definition does not count
-        as generated), and in one plugin a definition written by hand takes the place of a
-        generated one of the same name.
+        Definitions written by hand win: `config` replaces the one from the signature (its fields
+        must be the constructor's parameters, and the definition does not count as generated), and
+        within a plugin a definition written by hand replaces a generated one of the same name.
 
         Args:
             module: The class.
-            name: The loss's name; the class's in snake case without `Loss` or `Criterion`,
-                unless given.
+            name: The loss's name; by default, the class's name in snake case without `Loss` or
+                `Criterion`.
             config: The model of its parameters.
             inputs: The arguments of its forward.
             fields: Other fields of the definition.
 
         Raises:
-            TypeError: A parameter cannot be described; all of those are named. Or the config's
-                fields are not the constructor's parameters, or forward names no argument.
+            TypeError: Some parameters cannot be described (the error names all of them); the
+                config's fields are not the constructor's parameters; or forward has no named
+                argument.
         """
         from lossreg.plugin.from_module.generated import generated_fields
 
@@ -164,31 +177,28 @@ class LossDefinition:
 
     @property
     def reductions(self) -> tuple[str, ...]:
-        """The reductions that the config offers; none, if it has no such parameter."""
+        """The reductions that the config offers; empty if it has no `reduction`."""
         return _reductions(self.config)
 
     @property
     def target(self) -> str | None:
-        """The input that says what is right, if it has an entry for each of the loss."""
-        for each in self.inputs:
-            if each.name == "target" and each.shape == self.unreduced != ANY_SHAPE:
-                return each.name
+        """The input named `target`, if it has one entry for each entry of the unreduced loss."""
+        for argument in self.inputs:
+            if argument.name == "target" and argument.shape == self.unreduced != ANY_SHAPE:
+                return argument.name
         return None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"LossDefinition.name must be letters, digits, '_' or '-', not {self.name!r}"
-            )
+        checked_name(self)
         if not (isinstance(self.config, type) and issubclass(self.config, LossConfig)):
             raise TypeError(
                 f"LossDefinition.config must be a subclass of LossConfig, not {self.config!r}"
             )
         if not callable(self.build):
             raise TypeError(f"LossDefinition.build must be callable, not {self.build!r}")
-        if not self.inputs or not all(isinstance(each, LossInput) for each in self.inputs):
+        if not self.inputs or not all(isinstance(entry, LossInput) for entry in self.inputs):
             raise TypeError("LossDefinition.inputs must hold at least one LossInput")
-        if len({each.name for each in self.inputs}) != len(self.inputs):
+        if len({argument.name for argument in self.inputs}) != len(self.inputs):
             raise ValueError("LossDefinition.inputs names an argument twice")
         letters = Shape(self.unreduced)
         if len(letters.forms) > 1:

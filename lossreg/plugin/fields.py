@@ -1,4 +1,4 @@
-"""A loss's parameters: the base of their models, and the types of fields that losses share."""
+"""A loss's parameters: the base class of configs, and field types that losses share."""
 
 from __future__ import annotations
 
@@ -31,12 +31,14 @@ __all__ = [
 
 
 def _from_yaml(schema: Any) -> Any:
-    """A copy of a schema in which the types that YAML does not have are not strict."""
+    """A copy of a schema in which tuples and sets, which YAML does not have, are not strict."""
     if isinstance(schema, list | tuple):
         return type(schema)(map(_from_yaml, schema))
     if not isinstance(schema, dict):
         return schema
-    copied = {key: each if key == "metadata" else _from_yaml(each) for key, each in schema.items()}
+    copied = {
+        key: member if key == "metadata" else _from_yaml(member) for key, member in schema.items()
+    }
     if copied.get("type") in ("tuple", "set", "frozenset"):
         copied["strict"] = False
     return copied
@@ -46,8 +48,8 @@ class LossConfig(BaseModel):
     """The parameters of a loss: subclass it and give every field a `description`.
 
     Frozen; unknown names, nan and infinity are refused, and values are not converted (an integer
-    may stand for a float, but neither a string nor a bool may). A list makes a tuple or a set,
-    for which YAML has no notation.
+    is accepted as a float, a string or a bool is not). A list becomes a tuple or a set, for which
+    YAML has no notation.
     """
 
     model_config = ConfigDict(
@@ -67,9 +69,10 @@ class LossConfig(BaseModel):
         return schema
 
     def suspicions(self) -> Iterable[tuple[str, str]]:
-        """What is allowed but probably not meant: a parameter's name and a sentence for each.
+        """Values that are allowed but probably not meant: pairs of a parameter and a sentence.
 
-        A config whose values can surprise overrides it; `lossreg check` shows each as a warning.
+        Override it in a config whose values can surprise; `lossreg check` shows each pair as a
+        warning.
         """
         return ()
 
@@ -94,24 +97,24 @@ IgnoreIndex: TypeAlias = Annotated[
 
 
 def is_tensor(value: object) -> bool:
-    """Whether it is a torch.Tensor; imports nothing to find out."""
-    # A tensor can only exist once torch has been imported, so looking it up imports nothing.
+    """Whether a value is a torch.Tensor; does not import torch."""
+    # A tensor can only exist once torch is imported.
     torch_module = sys.modules.get("torch")
     return torch_module is not None and isinstance(value, torch_module.Tensor)
 
 
-# What is beyond these is infinite, or zero, in float32, torch's default dtype.
+# Larger numbers become infinite, smaller ones zero, in float32, torch's default dtype.
 _LARGEST, _SMALLEST = 3.4028234663852886e38, 1.401298464324817e-45
 
 
 def _check_numbers(numbers: Iterable[float], largest: float, smallest: float) -> None:
     values = list(numbers)
-    for index, each in enumerate(values):
-        # With the index, a config's fault is laid at the number rather than at the list.
-        if not (math.isfinite(each) and abs(each) <= largest):
+    for index, number in enumerate(values):
+        # With the index, the diagnostic points at the number instead of the list.
+        if not (math.isfinite(number) and abs(number) <= largest):
             problem = f"expected finite numbers of at most {largest:.2g}"
             raise PydanticCustomError("class_weights", problem, {"index": index})
-        if each < 0:
+        if number < 0:
             problem = "expected no negative number"
             raise PydanticCustomError("class_weights", problem, {"index": index})
     if not values:
@@ -121,7 +124,7 @@ def _check_numbers(numbers: Iterable[float], largest: float, smallest: float) ->
 
 
 class _Weights:
-    """Validates a list of numbers to a tuple, and a tensor to itself."""
+    """Validates a list of numbers, which becomes a tuple, or a tensor, which is kept."""
 
     def __init__(self, *, one_dimensional: bool) -> None:
         self._one_dimensional = one_dimensional
@@ -165,12 +168,12 @@ class _Weights:
 
 if TYPE_CHECKING:
     ClassWeights: TypeAlias = tuple[float, ...] | torch.Tensor
-    """One number a class: a list in YAML; in Python also a 1-D tensor, which is kept as it is.
+    """One number for each class: a list in YAML; in Python also a 1-D tensor, kept as it is.
 
-    The builder is given a tensor in either case.
+    The builder always gets a tensor.
     """
     ElementWeights: TypeAlias = tuple[float, ...] | torch.Tensor
-    """Factors of the entries: as `ClassWeights`, but a tensor may have any shape."""
+    """A factor for each entry: as `ClassWeights`, but a tensor may have any shape."""
 else:
     ClassWeights = Annotated[Any, _Weights(one_dimensional=True)]
     ElementWeights = Annotated[Any, _Weights(one_dimensional=False)]
@@ -178,25 +181,25 @@ else:
 
 def holds_weights(field: FieldInfo) -> bool:
     """Whether a config's field may hold class weights."""
-    return any(isinstance(each, _Weights) for each in marks(field))
+    return any(isinstance(mark, _Weights) for mark in marks(field))
 
 
 def marks(field: FieldInfo) -> Iterator[object]:
-    """What a field's type, and each arm of a union, is marked with."""
+    """The `Annotated` metadata of a field's type and of each arm of a union."""
     yield from field.metadata
     yield from _marks(field.annotation)
 
 
 def _marks(hint: Any) -> Iterator[object]:
     yield from getattr(hint, "__metadata__", ())
-    for each in get_args(hint):
-        yield from _marks(each)
+    for argument in get_args(hint):
+        yield from _marks(argument)
 
 
 def to_tensor(weights: ClassWeights | None) -> torch.Tensor | None:
-    """Class weights as a tensor: a list in torch's default dtype, a tensor as it is.
+    """Class weights as a tensor: a list gets torch's default dtype, a tensor is returned.
 
-    A builder calls it, so it may import torch.
+    Only builders call it, so it may import torch.
     """
     if weights is None:
         return None
@@ -206,13 +209,16 @@ def to_tensor(weights: ClassWeights | None) -> torch.Tensor | None:
 
 
 def with_tensors(config: ConfigT) -> ConfigT:
-    """A config whose lists of class weights are tensors, so that a buffer can be told by it."""
+    """A config whose lists of class weights are tensors.
+
+    The buffer that holds such a tensor can then be recognised by identity.
+    """
     tensors = {}
     for name in _weight_fields(type(config)):
-        each = vars(config).get(name)
-        # The field may also take, or hold within, what is no list of numbers.
-        if isinstance(each, tuple) and each and all(type(number) is float for number in each):
-            tensors[name] = to_tensor(each)
+        value = vars(config).get(name)
+        # The field's type may be a union, whose other arms are not lists of numbers.
+        if isinstance(value, tuple) and value and all(type(number) is float for number in value):
+            tensors[name] = to_tensor(value)
     return config.model_copy(update=tensors) if tensors else config
 
 

@@ -8,8 +8,9 @@ import pluggy
 
 if TYPE_CHECKING:
     from lossreg.plugin.definition import LossDefinition
+    from lossreg.plugin.task import TaskDefinition
 
-__all__ = ["PROJECT", "LossHooks", "hookimpl"]
+__all__ = ["HOOKS", "PROJECT", "LossHooks", "TaskHooks", "hookimpl"]
 
 PROJECT = "lossreg"
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -22,5 +23,18 @@ class LossHooks:
 
     @_hookspec
     def lossreg_losses(self) -> list[LossDefinition]:
-        """The losses of this plugin; an entry point takes the one that bears its name."""
+        """The losses of this plugin; an entry point uses the one with its name."""
         raise NotImplementedError
+
+
+class TaskHooks:
+    """The hooks that a task plugin can implement."""
+
+    @_hookspec
+    def lossreg_tasks(self) -> list[TaskDefinition]:
+        """The tasks of this plugin; an entry point uses the one with its name."""
+        raise NotImplementedError
+
+
+HOOKS = (LossHooks, TaskHooks)
+"""All hooks that one module may implement."""

@@ -1,4 +1,4 @@
-"""The inputs of a loss: what each forward argument holds, and what its values may be."""
+"""The inputs of a loss: the meaning, shape and allowed values of each forward argument."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ Domain: TypeAlias = Literal[
     "length",
     "label sequence",
 ]
-"""What an input's values may be.
+"""The allowed values of an input.
 
 `class index list`: a row of class indices that ends at the first -1. `count`: how often something
-happened. `length`: how many steps of a sequence are in use. `label sequence`: class indices, as
-many of each row as its length says.
+happened. `length`: how many steps of a sequence are in use. `label sequence`: class indices; each
+row's length says how many of them count.
 """
 
-# What a masked entry is replaced with before the loss sees it: in the domain, and where the loss
-# and its gradient are finite.
+# The value that replaces a masked entry before the loss sees it: in the domain, and such that the
+# loss and its gradient are finite.
 _SAFE: dict[Domain, float] = {
     "probability": 0.5,
     "probability or log-probability": 0.5,
@@ -57,14 +57,14 @@ class LossInput:
         name: The argument's name, as `torch.nn.functional` spells it.
         meaning: What it holds, in a few words.
         dtype: The dtype kind.
-        shape: The shape in letters: `N C *`, where a number is a size (`N 1`) and `|` stands
-            between several that it may have; `...` if nothing is known of it, so that it is not
-            checked and no entry can be masked.
-        domain: What its values may be.
+        shape: The shape in letters: `N C *`, where a number is a size (`N 1`) and `|` separates
+            alternatives; `...` if the shape is not known, so that it is not checked and no entry
+            can be masked.
+        domain: Its allowed values.
         gradient: Whether the loss is differentiated with respect to it.
-        counted: Whether a denominator counts its entries: it is at hand before the forward pass
-            of the model, and has every dimension of the unreduced loss.
-        fill: What a masked entry is replaced with before the loss sees it; without it, a value
+        counted: Whether a denominator counts its entries: it is known before the forward pass of
+            the model, and has every dimension of the unreduced loss.
+        fill: The value that replaces a masked entry before the loss sees it; by default, a value
             that is safe for the domain.
         letters: The shape, parsed.
 
@@ -90,8 +90,8 @@ class LossInput:
         """The letters of one tensor's shape.
 
         Args:
-            tensor: What is given as this argument.
-            first: The loss's first input, whose shape class probabilities have.
+            tensor: The tensor for this argument.
+            first: The loss's first input; class probabilities have its shape.
         """
         if self.domain == "class index or probability" and tensor.is_floating_point():
             return first.letters
@@ -99,5 +99,5 @@ class LossInput:
 
     @property
     def safe(self) -> float:
-        """The value that stands in for a masked entry."""
+        """The value that replaces a masked entry."""
         return _SAFE.get(self.domain, 0.0) if self.fill is None else self.fill

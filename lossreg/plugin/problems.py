@@ -1,6 +1,6 @@
-"""What a plugin may say of a batch, and looks that several losses share.
+"""The problems that a plugin can report of a batch, and checks that several losses share.
 
-These take tensors and import no torch: the first batch brings it.
+The checks take tensors without importing torch: whoever has a tensor has imported it.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Problem", "aligned_weight", "normalised_logits", "several_classes", "unnormalised"]
 
-# How far from 1 the probabilities of a softmax may add up.
+# How far from 1 the sum of a softmax may be.
 _ROUNDING, _HALF_ROUNDING = 1e-4, 1e-2
-# By how much the probabilities of rounded logarithms may exceed 1 together.
+# By how much the sum of probabilities from rounded logarithms may exceed 1.
 _EXCESS = 0.05
 _SINGLE = 4  # bytes
 
 
 class Problem(NamedTuple):
-    """What is wrong with a batch, found by a definition's `check_shapes` or `check_values`.
+    """A fault in a batch, reported by a definition's `check_shapes` or `check_values`.
 
     Attributes:
         argument: The input that is at fault.
         message: What was expected, what was found, and what to do.
-        certain: True: the batch is refused. False: it can be right in principle, so that a
-            `ConfigWarning` says it once a term.
+        certain: True: the batch is refused. False: the batch can be right, so a `ConfigWarning`
+            is raised, once for each term.
     """
 
     argument: str
@@ -37,13 +37,13 @@ class Problem(NamedTuple):
 def several_classes(
     argument: str, tensor: torch.Tensor, instead: str, *, dim: int = 1
 ) -> Problem | None:
-    """Refuse one class: whatever the model gives for it, there is nothing to choose.
+    """Refuse a single class: whatever the model gives for it, there is nothing to choose.
 
     Args:
-        argument: The input.
-        tensor: What it holds: C numbers, or a batch with the classes at `dim`.
+        argument: The input's name.
+        tensor: The input: C numbers, or a batch with the classes at `dim`.
         instead: What may have been meant, as a question.
-        dim: Where the classes are.
+        dim: The dimension of the classes.
     """
     place = dim if tensor.dim() > 1 else -1
     if tensor.dim() == 0 or tensor.shape[place] != 1:
@@ -57,15 +57,15 @@ def several_classes(
 
 
 def normalised_logits(argument: str, logits: torch.Tensor, instead: str) -> Problem | None:
-    """Suspect probabilities where logits are meant: the loss takes a second softmax of them.
+    """Suspect probabilities instead of logits, of which the loss would take a second softmax.
 
-    Logits that happen to lie between 0 and 1 are no reason; these also add up to 1 in each row,
-    as no network gives them by chance.
+    Logits may happen to lie between 0 and 1; but if each row also adds up to 1, that is not by
+    chance.
 
     Args:
-        argument: The input.
-        logits: C numbers, or a batch with the classes at dimension 1.
-        instead: What to give, or to use.
+        argument: The input's name.
+        logits: The input: C numbers, or a batch with the classes at dimension 1.
+        instead: What to give or to use instead.
     """
     place = 1 if logits.dim() > 1 else 0
     if logits.dim() == 0 or logits.numel() == 0 or logits.shape[place] == 1:
@@ -74,7 +74,7 @@ def normalised_logits(argument: str, logits: torch.Tensor, instead: str) -> Prob
         return None
     is_half = logits.dtype.itemsize < _SINGLE
     sums = (logits.float() if is_half else logits).sum(place)
-    # What stands in for masked rows is all zeros.
+    # Masked rows are filled with zeros.
     is_one = (sums - 1).abs() <= (_HALF_ROUNDING if is_half else _ROUNDING)
     is_filled = sums == 0
     # One row in half precision may add up to 1 by chance.
@@ -92,17 +92,17 @@ def normalised_logits(argument: str, logits: torch.Tensor, instead: str) -> Prob
 def unnormalised(
     argument: str, log_probs: torch.Tensor, instead: str, *, dim: int = 1
 ) -> Problem | None:
-    """Suspect logits where log-probabilities are meant: probabilities that exceed 1 together.
+    """Suspect logits instead of log-probabilities: the probabilities add up to more than 1.
 
     Args:
-        argument: The input.
-        log_probs: C numbers, or a batch with the classes at `dim`.
-        instead: What to give, or to use.
-        dim: Where the classes are.
+        argument: The input's name.
+        log_probs: The input: C numbers, or a batch with the classes at `dim`.
+        instead: What to give or to use instead.
+        dim: The dimension of the classes.
     """
     place = dim if log_probs.dim() > 1 else -1
     sums = log_probs.float().exp().sum(place)
-    # What stands in for masked rows is all zeros.
+    # Masked rows are filled with zeros.
     wrong = (sums > 1 + _EXCESS) & (log_probs != 0).any(place)
     if not bool(wrong.any()):
         return None
@@ -117,16 +117,16 @@ def unnormalised(
 def aligned_weight(
     name: str, weight: torch.Tensor | None, argument: str, tensor: torch.Tensor
 ) -> Problem | None:
-    """Refuse a factor that torch would align with another dimension than the one meant.
+    """Refuse factors that torch would align with another dimension than the one meant.
 
-    torch aligns on the right: a list of C numbers means columns where the loss is `N C H W`. A
-    tensor with a dimension for each of the loss's says itself where it belongs.
+    torch aligns on the right: a list of C numbers means columns if the loss is `N C H W`. A
+    tensor with as many dimensions as the loss is unambiguous.
 
     Args:
-        name: The parameter.
+        name: The parameter's name.
         weight: Its factors, or None.
-        argument: An input of the shape of the unreduced loss.
-        tensor: What it holds.
+        argument: The name of an input that has the shape of the unreduced loss.
+        tensor: The input.
     """
     if weight is None or weight.numel() == 1:
         return None
@@ -135,7 +135,7 @@ def aligned_weight(
     fits = len(factors) <= len(shape) and all(
         one in (1, size) for one, size in zip(factors, last, strict=True)
     )
-    # Classes are nearly always either first after the batch or last.
+    # Usually the classes are either at dimension 1 or last.
     is_elsewhere = weight.dim() == 1 and factors[0] in shape[1:-1]
     if fits and not is_elsewhere:
         return None
@@ -143,14 +143,14 @@ def aligned_weight(
         message = f"expected a shape that '{name}' {factors} fits on the right, found {shape}"
         return Problem(argument, message)
     message = (
-        f"expected a last dimension of {factors[0]}, for '{name}' has so many numbers and torch "
-        f"aligns them with the last dimension, found {shape}"
+        f"expected a last dimension of {factors[0]}, because '{name}' has {factors[0]} numbers "
+        f"and torch aligns them with the last dimension, found {shape}"
     )
     if is_elsewhere:
         order = [0, *range(2, len(shape)), 1]
         message += (
-            ". Let one dimension have the classes and another one all the rest: apply to the "
-            f"inputs and the mask [{{permute: {order}}}, {{flatten: {{end: -2}}}}] where the "
-            "classes are at dimension 1, [{flatten: {end: -2}}] where they are last"
+            ". Move the classes to the last dimension and flatten all others into one: apply to "
+            f"the inputs and the mask [{{permute: {order}}}, {{flatten: {{end: -2}}}}] if the "
+            "classes are at dimension 1, or [{flatten: {end: -2}}] if they are last"
         )
     return Problem(argument, message)

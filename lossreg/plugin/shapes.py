@@ -1,4 +1,4 @@
-"""Shapes in letters: what `N C *` says of a tensor."""
+"""Shapes in letters, such as `N C *`, and the sizes of a tensor that fits one."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 __all__ = ["ANY_SHAPE", "Shape"]
 
 ANY_SHAPE = "..."
-"""The shape of an input, or of an unreduced loss, of which nothing is known."""
+"""The shape of an input, or of an unreduced loss, whose shape is not known."""
 
 
 class Shape:
     """A shape in letters, parsed.
 
-    A letter is a dimension, and the same letter the same size; a number is a dimension of that
-    size; `*` is any number of dimensions, the same ones in all shapes of a loss. Several shapes
-    with `|` between them mean any of them; the first that a tensor fits counts. Of `...` nothing
-    is known, so that nothing fits it.
+    A letter is a dimension, and the same letter is the same size; a number is a dimension of that
+    size; `*` is any number of dimensions, the same ones in all shapes of a loss. `|` separates
+    alternatives; the first one that a tensor fits counts. `...` is an unknown shape, which no
+    tensor fits.
 
-    Each dimension of a tensor has a label: its letter, or for those of `*` a `*` and their place
-    among them.
+    Each dimension of a tensor has a label: its letter; or, for a dimension of `*`, a `*` and an
+    index.
 
     >>> Shape("N C *").labels((8, 3, 32, 32))
     ('N', 'C', '*0', '*1')
@@ -33,11 +33,11 @@ class Shape:
 
     Attributes:
         text: The shape as it is written.
-        forms: The letters of each of the shapes.
+        forms: The letters of each alternative.
 
     Raises:
-        TypeError: It is not a string.
-        ValueError: A shape has more than one `*`, or `...` among its letters.
+        TypeError: The text is not a string.
+        ValueError: An alternative has more than one `*`, or `...` among its letters.
     """
 
     __slots__ = ("_of_one_example", "forms", "text")
@@ -61,7 +61,7 @@ class Shape:
     ) -> tuple[tuple[str, int], ...] | None:
         """Each label of a tensor with its size, in order; None if the tensor does not fit.
 
-        A `*` comes before its dimensions, with how many they are.
+        The dimensions of a `*` follow a pair of `*` and their number.
 
         Args:
             shape: The tensor's shape.
@@ -86,14 +86,14 @@ class Shape:
         return None
 
     def labels(self, shape: Sequence[int]) -> tuple[str, ...] | None:
-        """The label of each dimension of a tensor; None if it does not fit."""
+        """The label of each dimension of a tensor; None if the tensor does not fit."""
         sizes = self.sizes(shape)
         return None if sizes is None else tuple(label for label, _ in sizes if label != "*")
 
     def labels_beside(self, labels: Iterable[str], *, batched: bool = True) -> tuple[str, ...]:
-        """The labels of a tensor of this shape beside one with these, whose `*` it has.
+        """The labels of a tensor of this shape, beside a tensor with these labels and the same `*`.
 
-        Only of one shape in letters; of `...` there are none.
+        For a shape without alternatives; for `...` there are none.
 
         >>> Shape("N *").labels_beside(("N", "C", "*0", "*1"))
         ('N', '*0', '*1')

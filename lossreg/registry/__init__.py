@@ -1,7 +1,8 @@
-"""What is installed: distributions, their plugins, and names to definitions."""
+"""The installed distributions, their plugins, and each kind's definitions by name."""
 
 from __future__ import annotations
 
-from lossreg.registry.registry import Registry, RegistryEntry
+from lossreg.registry.kinds import KINDS, LOSSES, TASKS, Kind
+from lossreg.registry.registry import Definitions, Registry, RegistryEntry
 
-__all__ = ["Registry", "RegistryEntry"]
+__all__ = ["KINDS", "LOSSES", "TASKS", "Definitions", "Kind", "Registry", "RegistryEntry"]

@@ -1,137 +1,159 @@
-"""Where losses come from: plugins, whose they are, and each loaded at most once."""
+"""Plugins: where each one is from, what its hook returns, and errors that name the plugin."""
 
 from __future__ import annotations
 
 import re
 import threading
-from functools import cached_property
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 import pluggy
 
 from lossreg.errors import LossregError, PluginLoadError, described
-from lossreg.plugin import LossDefinition, LossHooks
-from lossreg.plugin.hooks import PROJECT
+from lossreg.plugin.hooks import HOOKS, PROJECT
+from lossreg.registry.kinds import RecordT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from lossreg.registry.distributions import Owner
+    from lossreg.registry.distributions import InstalledDistribution
+    from lossreg.registry.kinds import Kind
 
-__all__ = ["GROUP", "Origin", "Plugin", "Source"]
+__all__ = ["Origin", "Plugin"]
 
-GROUP = "lossreg.losses"
-# `module`, or `module:object.attribute`; extras have no meaning any more, but may be there.
+_MARK = "lossreg.plugin.hookimpl"
+# `module`, or `module:object.attribute`; extras are obsolete, but may follow.
 _VALUE = re.compile(r"\w+(\.\w+)*\s*(:\s*\w+(\.\w+)*\s*)?(\[.*\]\s*)?")
 
 
-class Origin:
-    """What defines a loss, and who brought it; equal to what says the same.
+class Origin(NamedTuple):
+    """The module that a definition is from, and the distribution that provides it.
 
-    Args:
-        module: The module, or what else an entry point names.
-        owner: The distribution; None for a module that was named directly.
+    Attributes:
+        module: The value of the entry point, usually a module.
+        distribution: The distribution's name; None for a module that was named directly.
+        version: The distribution's version, or None.
     """
 
-    def __init__(self, module: str, owner: Owner | None = None) -> None:
-        self.module = module
-        self.owner = owner
+    module: str
+    distribution: str | None = None
+    version: str | None = None
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Origin) and str(self) == str(other)
-
-    def __hash__(self) -> int:
-        return hash(self.module)
-
-    def __repr__(self) -> str:
-        return f"<{self}>"
-
-    @property
-    def distribution(self) -> str | None:
-        """The distribution's name."""
-        return self.owner.name if self.owner is not None else None
-
-    @property
-    def version(self) -> str | None:
-        """The distribution's version."""
-        return self.owner.version if self.owner is not None else None
+    @classmethod
+    def of(cls, module: str, distribution: InstalledDistribution | None) -> Origin:
+        """Where a module is from. Reads the distribution's metadata."""
+        if distribution is None:
+            return cls(module)
+        return cls(module, distribution.name, distribution.version)
 
     @property
     def claimant(self) -> str:
-        """What stands before the colon, where several claim one name: `acme:focal`."""
+        """The part before the colon in `acme:focal`, which picks one of several claims."""
         return self.distribution or self.module
-
-    @cached_property
-    def _text(self) -> str:
-        return ", ".join(each for each in (self.release, self.module) if each)
 
     @property
     def release(self) -> str:
         """The distribution with its version; empty without one."""
-        return " ".join(each for each in (self.distribution, self.version) if each)
+        return " ".join(part for part in (self.distribution, self.version) if part)
 
     def __str__(self) -> str:
-        return self._text
-
-    # A built loss carries it through pickle, where a distribution's files may be anything.
-    def __getstate__(self) -> dict[str, Any]:
-        return {"module": self.module, "owner": None, "_text": self._text}
+        return ", ".join(part for part in (self.release, self.module) if part)
 
 
 class _NotAPluginError(LossregError):
-    """What was named is no loss plugin."""
+    """The named module is not a plugin."""
 
 
-class Plugin:
-    """A module, or an object, that holds the hook: loaded when first asked, and only once.
+class Plugin(Generic[RecordT]):
+    """A module, or an object, with the hook. It is loaded on first use, and only once.
 
     Args:
-        origin: Where it is from.
-        load: Imports it.
+        kind: The kind of the definitions that are asked of it.
+        module: The value of the entry point, usually a module.
+        distribution: The distribution that provides it; None for a module that was named directly.
+        load: Imports the plugin.
     """
 
-    def __init__(self, origin: Origin, load: Callable[[], object]) -> None:
-        self.origin = origin
+    def __init__(
+        self,
+        kind: Kind[RecordT],
+        module: str,
+        distribution: InstalledDistribution | None,
+        load: Callable[[], object],
+    ) -> None:
+        self.kind = kind
+        self.module = module
+        self.distribution = distribution
         self._load = load
-        # Of a plugin's own: a slow one must not keep the others waiting. Reentrant, so that one
-        # that asks for its own losses while it loads is a recursion and not a deadlock.
+        # One lock for each plugin, so that a slow one does not block the others. Reentrant, so
+        # that a plugin that asks for its own definitions while it loads does not deadlock.
         self._lock = threading.RLock()
-        self._found: dict[str, LossDefinition] | tuple[str, BaseException] | None = None
+        self._has_hook = True
+        self._loaded: dict[str, RecordT] | tuple[str, BaseException] | None = None
 
     @classmethod
-    def named_by(cls, entry_point: EntryPoint, owner: Owner | None) -> Plugin:
-        """What an entry point names."""
-        return cls(Origin(entry_point.value, owner), lambda: _imported(entry_point))
+    def named_by(
+        cls,
+        kind: Kind[RecordT],
+        entry_point: EntryPoint,
+        distribution: InstalledDistribution | None,
+    ) -> Plugin[RecordT]:
+        """The plugin that an entry point names."""
+        return cls(kind, entry_point.value, distribution, lambda: _imported(entry_point))
 
     @classmethod
-    def of_module(cls, module: ModuleType | str) -> Plugin:
+    def of_module(cls, kind: Kind[RecordT], module: ModuleType | str) -> Plugin[RecordT]:
         """A module that need not be installed, or its dotted name."""
         if isinstance(module, str):
-            return cls.named_by(EntryPoint("", module, GROUP), None)
-        return cls(Origin(getattr(module, "__name__", repr(module))), lambda: module)
+            return cls.named_by(kind, EntryPoint("", module, kind.group), None)
+        return cls(kind, getattr(module, "__name__", repr(module)), None, lambda: module)
 
-    def definitions(self, loss: str | None = None) -> dict[str, LossDefinition]:
-        """Its losses by name.
+    @property
+    def origin(self) -> Origin:
+        """Where it is from. Reads the distribution's metadata."""
+        return Origin.of(self.module, self.distribution)
+
+    @property
+    def claimant(self) -> str:
+        """The part before the colon in `acme:focal`, which picks one of several claims."""
+        return self.distribution.name if self.distribution is not None else self.module
+
+    def definitions(self, name: str | None = None) -> dict[str, RecordT]:
+        """Its definitions of this kind by name; empty if it only has a hook of another kind.
 
         Args:
-            loss: The loss that was asked for, for the error.
+            name: The name that was asked for, for the error.
 
         Raises:
-            PluginLoadError: It cannot be loaded, or is no plugin; for the same reason each time.
+            PluginLoadError: It cannot be loaded, or is not a plugin; each time with one reason.
         """
         with self._lock:
-            if self._found is None:
-                self._found = self._examined()
-        if isinstance(self._found, tuple):
-            # A fresh one: raising one exception object again and again grows its traceback.
-            raise self.blamed(*self._found, loss=loss)
-        return self._found
+            if self._loaded is None:
+                self._loaded = self._examined()
+        if isinstance(self._loaded, tuple):
+            # A new error each time: raising one object repeatedly makes its traceback grow.
+            raise self._blamed(*self._loaded, name=name)
+        return self._loaded
 
-    def _examined(self) -> dict[str, LossDefinition] | tuple[str, BaseException]:
+    def definition(self, name: str) -> RecordT:
+        """Its definition of that name.
+
+        Raises:
+            PluginLoadError: It cannot be loaded, or has no such definition.
+        """
+        definitions = self.definitions(name)
+        if name in definitions:
+            return definitions[name]
+        hook = self.kind.hook
+        if self._has_hook:
+            names = ", ".join(map(repr, definitions)) or "nothing"
+            raise self._blamed(f"{hook}() returned {names}, but not {name!r}", name=name)
+        raise self._blamed(f"it has no function '{hook}' marked with {_MARK}", name=name)
+
+    def _examined(self) -> dict[str, RecordT] | tuple[str, BaseException]:
         try:
-            return _losses(self._load())
+            return self._asked(self._load())
         except KeyboardInterrupt:
             raise
         except _NotAPluginError as error:
@@ -139,16 +161,48 @@ class Plugin:
         except BaseException as error:  # noqa: BLE001 - a plugin's SystemExit is its fault too
             return described(error), error
 
-    def blamed(
-        self, reason: str, cause: BaseException | None = None, *, loss: str | None
+    def _asked(self, plugin: object) -> dict[str, RecordT]:
+        """The definitions that the plugin's hook returns, by name."""
+        # Each plugin has its own manager: pluggy refuses the same module twice, and many entry
+        # points may name one module.
+        manager = pluggy.PluginManager(PROJECT)
+        for hooks in HOOKS:
+            manager.add_hookspecs(hooks)
+        manager.register(plugin)
+        manager.check_pending()
+        if not manager.get_hookcallers(plugin):
+            raise _NotAPluginError(f"it has no function marked with {_MARK}")
+        hook, record = self.kind.hook, self.kind.record
+        caller = getattr(manager.hook, hook)
+        if not caller.get_hookimpls():
+            self._has_hook = False
+            return {}
+        # pluggy drops a result that is None.
+        returned = next(iter(caller()), None)
+        if not isinstance(returned, list | tuple) or not all(
+            isinstance(definition, record) for definition in returned
+        ):
+            raise _NotAPluginError(f"{hook}() must return a list of {record.__name__}")
+        definitions: dict[str, RecordT] = {}
+        # A definition written by hand replaces a generated one.
+        for definition in sorted(returned, key=_is_generated):
+            twin = definitions.setdefault(definition.name, definition)
+            if twin is not definition and _is_generated(twin) == _is_generated(definition):
+                raise _NotAPluginError(f"{hook}() returned {definition.name!r} twice")
+        return definitions
+
+    def _blamed(
+        self, reason: str, cause: BaseException | None = None, *, name: str | None
     ) -> PluginLoadError:
         """An error that names the plugin."""
+        origin = self.origin
         error = PluginLoadError(
             reason,
-            loss=loss,
-            distribution=self.origin.distribution,
-            version=self.origin.version,
-            module=self.origin.module,
+            name=name,
+            distribution=origin.distribution,
+            version=origin.version,
+            module=origin.module,
+            kind=self.kind.noun,
         )
         error.__cause__ = cause
         return error
@@ -156,56 +210,10 @@ class Plugin:
 
 def _imported(entry_point: EntryPoint) -> object:
     if not _VALUE.fullmatch(entry_point.value):
-        # Python would answer it with an AttributeError of its own.
-        raise _NotAPluginError(f"{entry_point.value!r} names no module")
+        # Python's own error for it would be an AttributeError that does not explain it.
+        raise _NotAPluginError(f"{entry_point.value!r} does not name a module")
     return entry_point.load()
 
 
-def _losses(plugin: object) -> dict[str, LossDefinition]:
-    """What a plugin's hook returns, by name."""
-    # Each plugin has a manager of its own: pluggy refuses the same module twice, and one
-    # module may serve many entry points.
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(LossHooks)
-    manager.register(plugin)
-    manager.check_pending()
-    if not manager.get_hookcallers(plugin):
-        raise _NotAPluginError("it has no function marked with lossreg.plugin.hookimpl")
-    # pluggy leaves out a result that is None.
-    returned = next(iter(manager.hook.lossreg_losses()), None)
-    if not isinstance(returned, list | tuple) or not all(
-        isinstance(each, LossDefinition) for each in returned
-    ):
-        raise _NotAPluginError("lossreg_losses() must return a list of LossDefinition")
-    found: dict[str, LossDefinition] = {}
-    for each in sorted(returned, key=lambda each: each.generated):
-        twin = found.setdefault(each.name, each)
-        if twin is not each and twin.generated == each.generated:
-            raise _NotAPluginError(f"lossreg_losses() returned {each.name!r} twice")
-    return found
-
-
-class Source:
-    """One claim to a loss's name: a plugin, and the definition in it that bears the name."""
-
-    def __init__(self, name: str, plugin: Plugin) -> None:
-        self.name = name
-        self.plugin = plugin
-
-    @property
-    def origin(self) -> Origin:
-        """Where the loss is from."""
-        return self.plugin.origin
-
-    def load(self) -> LossDefinition:
-        """The definition.
-
-        Raises:
-            PluginLoadError: The plugin cannot be loaded, or has none of that name.
-        """
-        definitions = self.plugin.definitions(self.name)
-        if self.name not in definitions:
-            names = ", ".join(map(repr, definitions)) or "nothing"
-            reason = f"lossreg_losses() returned {names}, but not {self.name!r}"
-            raise self.plugin.blamed(reason, loss=self.name)
-        return definitions[self.name]
+def _is_generated(definition: object) -> bool:
+    return getattr(definition, "generated", False)

@@ -1,38 +1,49 @@
-"""Names to loss definitions: one enumeration of metadata, one plugin loaded on demand."""
+"""Definitions by name: metadata is enumerated once, plugins are loaded on demand."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from lossreg.errors import DuplicateLossError, LossregError, PluginLoadError, UnknownLossError
-from lossreg.names import closest_spelling, guessed_loss
+from lossreg.errors import LossregError, PluginLoadError
+from lossreg.names import closest_spelling
 from lossreg.plugin import LossDefinition
-from lossreg.registry.distributions import Claims, Owner, normalized
-from lossreg.registry.plugins import GROUP, Origin, Plugin, Source
+from lossreg.registry.claims import Claims
+from lossreg.registry.distributions import (
+    Environment,
+    GroupMetadata,
+    InstalledDistribution,
+    normalized,
+)
+from lossreg.registry.kinds import KINDS, LOSSES, RecordT
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
     from types import ModuleType
 
-__all__ = ["Registry", "RegistryEntry"]
+    from lossreg.errors import UnknownNameError
+    from lossreg.registry.claims import Claim
+    from lossreg.registry.kinds import Kind, Record
+    from lossreg.registry.plugins import Origin
+
+__all__ = ["Definitions", "Registry", "RegistryEntry"]
 
 
 class RegistryEntry(NamedTuple):
-    """One claim to a loss's name, and how it fared.
+    """One plugin that provides a name, and whether it loads.
 
     Attributes:
-        name: The name under which it can be asked for; `distribution:?` for a distribution whose
-            entry points cannot be read; `distribution:loss` for one that cannot be asked for,
-            because another installation of the same distribution hides it.
-        distribution: The distribution that brought it, or None.
+        name: The name by which a config can name it; `distribution:?` for a distribution whose
+            entry points cannot be read; `distribution:name` for one that cannot be named because
+            another installation of the same distribution hides it.
+        distribution: The distribution that provides it, or None.
         version: That distribution's version, or None.
-        module: What the entry point names; or the module that was given to `with_plugins`.
-        state: `ok`; `broken`, when it cannot be loaded; `conflict`, when another one claims the
-            same name, so that only `distribution:loss` (or `module:loss`) reaches it.
-        reason: Why it is not `ok`; empty when it is.
-        definition: What was loaded, or None.
+        module: The entry point's value, or the module that was passed to `with_plugins`.
+        state: `ok`; `broken` if it cannot be loaded; `conflict` if another plugin claims the same
+            name, so that only `distribution:name` (or `module:name`) reaches it.
+        reason: Why it is not `ok`; empty if it is.
+        definition: The definition, or None if it cannot be loaded.
     """
 
     name: str
@@ -41,181 +52,122 @@ class RegistryEntry(NamedTuple):
     module: str
     state: Literal["ok", "broken", "conflict"]
     reason: str
-    definition: LossDefinition | None
+    definition: Record | None
 
 
-class _Unusable(NamedTuple):
-    """What is installed, but cannot be used: a loss, or `?` for all losses of a distribution."""
+class Definitions(Mapping[str, RecordT]):
+    """The definitions of one kind, as a read-only mapping from their names.
 
-    loss: str
-    origin: Origin
-    reason: str
+    Looking up a name loads only that plugin. `distribution:name` picks one distribution's
+    definition. Threads may share the mapping.
 
-
-class Registry(Mapping[str, LossDefinition]):
-    """The loss definitions of a set of entry points, as a read-only mapping.
-
-    Looking a name up loads that plugin and no other. `distribution:loss` asks for one
-    distribution's loss. It may be shared by threads.
+    Args:
+        claims: Which plugin provides which name.
 
     Raises:
-        UnknownLossError: On a lookup: no plugin has that name.
-        DuplicateLossError: On a lookup: several plugins claim it.
+        UnknownNameError: On a lookup: no plugin has that name.
+        DuplicateNameError: On a lookup: several plugins claim it.
         PluginLoadError: On a lookup: its plugin cannot be loaded.
     """
 
-    def __init__(self, entry_points: Iterable[EntryPoint]) -> None:
-        owners: dict[int, Owner] = {}
-        claims: list[tuple[EntryPoint, Owner | None]] = []
-        for each in entry_points:
-            dist = each.dist
-            owner = None if dist is None else owners.setdefault(id(dist), Owner(dist))
-            claims.append((each, owner))
-        self._set(claims)
+    def __init__(self, claims: Claims[RecordT]) -> None:
+        self._claims = claims
 
-    @classmethod
-    def installed(cls) -> Registry:
-        """All that is installed in this environment. Reads metadata; loads nothing."""
-        claims = Claims(GROUP)
-        registry = cls(())
-        registry._set(claims.counted)
-        registry._unusable = [
-            *(_Unusable("?", Origin(what, owner), why) for what, owner, why in claims.unreadable),
-            *(
-                _Unusable(each.name, Origin(each.value, owner), _hidden_by(winner))
-                for each, owner, winner in claims.hidden
-            ),
-        ]
-        return registry
-
-    def _set(self, claims: Sequence[tuple[EntryPoint, Owner | None]]) -> None:
-        self._sources: dict[str, list[Source]] = {}
-        self._unusable: Sequence[_Unusable] = ()
-        plugins: dict[tuple[Owner | None, str], Plugin] = {}
-        for each, owner in sorted(claims, key=lambda claim: str(claim[0].name)):
-            # One module may serve many entry points; were it broken, it would be tried for each.
-            key = owner, each.value
-            plugin = plugins.get(key)
-            if plugin is None:
-                plugin = plugins[key] = Plugin.named_by(each, owner)
-            rivals = self._sources.setdefault(each.name, [])
-            if not any(_agree(plugin.origin, rival.origin) for rival in rivals):
-                rivals.append(Source(each.name, plugin))
-
-    def with_plugins(self, *plugins: ModuleType | str) -> Registry:
-        """This registry and the losses of modules that need not be installed.
-
-        A name that is taken is a conflict, as between two distributions: `module:loss` picks
-        this one, and nobody shadows a loss silently. A module that an entry point names as well
-        is the same plugin, and claims nothing twice.
-
-        Args:
-            plugins: Modules with the hook, or their dotted names, which are imported now.
-
-        Raises:
-            PluginLoadError: A module cannot be imported, or is no plugin.
-        """
-        sources = {name: list(found) for name, found in self._sources.items()}
-        for each in plugins:
-            plugin = Plugin.of_module(each)
-            for name in plugin.definitions():
-                rivals = sources.setdefault(name, [])
-                if all(other.origin.module != plugin.origin.module for other in rivals):
-                    rivals.append(Source(name, plugin))
-        registry = Registry(())
-        registry._sources = dict(sorted(sources.items()))
-        registry._unusable = self._unusable
-        return registry
-
-    def __getitem__(self, name: str) -> LossDefinition:
-        return self._source(name).load()
+    def __getitem__(self, name: str) -> RecordT:
+        return self._claim(name).load()
 
     def origin(self, name: str) -> Origin:
-        """Where a loss is from; loads nothing.
+        """Where a definition is from; loads nothing.
 
         Raises:
-            UnknownLossError: No plugin has that name.
-            DuplicateLossError: Several plugins claim it.
+            UnknownNameError: No plugin has that name.
+            DuplicateNameError: Several plugins claim it.
         """
-        return self._source(name).origin
+        return self._claim(name).plugin.origin
 
     def claimants(self, name: str) -> list[str]:
-        """The distributions, or modules, that claim a loss's name; loads nothing."""
-        return sorted({each.origin.claimant for each in self._sources.get(name, ())})
+        """The distributions, or modules, that claim a name; loads nothing."""
+        return sorted({claim.plugin.claimant for claim in self._claims.by_name.get(name, ())})
 
-    def _source(self, name: str) -> Source:
-        claimant, _, loss = name.rpartition(":") if isinstance(name, str) else ("", "", name)
-        sources = self._sources.get(loss, [])
-        if claimant:
+    def _claim(self, name: str) -> Claim[RecordT]:
+        claimant, colon, bare = name.rpartition(":") if isinstance(name, str) else ("", "", name)
+        claims = self._claims.by_name.get(bare, [])
+        if colon:
             wanted = normalized(claimant)
-            sources = [each for each in sources if normalized(each.origin.claimant) == wanted]
-        if not sources:
-            raise self._unknown(name, claimant, loss)
-        if len(sources) > 1:
-            raise DuplicateLossError(
-                loss=loss,
-                distributions=tuple(each.origin.claimant for each in sources),
-                claims=tuple(_claim(each.origin) for each in sources),
-                folders=_folders(sources),
+            claims = [claim for claim in claims if normalized(claim.plugin.claimant) == wanted]
+        if not claims:
+            raise self._unknown(name, claimant, bare)
+        if len(claims) > 1:
+            raise self._claims.kind.duplicate(
+                name=bare,
+                distributions=tuple(claim.plugin.claimant for claim in claims),
+                claims=tuple(_in_words(claim.plugin.origin) for claim in claims),
+                folders=_folders(claims),
+                kind=self._claims.kind.noun,
             )
-        return sources[0]
+        return claims[0]
 
-    def _unknown(self, name: object, claimant: str, loss: str) -> UnknownLossError:
+    def _unknown(self, name: object, claimant: str, bare: str) -> UnknownNameError:
+        kind = self._claims.kind
         unreadable = tuple(
-            f"{origin.release or origin.module}: {why}"
-            for of, origin, why in self._unusable
-            if of in ("?", loss)
+            f"{origin.release or origin.module}: {reason}"
+            for unusable, origin, reason in self._claims.unusable
+            if unusable in ("?", bare)
         )
         if claimant:
-            suggestion, remark = self._of_claimant(claimant, loss)
+            suggestion, remark = self._of_claimant(claimant, bare)
         else:
-            modules = {each: sources[0].origin.module for each, sources in self._sources.items()}
-            suggestion, remark = guessed_loss(loss, modules)
-        return UnknownLossError(name, suggestion=suggestion, remark=remark, unreadable=unreadable)
+            by_name = self._claims.by_name.items()
+            modules = {known: claims[0].plugin.module for known, claims in by_name}
+            suggestion, remark = kind.guess(bare, modules)
+        return kind.unknown(
+            name, suggestion=suggestion, remark=remark, unreadable=unreadable, kind=kind.noun
+        )
 
-    def _of_claimant(self, claimant: str, loss: str) -> tuple[str | None, str]:
-        """What `claimant:loss` probably meant; another one's loss of that name is another loss."""
+    def _of_claimant(self, claimant: str, bare: str) -> tuple[str | None, str]:
+        """The name that `claimant:name` probably meant; never one of another claimant."""
         modules: dict[str, dict[str, str]] = {}
-        for each, sources in self._sources.items():
-            for source in sources:
-                theirs = modules.setdefault(normalized(source.origin.claimant), {})
-                theirs[each] = source.origin.module
+        for known, claims in self._claims.by_name.items():
+            for claim in claims:
+                project = normalized(claim.plugin.claimant)
+                modules.setdefault(project, {})[known] = claim.plugin.module
         meant = normalized(claimant)
         if meant not in modules:
             meant = closest_spelling(meant, modules) or ""
-        suggestion, remark = guessed_loss(loss, modules.get(meant, {}))
+        kind = self._claims.kind
+        suggestion, remark = kind.guess(bare, modules.get(meant, {}))
         if suggestion is None and not remark:
-            absent = "" if meant else "no distribution or module of that name has losses here"
-            owners = " and ".join(f"'{each}'" for each in self.claimants(loss))
-            there = f"'{loss}' is from {owners}" if owners else ""
-            remark = "; ".join(part for part in (absent, there) if part)
+            absent = f"no distribution or module of that name has {kind.plural} here"
+            owners = " and ".join(f"'{owner}'" for owner in self.claimants(bare))
+            elsewhere = f"'{bare}' is from {owners}" if owners else ""
+            remark = "; ".join(part for part in ("" if meant else absent, elsewhere) if part)
         return suggestion and f"{meant}:{suggestion}", remark
 
     def __contains__(self, name: object) -> bool:
-        """Whether the name can be asked for; loads nothing."""
+        """Whether a lookup would find the name; loads nothing."""
         try:
-            self._source(name)  # type: ignore[arg-type]
+            self._claim(name)  # type: ignore[arg-type]
         except LossregError:
             return False
         return True
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._sources)
+        return iter(self._claims.by_name)
 
     def __len__(self) -> int:
-        return len(self._sources)
+        return len(self._claims.by_name)
 
     def entries(self) -> list[RegistryEntry]:
-        """Every claim to a name, loaded, the broken and the conflicting ones included."""
+        """Every claim to a name, loaded, including broken and conflicting ones."""
         return [
             *(
-                _entry(source, sources if len(sources) > 1 else ())
-                for sources in self._sources.values()
-                for source in sources
+                _entry(claim, claims if len(claims) > 1 else ())
+                for claims in self._claims.by_name.values()
+                for claim in claims
             ),
             *(
                 RegistryEntry(
-                    name=f"{origin.claimant}:{loss}",
+                    name=f"{origin.claimant}:{name}",
                     distribution=origin.distribution,
                     version=origin.version,
                     module=origin.module,
@@ -223,7 +175,7 @@ class Registry(Mapping[str, LossDefinition]):
                     reason=reason,
                     definition=None,
                 )
-                for loss, origin, reason in self._unusable
+                for name, origin, reason in self._claims.unusable
             ),
         ]
 
@@ -231,33 +183,102 @@ class Registry(Mapping[str, LossDefinition]):
         """One claim, loaded.
 
         Raises:
-            UnknownLossError: No plugin has that name.
-            DuplicateLossError: Several plugins claim it.
+            UnknownNameError: No plugin has that name.
+            DuplicateNameError: Several plugins claim it.
         """
-        return _entry(self._source(name), ())
+        return _entry(self._claim(name), ())
 
 
-def _entry(source: Source, claims: Iterable[Source]) -> RegistryEntry:
-    """A claim, loaded, with all claims to its name where there are several."""
-    origin = source.origin
+class Registry(Definitions[LossDefinition]):
+    """The loss definitions of a set of entry points, as a read-only mapping.
+
+    Looking up a name loads only that plugin. `distribution:loss` picks one distribution's loss.
+    Threads may share the registry.
+
+    Args:
+        entry_points: The entry points of the losses.
+
+    Raises:
+        UnknownLossError: On a lookup: no plugin has that name.
+        DuplicateLossError: On a lookup: several plugins claim it.
+        PluginLoadError: On a lookup: its plugin cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        entry_points: Iterable[EntryPoint],
+        *,
+        _claims: Mapping[Kind[Any], Claims[Any]] | None = None,
+    ) -> None:
+        if _claims is None:
+            _claims = {LOSSES: Claims.of(LOSSES, _as_group(entry_points))}
+        self._kinds = dict(_claims)
+        super().__init__(self._kinds[LOSSES])
+
+    @classmethod
+    def installed(cls) -> Registry:
+        """All that is installed in this environment. Reads metadata; loads nothing."""
+        environment = Environment()
+        claims = {kind: Claims.of(kind, environment.group(kind.group)) for kind in KINDS}
+        return cls((), _claims=claims)
+
+    def of(self, kind: Kind[RecordT]) -> Definitions[RecordT]:
+        """The definitions of another kind, from the same installed and named plugins."""
+        if kind not in self._kinds:
+            self._kinds[kind] = Claims.of(kind, Environment().group(kind.group))
+        return Definitions(self._kinds[kind])
+
+    def with_plugins(self, *plugins: ModuleType | str) -> Registry:
+        """This registry with the plugins, of every kind, of modules that need not be installed.
+
+        A name that is already taken is a conflict, as between two distributions: no plugin
+        silently replaces another, and `module:name` picks this one. A module that an entry point
+        also names is the same plugin, not a second claim.
+
+        Args:
+            plugins: Modules with a hook, or their dotted names, which are imported now.
+
+        Raises:
+            PluginLoadError: A module cannot be imported, or is not a plugin.
+        """
+        claims = {kind: self.of(kind)._claims.with_modules(plugins) for kind in KINDS}  # noqa: SLF001
+        return Registry((), _claims=claims)
+
+
+def _as_group(entry_points: Iterable[EntryPoint]) -> GroupMetadata:
+    distributions: dict[int, InstalledDistribution] = {}
+    usable: list[tuple[EntryPoint, InstalledDistribution | None]] = []
+    for entry_point in entry_points:
+        dist = entry_point.dist
+        if dist is None:
+            usable.append((entry_point, None))
+        else:
+            known = distributions.setdefault(id(dist), InstalledDistribution(dist))
+            usable.append((entry_point, known))
+    return GroupMetadata(usable)
+
+
+def _entry(claim: Claim[RecordT], claims: Iterable[Claim[RecordT]]) -> RegistryEntry:
+    """A claim, loaded; `claims` are all claims to its name if there are several."""
+    origin = claim.plugin.origin
     state: Literal["ok", "broken", "conflict"] = "ok"
     reason, definition = "", None
     try:
-        definition = source.load()
+        definition = claim.load()
     except PluginLoadError as error:
         state, reason = "broken", error.reason
-    count = Counter(each.origin.claimant for each in claims)
+    count = Counter(rival.plugin.claimant for rival in claims)
     if count and state == "ok":
-        # One distribution may claim a name twice, by mistake.
+        # A distribution that claims a name twice is shown with the modules.
         owners = sorted(
-            each.origin.claimant
-            if count[each.origin.claimant] == 1
-            else f"{each.origin.claimant} ({each.origin.module})"
-            for each in claims
+            rival.plugin.claimant
+            if count[rival.plugin.claimant] == 1
+            else f"{rival.plugin.claimant} ({rival.plugin.module})"
+            for rival in claims
         )
         state, reason = "conflict", f"claimed by {' and '.join(owners)}"
     return RegistryEntry(
-        name=f"{origin.claimant}:{source.name}" if count else source.name,
+        name=f"{origin.claimant}:{claim.name}" if count else claim.name,
         distribution=origin.distribution,
         version=origin.version,
         module=origin.module,
@@ -267,26 +288,18 @@ def _entry(source: Source, claims: Iterable[Source]) -> RegistryEntry:
     )
 
 
-def _claim(origin: Origin) -> str:
+def _in_words(origin: Origin) -> str:
     return f"{origin.release} ({origin.module})" if origin.release else origin.module
 
 
-def _agree(one: Origin, other: Origin) -> bool:
-    """Whether two claims are one: the same module of the same distribution."""
-    return one.module == other.module and normalized(one.claimant) == normalized(other.claimant)
-
-
-def _hidden_by(winner: Owner) -> str:
-    release = " ".join(part for part in (winner.name, winner.version) if part)
-    return f"hidden by {release} ({winner.folder}), which does not have it"
-
-
-def _folders(sources: Sequence[Source]) -> tuple[str, ...]:
-    """Where the metadata of claims by one distribution is, if it is installed several times."""
-    owners = {id(each.origin.owner): each.origin.owner for each in sources}
-    count = Counter(normalized(each.origin.claimant) for each in sources)
+def _folders(claims: Sequence[Claim[RecordT]]) -> tuple[str, ...]:
+    """The metadata folders of a distribution that claims the name from several installations."""
+    distributions = {id(claim.plugin.distribution): claim.plugin.distribution for claim in claims}
+    count = Counter(normalized(claim.plugin.claimant) for claim in claims)
     return tuple(
-        owner.folder
-        for owner in owners.values()
-        if owner is not None and owner.folder and count[normalized(owner.name)] > 1
+        distribution.folder
+        for distribution in distributions.values()
+        if distribution is not None
+        and distribution.folder
+        and count[normalized(distribution.name)] > 1
     )

@@ -35,14 +35,14 @@ def build(
     registry: Registry | None = None,
     overrides: Iterable[str] = (),
 ) -> CompositeLoss:
-    """A composite loss from a YAML file, a mapping, or a config that is loaded already.
+    """Build a composite loss from a YAML file, a mapping, or a loaded config.
 
     Args:
         source: The file, document, mapping or config.
         key: Where the loss is in the document: `model.criterion`. Without it, the key `loss`, or
             the whole document if it has `terms:`.
-        registry: Where losses are looked up: what is installed, unless given.
-        overrides: `path=value` each, as `loss.terms.seg.weight=0.3`; the value is YAML.
+        registry: Where losses are looked up; by default, all installed plugins.
+        overrides: Strings `path=value`, like `loss.terms.seg.weight=0.3`; the value is YAML.
 
     Raises:
         ConfigError: The source is wrong; it carries every fault.
@@ -73,11 +73,11 @@ def _params(term: TermConfig) -> LossConfig:
 
 
 def create(name: str, /, *, registry: Registry | None = None, **params: Any) -> nn.Module:
-    """One loss as a plain module, called as torch's is.
+    """Build one loss as a plain module, called like a loss of torch.
 
     Args:
         name: The loss's name, as `lossreg list` shows it.
-        registry: Where it is looked up: what is installed, unless given.
+        registry: Where it is looked up; by default, all installed plugins.
         params: Its parameters.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Looking at tensors before a loss does: shapes, dtypes, devices and domains.
+"""Checks tensors before a loss uses them: shapes, dtypes, devices and domains.
 
-torch broadcasts a target of `N` against predictions of `N 1` without an error, and takes labels
-of 0 and 1 where plus and minus one are meant. These checks read values, so on an accelerator they
-wait for it: `checks: first` looks at each term's first batch alone.
+torch broadcasts a target of `N` against predictions of `N 1` without an error, and accepts labels
+of 0 and 1 for a loss that needs plus and minus one. These checks read values, so on an accelerator
+they wait for it: `checks: first` checks only each term's first batch.
 """
 
 from __future__ import annotations
@@ -34,67 +34,69 @@ __all__ = [
     "suspicions",
 ]
 
-# How far a probability may be outside 0 to 1, its logarithm above 0, and a distance below it: the
-# rounding of a half-precision softmax, or of mixed targets.
+# How far a probability may be outside 0 to 1, its logarithm above 0, and a distance below 0: room
+# for the rounding of a half-precision softmax, or of mixed targets.
 _SLACK = 1e-2
-# torch itself brings these to where it wants them.
+# torch moves these to the device itself.
 _ANYWHERE = ("label sequence", "length")
 
 
 def _check_devices(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> None:
-    """All on one device; tensors of one value, and sequences' labels and lengths, may be elsewhere.
+    """Check that all are on one device, but for 0-d tensors, labels of sequences, and lengths.
 
     Raises:
-        Misfit: One is elsewhere.
+        Misfit: A tensor is on another device.
     """
     first = inputs[definition.inputs[0].name].device
-    for each in definition.inputs:
-        tensor = inputs[each.name]
-        if tensor.device != first and tensor.dim() and each.domain not in _ANYWHERE:
-            raise Misfit(each.name, f"expected a tensor on {first}, found one on {tensor.device}")
+    for argument in definition.inputs:
+        tensor = inputs[argument.name]
+        if tensor.device != first and tensor.dim() and argument.domain not in _ANYWHERE:
+            raise Misfit(
+                argument.name, f"expected a tensor on {first}, found one on {tensor.device}"
+            )
 
 
 def check_inputs(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> dict[str, int]:
-    """What the definition says of its inputs' shapes, dtypes and devices.
+    """Check the inputs' shapes, dtypes and devices against the definition.
 
     Args:
         definition: The loss.
         inputs: Its arguments by name.
 
     Returns:
-        The size behind each label, as `Shape.sizes` gives them.
+        The size behind each label, as `Shape.sizes` returns them.
 
     Raises:
-        Misfit: A tensor is not what it says.
+        Misfit: A tensor does not fit the definition.
     """
     _check_devices(definition, inputs)
-    for each in definition.inputs:
-        _check_dtype(each, inputs[each.name])
+    for argument in definition.inputs:
+        _check_dtype(argument, inputs[argument.name])
     return _check_shapes(definition, inputs)
 
 
 def suspicions(
     definition: LossDefinition, module: nn.Module, inputs: Mapping[str, Tensor], *, values: bool
 ) -> list[Problem]:
-    """What the definition's own looks find that can be right in principle.
+    """Run the definition's own checks, and return problems that may be intended.
 
     Args:
         definition: The loss.
         module: The built loss.
-        inputs: Its arguments by name, which fit what the definition says of them.
-        values: Whether to look at values, filled where they are masked, rather than at shapes.
+        inputs: Its arguments by name, which fit the definition's shapes and dtypes.
+        values: Whether to check values, filled where they are masked, instead of shapes.
 
     Raises:
-        Misfit: A look has found something that is certainly wrong.
-        RuntimeError: A look failed.
-        TypeError: A look gave something else than a problem.
+        Misfit: A check found something that is certainly wrong.
+        RuntimeError: A check failed.
+        TypeError: A check did not return a Problem or None.
     """
     name = "check_values" if values else "check_shapes"
-    look: Callable[[nn.Module, Mapping[str, Tensor]], object] | None = getattr(definition, name)
-    if look is None:
+    check: Callable[[nn.Module, Mapping[str, Tensor]], object] | None = getattr(definition, name)
+    if check is None:
         return []
     try:
-        problem = look(module, inputs)
+        problem = check(module, inputs)
     except torch.OutOfMemoryError:
         raise  # a RuntimeError, but not for the loss's reason
     except Exception as error:
@@ -116,7 +118,7 @@ def check_values(
     *,
     masked: bool,
 ) -> None:
-    """What the definition says of its inputs' values.
+    """Check the inputs' values against the definition.
 
     Args:
         definition: The loss.
@@ -126,29 +128,29 @@ def check_values(
         masked: Whether anything was filled.
 
     Raises:
-        Misfit: A tensor is not what it says.
+        Misfit: A value is outside of its domain.
     """
-    for each in definition.inputs:
-        tensor = inputs[each.name]
+    for argument in definition.inputs:
+        tensor = inputs[argument.name]
         if tensor.numel() == 0:
             continue
-        found = _outside(each, tensor, sizes, module)
-        if found is None:
+        outside = _outside(argument, tensor, sizes, module)
+        if outside is None:
             continue
-        wrong, wanted = found
+        wrong, wanted = outside
         if masked:
-            # A safe value need not be in the domain that a parameter has chosen.
-            wrong = wrong & (tensor != each.safe)
+            # A safe value may be outside of the domain that a parameter has chosen.
+            wrong = wrong & (tensor != argument.safe)
         if bool(wrong.any()):
             worst = tensor[wrong].flatten()[0].item()
-            raise Misfit(each.name, f"expected {wanted}, found {worst:g}")
+            raise Misfit(argument.name, f"expected {wanted}, found {worst:g}")
 
 
 def check_mask(mask: Tensor | None) -> list[str]:
-    """What is suspicious of a mask that is not bool.
+    """Return what is suspicious in a mask that is not bool.
 
     Raises:
-        Misfit: It has other numbers than 0 and what can only mean 1.
+        Misfit: It has numbers that mean neither 0 nor 1.
     """
     if mask is None or mask.dtype == torch.bool:
         return []
@@ -158,7 +160,7 @@ def check_mask(mask: Tensor | None) -> list[str]:
     others = mask[(mask != 0) & (mask != 1)]
     if not others.numel():
         return []
-    # A count, or an image's 255, keeps; what is less than 1 would be a weight.
+    # A count, or an image's 255, means that an entry is kept; a number below 1 would be a weight.
     wrong = others[~(others > 1) | (others == math.inf)]
     if wrong.numel():
         raise Misfit(
@@ -167,22 +169,22 @@ def check_mask(mask: Tensor | None) -> list[str]:
             "is its sample_weight",
         )
     problem = (
-        f"{wanted}, found {others[0].item():g}: every number but 0 keeps an entry, and none weighs "
-        "it; apply: [{cast: bool}] says that this is meant"
+        f"{wanted}, found {others[0].item():g}: every number but 0 keeps an entry, whatever "
+        "its size; if this is intended, write apply: [{cast: bool}]"
     )
     return [problem]
 
 
 def check_sample_weight(weight: Tensor | None, keep: Tensor | None, *, divides: bool) -> None:
-    """What the weights of the entries that count may be.
+    """Check the weights of the entries that count.
 
     Args:
         weight: The weights, if there are any.
         keep: Which entries count, or None for all.
-        divides: Whether their sum is what the term is divided by.
+        divides: Whether the term is divided by their sum.
 
     Raises:
-        Misfit: One is nan or infinite; or it is negative, and their sum divides.
+        Misfit: A weight is nan or infinite; or it is negative, and the term is divided by the sum.
     """
     if weight is None:
         return
@@ -196,7 +198,7 @@ def check_sample_weight(weight: Tensor | None, keep: Tensor | None, *, divides: 
             keep = keep.flatten(weight.dim()).any(-1)
         shape = weight.shape[: keep.dim()]
         if keep.shape != shape:
-            return  # the reduction says so
+            return  # the reduction reports it
         keep = keep.reshape(keep.shape + (1,) * (weight.dim() - keep.dim()))
         wrong = wrong & keep.to(wrong.device)
     if not bool(wrong.any()):
@@ -205,34 +207,34 @@ def check_sample_weight(weight: Tensor | None, keep: Tensor | None, *, divides: 
     if math.isfinite(worst):
         raise Misfit(
             "sample_weight",
-            f"expected weights of at least 0, for their sum is what the mean divides by, found "
+            f"expected weights of at least 0, because the mean divides by their sum, found "
             f"{worst:g}; give the term a 'denominator', or params: {{reduction: sum}}",
         )
     raise Misfit("sample_weight", f"expected finite weights where an entry counts, found {worst:g}")
 
 
-def check_divisor(given: Tensor | float, rounded: Tensor) -> None:
-    """What a `denominator` may be.
+def check_divisor(divisor: Tensor | float, rounded: Tensor) -> None:
+    """Check the number of a `denominator`.
 
     Args:
-        given: What was given.
-        rounded: That number in the dtype it is divided in.
+        divisor: The number.
+        rounded: The number in the dtype of the division.
 
     Raises:
         Misfit: It is nan, infinite or below 0, or becomes infinite or 0 when it is rounded.
     """
-    exact = given.item() if isinstance(given, torch.Tensor) else given
+    exact = divisor.item() if isinstance(divisor, torch.Tensor) else divisor
     number = rounded.item()
     if 0 <= number < math.inf and (number > 0 or exact == 0):
         return
-    found = f"{exact:g}"
+    shown = f"{exact:g}"
     if 0 < exact < math.inf:
-        found += f", which is {number:g} in {rounded.dtype}"
-    raise Misfit("denominator", f"expected a finite number of at least 0, found {found}")
+        shown += f", which is {number:g} in {rounded.dtype}"
+    raise Misfit("denominator", f"expected a finite number of at least 0, found {shown}")
 
 
 def is_changed(before: Tensor, after: Tensor) -> bool:
-    """Whether a tensor has other values than its copy; nan is as good as nan."""
+    """Whether a tensor's values differ from those of its copy; nan equals nan."""
     after = after.detach()
     if (before.shape, before.dtype, before.device) != (after.shape, after.dtype, after.device):
         return True
@@ -243,18 +245,18 @@ def is_changed(before: Tensor, after: Tensor) -> bool:
 
 
 def check_result(definition: LossDefinition, inputs: Mapping[str, Tensor], value: Tensor) -> str:
-    """What is wrong with a loss's result, apart from being no number; empty if nothing is.
+    """Say what is wrong with a loss's result, which is a 0-d tensor; empty if nothing is.
 
-    Reads no value, so no device is waited for.
+    Reads no value, so it does not wait for a device.
 
     Args:
         definition: The loss.
         inputs: Its arguments by name.
-        value: What it returned.
+        value: The result.
     """
     if not value.is_floating_point():
         return f"expected a floating-point number, found {value.dtype}"
-    wanted = [each.name for each in definition.inputs if each.gradient]
+    wanted = [argument.name for argument in definition.inputs if argument.gradient]
     if torch.is_grad_enabled() and not value.requires_grad:
         attached = [name for name in wanted if inputs[name].requires_grad]
         if attached:
@@ -263,46 +265,50 @@ def check_result(definition: LossDefinition, inputs: Mapping[str, Tensor], value
     return ""
 
 
-def _check_dtype(each: LossInput, tensor: Tensor) -> None:
+def _check_dtype(argument: LossInput, tensor: Tensor) -> None:
     is_float = tensor.is_floating_point()
     is_int = not is_float and not tensor.is_complex()
-    fits = {"float": is_float, "int": is_int, "float or int": is_float or is_int}[each.dtype]
+    fits = {"float": is_float, "int": is_int, "float or int": is_float or is_int}[argument.dtype]
     if not fits:
-        wanted = "a floating-point tensor" if each.dtype == "float" else "an integer tensor"
-        raise Misfit(each.name, f"expected {wanted}, found {tensor.dtype}")
+        wanted = "a floating-point tensor" if argument.dtype == "float" else "an integer tensor"
+        raise Misfit(argument.name, f"expected {wanted}, found {tensor.dtype}")
 
 
 def _check_shapes(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> dict[str, int]:
     """The size behind each letter; each letter has one, and `*` one shape."""
-    try:
-        return _match_shapes(definition, inputs, batched=True)
-    except Misfit as problem:
-        if not definition.unbatched:
-            raise
-        try:
-            return _match_shapes(definition, inputs, batched=False)
-        except Misfit:
-            raise problem from None
+    sizes, misfit = _match_shapes(definition, inputs, batched=True)
+    if misfit is None:
+        return sizes
+    # Raised only here: torch 2.6 does not trace a Misfit that is made and caught.
+    if definition.unbatched:
+        sizes, still_misfit = _match_shapes(definition, inputs, batched=False)
+        if still_misfit is None:
+            return sizes
+    argument, owner = misfit
+    tensor = inputs[argument.name]
+    if owner is None:
+        shape = tuple(tensor.shape)
+        raise Misfit(argument.name, f"expected the shape {argument.letters}, found {shape}")
+    raise Misfit(argument.name, _against(tensor, inputs[owner], owner))
 
 
 def _match_shapes(
     definition: LossDefinition, inputs: Mapping[str, Tensor], *, batched: bool
-) -> dict[str, int]:
+) -> tuple[dict[str, int], tuple[LossInput, str | None] | None]:
+    """The size behind each letter, and an input that does not fit, with the one it contradicts."""
     sizes: dict[str, int] = {}
     owners: dict[str, str] = {}
     for argument in definition.inputs:
         if not argument.letters.forms:
             continue
-        name, tensor = argument.name, inputs[argument.name]
-        own_sizes = _sizes(argument, tensor, definition, batched=batched)
+        own_sizes = _sizes(argument, inputs[argument.name], definition, batched=batched)
         if own_sizes is None:
-            shape = tuple(tensor.shape)
-            raise Misfit(name, f"expected the shape {argument.letters}, found {shape}")
+            return sizes, (argument, None)
         for label, size in own_sizes:
-            owner = owners.setdefault(label, name)
+            owner = owners.setdefault(label, argument.name)
             if sizes.setdefault(label, size) != size:
-                raise Misfit(name, _against(tensor, inputs[owner], owner))
-    return sizes
+                return sizes, (argument, owner)
+    return sizes, None
 
 
 def _sizes(
@@ -310,7 +316,7 @@ def _sizes(
 ) -> tuple[tuple[str, int], ...] | None:
     letters = argument.letters_of(tensor, definition.inputs[0])
     if argument.domain == "label sequence" and tensor.dim() == 1:
-        return ((letters.forms[0][-1], tensor.shape[0]),)  # one after another, without padding
+        return ((letters.forms[0][-1], tensor.shape[0]),)  # concatenated, without padding
     return letters.sizes(tensor.shape, batched=batched)
 
 
@@ -322,10 +328,10 @@ def _against(tensor: Tensor, other: Tensor, name: str) -> str:
 
 
 def _outside(
-    each: LossInput, tensor: Tensor, sizes: Mapping[str, int], module: nn.Module
+    argument: LossInput, tensor: Tensor, sizes: Mapping[str, int], module: nn.Module
 ) -> tuple[Tensor, str] | None:
     """Which entries are outside the input's domain, and what was expected."""
-    domain: str = each.domain
+    domain: str = argument.domain
     if domain == "class index or probability":
         domain = "probability" if tensor.is_floating_point() else "class index"
     if domain == "probability or log-probability":
@@ -339,7 +345,7 @@ def _outside(
 def _class_indices(
     domain: str, tensor: Tensor, classes: int | None, ignored: int | None
 ) -> tuple[Tensor, str] | None:
-    """Which entries are no class index, and what was expected."""
+    """Which entries are not a class index, and what was expected."""
     if classes is None:
         return None
     wanted = f"class indices from 0 to {classes - 1}"

@@ -28,10 +28,10 @@ __all__ = ["CompositeLoss"]
 
 
 class CompositeLoss(nn.Module):
-    """A weighted sum of losses, each fed from a step's values by its own paths.
+    """A weighted sum of losses; each loss reads its tensors from a step's values by paths.
 
     Made by `lossreg.build`. Called with the step's tensors as keywords or as one mapping (or
-    object with attributes), it gives a `LossOutput`; `loss.terms(values)` gives the raw terms
+    object with attributes), it returns a `LossOutput`; `loss.terms(values)` gives the raw terms
     attached to the graph. `step()` after each optimizer step, and `step_epoch()` after each
     epoch, move the schedules.
 
@@ -54,10 +54,10 @@ class CompositeLoss(nn.Module):
             {term.name: term.weight for term in terms},
             optional=any(term.optional for term in terms),
         )
-        self.terms = Terms(zip(terms, built, strict=True), weighting.weigh, checks=config.checks)
+        self.terms = Terms(zip(terms, built, strict=True), weighting, checks=config.checks)
         self.progress = weighting.progress
         self.weighting = weighting
-        # Plain attributes as well: looking a submodule up costs as much as a small loss does.
+        # Bypass `nn.Module.__getattr__`, which costs as much as a small loss.
         self._terms: Terms
         self._weighting: Weighting
         self.__dict__.update(_terms=self.terms, _weighting=weighting)
@@ -92,7 +92,7 @@ class CompositeLoss(nn.Module):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Each term's weight as it is now, by name."""
+        """Each term's current weight, by name."""
         return self._weighting.now()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -101,7 +101,7 @@ class CompositeLoss(nn.Module):
         return self
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As torch's; what a graph cannot warn of is looked at before it runs."""
+        """Compile as torch does; what a graph cannot warn of is checked before each run."""
         super().compile(*args, **kwargs)
         graph: Any = self._compiled_call_impl
 
@@ -113,9 +113,9 @@ class CompositeLoss(nn.Module):
         self._compiled_call_impl = call
 
     def step(self) -> None:
-        """Move the schedules by one step: call it after the optimizer's.
+        """Move the schedules by one step: call it after `optimizer.step()`.
 
-        A backward pass that comes later still has the weights of its forward pass. Progress is
+        A backward pass that comes later still uses the weights of its forward pass. Progress is
         counted in plain numbers, so only one thread may call it.
 
         Raises:
@@ -138,27 +138,27 @@ class CompositeLoss(nn.Module):
     ) -> Denominators:
         """What each term divides by, added up over micro-batches and ranks.
 
-        Call it before the first forward pass of a step: it reads targets, masks, weights and
-        lengths alone. With the result each micro-batch's `loss(values, denominators=...)` is its
-        share of the one big batch's, and gradients are those of the big batch.
+        Call it before the first forward pass of a step: it reads only targets, masks, weights and
+        lengths. With the result, each micro-batch's `loss(values, denominators=...)` is its share
+        of one big batch's loss, and the gradients add up to those of the big batch.
 
         Args:
             micro_batches: The values of each micro-batch of this rank, as `forward` takes them;
-                what the model computes may be missing.
+                results of the model may be missing.
             group: The ranks that share the batch; the default group, if torch.distributed runs.
             world_size: What the totals are multiplied by, because DDP and FSDP average gradients
-                over the ranks: the group's size, unless given. 1 where gradients are summed.
+                over the ranks; by default the group's size. 1 where gradients are summed.
 
         Returns:
-            A number a term, the same on each rank.
+            One number per term, the same on each rank.
 
         Raises:
             InputError: A tensor is missing or does not fit, or a term cannot be counted.
             TypeError: One micro-batch was given instead of several.
-            ValueError: This rank is not one of the group's.
+            ValueError: This rank is not in the group.
         """
         if isinstance(micro_batches, Mapping):
-            raise TypeError("give the micro-batches as a list, not one of them alone")
+            raise TypeError("give the micro-batches as a list, not a single micro-batch")
         local, count = self._weighting.zeros(), 0
         for values in micro_batches:
             count += 1
@@ -166,7 +166,7 @@ class CompositeLoss(nn.Module):
         total, size = added_up(local, group, world_size)
         for number, divides in zip(total.unbind(), self.terms.divides, strict=True):
             if not divides:
-                number.fill_(1.0)  # a list of them would have to be copied to the device
+                number.fill_(1.0)  # a list of ones would have to be copied to the device
         return Denominators(self._names, total, size, count)
 
     def forward(
@@ -181,8 +181,8 @@ class CompositeLoss(nn.Module):
 
         Args:
             values: The step's values: a mapping, or an object with attributes.
-            denominators: What the terms are divided by, from `loss.denominators`, where this is
-                one of several micro-batches or ranks.
+            denominators: What the terms are divided by, from `loss.denominators`, if this is one
+                of several micro-batches or ranks.
             tensors: The values as keywords.
 
         Returns:

@@ -1,4 +1,4 @@
-"""A loss's module from its definition; what fails there is reported as the plugin's."""
+"""Build a loss's module from its definition; a failure is reported as the plugin's."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def construct(
     origin: Origin | None,
     variant: str = "",
 ) -> nn.Module:
-    """The module of a loss.
+    """Build the module of a loss.
 
     Args:
-        definition: The loss. A third party's builder may raise anything, and make anything.
-        config: Its parameters, with tensors where a builder wants them.
+        definition: The loss. A third party's builder may raise or return anything.
+        config: Its parameters, with tensors where a builder expects them.
         path: Its place in the document, for the error.
-        origin: Where it is from.
-        variant: What differs from the document's parameters, in words.
+        origin: The plugin and distribution that provide it.
+        variant: How the parameters differ from the document's, in words for the error.
 
     Raises:
         ConfigError: It cannot be built.
@@ -58,17 +58,17 @@ def unreduced_twin(
     origin: Origin | None,
     module: nn.Module,
 ) -> nn.Module:
-    """The same loss without its reduction, which shares all that can change with the module.
+    """Build the same loss unreduced, sharing parameters, buffers and hooks with `module`.
 
     Args:
         definition: The loss.
         config: The module's parameters.
         path: Its place in the document, for the error.
-        origin: Where it is from.
-        module: The module.
+        origin: The plugin and distribution that provide it.
+        module: The loss with its reduction.
 
     Raises:
-        ConfigError: It cannot be built, or is too different to share anything.
+        ConfigError: It cannot be built, or cannot share the module's state.
     """
     params = with_tensors(config.model_copy(update={"reduction": "none"}))
     variant = " with reduction 'none'"
@@ -84,7 +84,6 @@ def unreduced_twin(
 def _unbuilt(
     definition: LossDefinition, path: ConfigPath, origin: Origin | None, variant: str, reason: str
 ) -> ConfigError:
-    # Whose it is stands in a file, which is read only for a fault.
     who = origin or definition.config.__module__
     message = f"building '{definition.name}' ({who}){variant} {reason}"
     return ConfigError([Diagnostic(code="LR303", path=path_text(path), message=message)])

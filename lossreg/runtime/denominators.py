@@ -1,8 +1,8 @@
 """What terms' sums are divided by, added up over micro-batches and ranks.
 
-A mean per micro-batch is not the mean of the batch as soon as micro-batches differ in what they
-count. So the denominators are added up first, from targets, masks, weights and lengths alone, and
-each micro-batch's sum is divided by the whole.
+The average of the micro-batches' means is not the mean of the batch if micro-batches count
+different numbers of entries. So the denominators are added up first, only from targets, masks,
+weights and lengths, and each micro-batch's sum is divided by their total.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Denominators:
 
     Attributes:
         names: The terms' names.
-        values: One number a term, float64; 1 for a term that is a sum.
+        values: One number per term, float64; 1 for a term that is a sum.
         world_size: What the total is multiplied by, because gradients are averaged over ranks.
-        micro_batches: How many micro-batches of this rank they are of.
+        micro_batches: The number of micro-batches of this rank that were added up.
     """
 
     names: tuple[str, ...]
@@ -61,10 +61,10 @@ class Denominators:
         """Each term's denominator, a 0-d tensor.
 
         Args:
-            names: The terms of the composite that wants them.
+            names: The terms of the composite that uses them.
 
         Raises:
-            InputError: They are another composite's.
+            InputError: They are from another composite.
         """
         if names != self.names:
             raise InputError(
@@ -77,15 +77,15 @@ class Denominators:
 def added_up(
     local: Tensor, group: distributed.ProcessGroup | None, world_size: int | None
 ) -> tuple[Tensor, int]:
-    """This rank's numbers added up over a group's ranks, and the size of the world.
+    """Add up this rank's numbers over a group's ranks; also return the world size.
 
     Args:
-        local: One number a term.
+        local: One number per term.
         group: The ranks that share the batch; the default group, if torch.distributed runs.
-        world_size: What to say instead of the group's size: 1, where gradients are summed.
+        world_size: Returned instead of the group's size: 1 where gradients are summed.
 
     Raises:
-        ValueError: This rank is not one of the group's.
+        ValueError: This rank is not in the group.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         return local, 1 if world_size is None else world_size

@@ -1,4 +1,4 @@
-"""Which term pulls how hard, and where to: the gradients of a composite's terms, compared."""
+"""Compare the gradients of a composite's terms: how strong each is, and its direction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lossreg.runtime.composite import CompositeLoss
 
-__all__ = ["Diagnosis", "diagnose"]
+__all__ = ["Diagnosis", "compare_gradients", "diagnose"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,9 +25,9 @@ class Diagnosis:
     Attributes:
         norms: The length of each term's gradient, a 0-d tensor, by name.
         shares: Each length over the sum of all, a 0-d tensor, by name.
-        cosines: K K: the cosine of the angle between each two terms' gradients, in the order of
-            the names. 1 is the same direction and -1 the opposite one: the terms fight. It is 0
-            where one of them has no gradient.
+        cosines: K K: the cosine of the angle between the gradients of each pair of terms, in the
+            order of the names. 1 is the same direction, -1 the opposite one: the terms work
+            against each other. It is 0 where a term has no gradient.
     """
 
     norms: Mapping[str, Tensor]
@@ -53,12 +53,13 @@ class Diagnosis:
         )
 
 
-def diagnose(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> Diagnosis:
-    """Compare the gradients that a composite's terms have in some parameters.
+def compare_gradients(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> Diagnosis:
+    """Compare the gradients of a composite's terms with respect to some parameters.
 
-    Each is that of the term's weighted value, so their sum is the total's. A term that reaches
-    none of the parameters counts as zeros; so do a term of weight 0, and an optional one without
-    its tensors. Nothing is changed: no `.grad`, no schedule, and the graph can still be used.
+    Each is the gradient of the term's weighted value, so their sum is the gradient of the total.
+    It is zero for a term that reaches none of the parameters, for a term of weight 0, and for an
+    optional term without its tensors. No `.grad` and no schedule changes, and the graph can still
+    be used.
 
     Args:
         loss: The composite, of K terms.
@@ -79,13 +80,13 @@ def diagnose(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> 
     >>> loss = lossreg.build({"terms": {"fit": fit, "size": size}})
     >>> w = torch.tensor([3.0, 4.0], requires_grad=True)
     >>> values = {"prediction": w, "y": torch.zeros(2), "size": w.sum()}
-    >>> print(lossreg.diagnose(loss, values, [w]))
+    >>> print(lossreg.compare_gradients(loss, values, [w]))
     term    norm  share   fit  size
     fit        5  87.6%  1.00  0.99
     size  0.7071  12.4%  0.99  1.00
     """
-    wanted = [each for each in parameters if each.requires_grad]
-    if not wanted:
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    if not trained:
         raise InputError("expected parameters that require a gradient, found none")
     raw = loss.terms(values)
     if not any(value.requires_grad for value in raw.values()):
@@ -95,7 +96,7 @@ def diagnose(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> 
     weights = loss.weights
     norms, directions = {}, []
     for name in loss.terms.names:
-        norms[name], direction = _measured(raw[name], weights[name], wanted)
+        norms[name], direction = _measured(raw[name], weights[name], trained)
         directions.append(direction)
     lengths = torch.stack(list(norms.values()))
     sum_of_lengths = lengths.sum()
@@ -107,28 +108,32 @@ def diagnose(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> 
     )
 
 
+diagnose = compare_gradients
+"""The former name of `compare_gradients`, kept as an alias."""
+
+
 def _measured(
     value: Tensor, weight: float, parameters: Sequence[Tensor]
 ) -> tuple[Tensor, list[Tensor]]:
     """The norm of a weighted value's gradient, and the gradient over its norm."""
     if weight == 0 or not value.requires_grad:
-        found: Sequence[Tensor | None] = [None] * len(parameters)
+        gradients: Sequence[Tensor | None] = [None] * len(parameters)
     else:
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             value, parameters, torch.full_like(value, weight), retain_graph=True, allow_unused=True
         )
     # A half-precision norm would overflow at 65,504.
-    gradients = [
-        _precise(torch.zeros_like(parameter) if each is None else each)
-        for each, parameter in zip(found, parameters, strict=True)
+    exact = [
+        _precise(torch.zeros_like(parameter) if gradient is None else gradient)
+        for gradient, parameter in zip(gradients, parameters, strict=True)
     ]
-    # Over the largest entry first: squares of small gradients are zeros.
-    largest = torch.stack([_largest(each) for each in gradients]).max()
+    # Divided by the largest entry first, because squares of small gradients underflow to 0.
+    largest = torch.stack([_largest(gradient) for gradient in exact]).max()
     scale = torch.where(largest == 0, 1, largest)
-    scaled = [each / scale for each in gradients]
-    norm = torch.stack([torch.linalg.vector_norm(each) for each in scaled]).norm()
+    scaled = [gradient / scale for gradient in exact]
+    norm = torch.stack([torch.linalg.vector_norm(gradient) for gradient in scaled]).norm()
     unit = torch.where(norm == 0, 1, norm)
-    return norm * largest, [each / unit for each in scaled]
+    return norm * largest, [gradient / unit for gradient in scaled]
 
 
 def _precise(gradient: Tensor) -> Tensor:
@@ -141,7 +146,7 @@ def _largest(gradient: Tensor) -> Tensor:
 
 
 def _cosines(directions: Sequence[Sequence[Tensor]], lengths: Tensor) -> Tensor:
-    """The products of unit vectors, each given in parts of any shapes."""
+    """The K K cosines of K unit vectors, each a list of tensors of any shapes."""
     count = len(directions)
     cosines = lengths.new_zeros(count, count)
     for first in range(count):

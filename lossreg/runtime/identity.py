@@ -1,7 +1,7 @@
 """Which objective a state belongs to: in the `state_dict`'s metadata, compared at loading.
 
-Metadata is not a key of the state. It survives `torch.save`, `weights_only` and nesting; where it is
-lost, as in a file of tensors only, nothing is compared.
+Metadata is not a key of the state. It survives `torch.save`, `weights_only` and nesting; where it
+is lost, as in a file of tensors only, nothing is compared.
 """
 
 from __future__ import annotations

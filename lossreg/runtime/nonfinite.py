@@ -1,7 +1,7 @@
-"""Who made the nan: laying a non-finite value at a term's door.
+"""Report which term produced a nan or an infinity.
 
-On the CPU the total is read back at once. On an accelerator reading waits for it, so each term
-keeps a flag on the device, which is copied without waiting and told by a later `step()`.
+On the CPU the total is read back at once. On an accelerator reading would wait for the device, so
+each term keeps a flag there, which is copied without waiting and reported by a later `step()`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["DelayedFlags", "NonFinite", "describe"]
 
 
 def describe(tensor: Tensor) -> str:
-    """A tensor's range and how much of it is not finite."""
+    """A tensor's range, and how many of its entries are nan and infinite."""
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return f"{tuple(tensor.shape)} {tensor.dtype}"
     values = tensor.detach()
@@ -38,25 +38,25 @@ def describe(tensor: Tensor) -> str:
 
 
 class DelayedFlags:
-    """Reads flags from their device without waiting for it: what is told is some steps old."""
+    """Reads flags from their device without waiting for it, so the result is some steps old."""
 
     def __init__(self) -> None:
         self._copy: Tensor | None = None
         self._event: torch.cuda.Event | None = None
 
     def __reduce__(self) -> tuple[type[DelayedFlags], tuple[()]]:
-        # An event belongs to its process and device, so a copy begins anew.
+        # An event belongs to its process and device, so a copy starts without one.
         return DelayedFlags, ()
 
     def read(self, flags: Tensor) -> list[bool]:
-        """What the flags were when they were last copied; empty while nothing is known.
+        """The flags when they were last copied; empty before the first copy arrives.
 
         Args:
             flags: Of dtype bool, on any device.
         """
         if flags.device.type != "cuda":
-            found: list[bool] = flags.tolist()
-            return found
+            current: list[bool] = flags.tolist()
+            return current
         if self._copy is None or self._event is None:
             self._copy = torch.empty(flags.shape, dtype=torch.bool, pin_memory=True)
             self._copy.copy_(flags, non_blocking=True)
@@ -65,17 +65,17 @@ class DelayedFlags:
             return []
         if not self._event.query():  # type: ignore[no-untyped-call]
             return []
-        found = self._copy.tolist()
+        copied: list[bool] = self._copy.tolist()
         self._copy = self._event = None
-        return found
+        return copied
 
 
 class NonFinite:
-    """What becomes of a term that is nan or infinite.
+    """Raises, warns or ignores when a term is nan or infinite.
 
     Args:
-        names: The terms that make the total.
-        action: What to do.
+        names: The terms that are added up to the total.
+        action: What to do: `raise`, `warn` or `ignore`.
     """
 
     def __init__(self, names: Sequence[str], action: OnNonFinite) -> None:
@@ -88,12 +88,12 @@ class NonFinite:
     def _make_flags(self, device: torch.device | None) -> None:
         with torch.inference_mode(mode=False):
             self._flags = torch.zeros(len(self._names), dtype=torch.bool, device=device)
-        # As torch._dynamo.mark_static_address does, whose import takes a second: CUDA graphs do
-        # without a graph that writes to an input which may move.
+        # What torch._dynamo.mark_static_address sets; importing that takes a second. Without the
+        # mark, torch makes no CUDA graph of code that writes to this tensor.
         self._flags._dynamo_static_input_type = "unguarded"  # type: ignore[attr-defined] # noqa: SLF001
 
     def apply(self, fn: Callable[[Tensor], Tensor]) -> None:
-        """Go to the device that `fn`, as of `nn.Module._apply`, moves to; flags are forgotten."""
+        """Move to the device that `fn`, as in `nn.Module._apply`, moves to, and clear the flags."""
         self._make_flags(fn(torch.empty(0, device=self._flags.device)).device)
 
     def look(
@@ -103,16 +103,16 @@ class NonFinite:
         described: Callable[[str, Any], str],
         values: Any,
     ) -> None:
-        """Report a total that is not finite; where reading it waits, remember it.
+        """Report a total that is not finite; where reading it would wait, set the terms' flags.
 
         Args:
             total: The total.
-            terms: The values it was made of, by name.
-            described: Says what a term was given, of the step's values.
-            values: These.
+            terms: The terms' values that were added up, by name.
+            described: Describes the tensors of a term, from its name and the step's values.
+            values: The step's values.
 
         Raises:
-            NonFiniteError: It is not finite, and the action is to raise.
+            NonFiniteError: The total is not finite, and the action is `raise`.
         """
         if self._action == "ignore":
             return
@@ -154,7 +154,7 @@ class NonFinite:
         """Report terms that were not finite in an earlier step.
 
         Raises:
-            NonFiniteError: One was, and the action is to raise.
+            NonFiniteError: A term was not finite, and the action is `raise`.
         """
         if self._action == "ignore" or self._flags.is_meta:
             return

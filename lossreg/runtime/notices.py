@@ -1,4 +1,4 @@
-"""What a composite's terms are looked at for, and what they are warned of, each thing once."""
+"""Check the tensors of a composite's terms, and give each warning once."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Notices"]
 
-# Training forwards after which an optional term that was never there is warned of.
+# Training forwards without its tensors after which an optional term is warned about.
 _PATIENCE = 100
 
 
 class Notices:
-    """Remembers what was warned of, and which optional terms were never there so far.
+    """Remembers which warnings were given, and which optional terms have had no tensors yet.
 
     Args:
-        router: What finds the terms' tensors.
+        router: Finds the terms' tensors.
 
     Attributes:
-        awaited: For each optional term that was never there, in how many training forwards.
+        awaited: For each optional term that has had no tensors yet, the training forwards so far.
     """
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._told: set[tuple[str, str]] = set()
+        self._warned: set[tuple[str, str]] = set()
         self.awaited: dict[str, int] = {}
-        # Before a graph runs, each is looked at until its tensors were there once.
+        # Terms whose masks and sample weights have not been checked for gradients before a graph.
         self._uncut: set[str] = set()
 
     def expect(self, term: Plan) -> None:
-        """Look at one more term."""
+        """Add a term to those that are watched."""
         if term.optional:
             self.awaited[term.name] = 0
         if term.cuts and term.in_graph:
@@ -57,13 +57,13 @@ class Notices:
     def look_at_inputs(
         self, term: Plan, module: nn.Module, inputs: Mapping[str, Tensor], mask: Tensor | None
     ) -> dict[str, int]:
-        """Look at a term's tensors as they came: shapes, dtypes, devices, and the mask's values.
+        """Check a term's unfilled tensors: shapes, dtypes, devices, and the mask's values.
 
         Returns:
             The size behind each letter of the inputs' shapes.
 
         Raises:
-            Misfit: A tensor is not what the definition says.
+            Misfit: A tensor does not fit the definition.
         """
         sizes = check_inputs(term.definition, inputs)
         self._suspect(term, module, inputs, values=False)
@@ -81,21 +81,21 @@ class Notices:
         keep: Tensor | None,
         weight: Tensor | None,
     ) -> None:
-        """Look at the values of a term's tensors, which are filled where they are masked.
+        """Check the values of a term's tensors, which are filled where they are masked.
 
         Args:
             term: The term.
             module: Its loss.
-            inputs: That one's arguments.
+            inputs: The loss's arguments.
             sizes: The size behind each letter of their shapes.
             keep: Which entries count, or None for all.
-            weight: How much, if it is not one each.
+            weight: How much each entry counts, or None for 1 each.
 
         Raises:
-            Misfit: A tensor is not what the definition says.
+            Misfit: A tensor does not fit the definition.
         """
         check_values(term.definition, module, inputs, sizes, masked=keep is not None)
-        if keep is None or bool(keep.any()):  # otherwise there is nothing but what was filled in
+        if keep is None or bool(keep.any()):  # otherwise all values are filled in
             self._suspect(term, module, inputs, values=True)
         check_sample_weight(weight, keep, divides=term.divides_by_weights)
 
@@ -106,29 +106,29 @@ class Notices:
             self.note(term, problem.argument, problem.message)
 
     def note(self, term: Plan, argument: str, problem: str) -> None:
-        """Warn of a term's tensor, unless that was done before."""
-        if (term.name, argument) in self._told:
+        """Warn about a term's tensor, once."""
+        if (term.name, argument) in self._warned:
             return
-        self._told.add((term.name, argument))
+        self._warned.add((term.name, argument))
         warn(f"{term.place(argument)}: {problem}")
 
     def cut(self, term: Plan, argument: str, tensor: object) -> None:
-        """Warn of a gradient that ends at a tensor without anybody having said so."""
+        """Warn about a mask or sample weight that requires a gradient, which is cut there."""
         if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
             self.note(
                 term,
                 argument,
                 "it requires a gradient, but no gradient goes through masks and sample weights: a "
-                "model that could choose what counts would choose what costs least; apply: "
-                "[detach] says that this is meant",
+                "model that could choose which entries count would choose the cheapest; if this is "
+                "intended, write apply: [detach]",
             )
 
     def count(self, term: Plan, absent: tuple[str, int] | None, values: Any) -> None:
-        """Take note of a training forward with or without an optional term.
+        """Count a training forward of an optional term, and warn if its tensors never come.
 
         Args:
             term: The term.
-            absent: The first argument that was not there, and its place, or None.
+            absent: The first missing argument and its place, or None.
             values: The step's values.
         """
         if absent is None:
@@ -149,18 +149,21 @@ class Notices:
         )
 
     def look_ahead(self, terms: Iterable[Plan], values: Any, *, training: bool) -> None:
-        """Warn before a graph runs, inside of which nothing is warned of."""
+        """Warn before a graph runs, because no warning can be given inside it."""
         if not (self.awaited or self._uncut):
             return
         for term in terms:
             if term.name in self.awaited:
-                places = term.places
-                absent = [each for each in places if self._router.peek(values, each[1]) is None]
+                absent = [
+                    (argument, place)
+                    for argument, place in term.places
+                    if self._router.peek(values, place) is None
+                ]
                 if training or not absent:
                     self.count(term, absent[0] if absent else None, values)
             if term.name in self._uncut and torch.is_grad_enabled():
-                found = [(name, self._router.get(values, place)) for name, place in term.cuts]
-                for name, tensor in found:
+                tensors = [(name, self._router.get(values, place)) for name, place in term.cuts]
+                for name, tensor in tensors:
                     self.cut(term, name, tensor)
-                if all(tensor is not None for _, tensor in found):
+                if all(tensor is not None for _, tensor in tensors):
                     self._uncut.discard(term.name)

@@ -1,4 +1,4 @@
-"""What a composite gives for one step."""
+"""The result of a composite for one step."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ __all__ = ["LossOutput", "Named"]
 
 
 class LossOutput(NamedTuple):
-    """What a composite gives for one step.
+    """The result of a composite for one step.
 
     Attributes:
         total: The weighted sum, a 0-d tensor attached to the graph.
         terms: Each term's raw value, a detached 0-d tensor, by name. The names never change; an
             optional term whose tensors were missing has the value 0 and the weight 0.
-        weights: Each term's weight of this step, a 0-d tensor, by name.
+        weights: Each term's weight in this step, by name: a 0-d tensor, the factor of the raw
+            value.
     """
 
     total: Tensor
@@ -28,10 +29,10 @@ class LossOutput(NamedTuple):
     weights: Mapping[str, Tensor]
 
     def log_dict(self, prefix: str = "") -> dict[str, Tensor]:
-        """All values under flat keys, detached, as loggers take them.
+        """All values, detached, under flat keys for a logger.
 
         Args:
-            prefix: Put before each key: `train/`.
+            prefix: Put before each key, like `train/`.
 
         Returns:
             `loss/total`, and for each term `loss/<term>`, `weighted/<term>`, `weight/<term>`.
@@ -45,7 +46,7 @@ class LossOutput(NamedTuple):
 
 
 class Named(Mapping[str, Tensor]):
-    """A vector's entries by name: each is a copy, made when it is asked for."""
+    """A vector's entries by name; each lookup returns a copy."""
 
     __slots__ = ("_places", "_vector")
 

@@ -1,4 +1,4 @@
-"""What can be known of a term before its first batch, and what is said of it when one is wrong."""
+"""A term's routes and options, fixed at build time, and its errors."""
 
 from __future__ import annotations
 
@@ -28,48 +28,28 @@ __all__ = ["Plan"]
 
 
 class Plan:
-    """What can be known of a term before its first batch.
+    """A term's routes and options, fixed at build time.
 
     Args:
         term: The term's config.
-        router: What finds its tensors.
-        class_weights: Those of its built loss.
+        router: Finds its tensors.
+        class_weights: The class weights of its built loss.
 
     Attributes:
-        inputs: Each argument of the loss, in order, and its place in what the router finds.
-        places: Each of its tensors, by argument, and its place.
-        needs: The places of its arguments only.
-        handled: Whether it is more than its loss of its arguments, in every step.
-        cuts: Those of them that no gradient goes through.
+        inputs: Each argument of the loss, in order, and its place in the router's tensors.
+        places: Each tensor of the term by argument, with its mask and sample weight, and its place.
+        needs: The places of the loss's arguments only.
+        follows: Whether it has class weights, which follow the tensors to their device.
+        handled: Whether every step does more than call the loss with its arguments.
+        cuts: The mask and the sample weight, through which no gradient goes.
         entries: Whether the loss has an unreduced form.
-        twin: That form, once it is needed.
+        twin: The unreduced form, built when it is first needed.
     """
-
-    __slots__ = (
-        "class_weights",
-        "cuts",
-        "definition",
-        "denominator",
-        "entries",
-        "handled",
-        "ignore",
-        "in_graph",
-        "inputs",
-        "mask",
-        "name",
-        "needs",
-        "optional",
-        "places",
-        "reduced_here",
-        "reduction",
-        "sample_weight",
-        "term",
-        "twin",
-    )
 
     def __init__(self, term: TermConfig, router: Router, class_weights: ClassWeights) -> None:
         name, optional = term.name, term.optional
         self.class_weights = class_weights
+        self.follows = bool(class_weights)
         # Read here, since a graph cannot look at the config's fields.
         self.term = term
         self.name = name
@@ -86,7 +66,8 @@ class Plan:
         self.in_graph = not term.weight.is_zero
         self.twin: nn.Module | None = None
         self.inputs = tuple(
-            (each, router.add(route, name, each, optional)) for each, route in term.inputs.items()
+            (argument, router.add(route, name, argument, optional))
+            for argument, route in term.inputs.items()
         )
         places = list(self.inputs)
         self.mask = self.sample_weight = None
@@ -100,20 +81,20 @@ class Plan:
         self.needs = [place for _, place in self.inputs]
         self.cuts = self.places[len(self.inputs) :]
 
-    def absent(self, found: Sequence[Any]) -> tuple[str, int] | None:
+    def absent(self, tensors: Sequence[Any]) -> tuple[str, int] | None:
         """The first argument without a tensor, and its place."""
-        for each in self.places:
-            if found[each[1]] is None:
-                return each
+        for argument, place in self.places:
+            if tensors[place] is None:
+                return argument, place
         return None
 
     @property
     def divides_by_weights(self) -> bool:
-        """Whether the sum of the sample weights is what the term is divided by."""
+        """Whether the term is divided by the sum of its sample weights."""
         return self.reduction == "mean" and self.denominator is None
 
     def place(self, argument: str) -> str:
-        """Where one of the term's tensors comes from, to begin a message with."""
+        """Where one of the term's tensors comes from, as the start of a message."""
         return f"term '{self.name}', '{argument}' (path '{self.routes.get(argument, '')}')"
 
     @property
@@ -121,28 +102,30 @@ class Plan:
         """Where each of the term's tensors comes from, for messages."""
         term = self.term
         extra = {"mask": term.mask, "sample_weight": term.sample_weight}
-        every = {**term.inputs, **extra, "denominator": term.denominator}
-        return {name: str(each) for name, each in every.items() if each is not None}
+        routes = {**term.inputs, **extra, "denominator": term.denominator}
+        return {name: str(route) for name, route in routes.items() if route is not None}
 
     @property
     def loss(self) -> str:
-        """The loss and whose it is."""
+        """The loss and where it is from, for messages."""
         name, origin = self.definition.name, self.term.origin
         return name if origin is None else f"{name} ({origin})"
 
     def kept(self, mask: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor | None:
-        """Which entries count: what the mask keeps, and `ignore` does not name."""
+        """Which entries count: the mask keeps them, and their target is not `ignore`."""
         if self.ignore is None:
             return kept_entries(mask, None, None)
-        name = self.definition.target or ""  # the config refuses `ignore` where there is none
+        name = self.definition.target or ""  # the config refuses `ignore` without a target
         target = inputs[name]
-        (each,) = (each for each in self.definition.inputs if each.name == name)
-        if each.letters_of(target, self.definition.inputs[0]) is not each.letters:
-            raise Misfit(name, "expected class indices, for 'ignore' is one; found probabilities")
+        (argument,) = (argument for argument in self.definition.inputs if argument.name == name)
+        if argument.letters_of(target, self.definition.inputs[0]) is not argument.letters:
+            raise Misfit(
+                name, "expected class indices, because 'ignore' is one; found probabilities"
+            )
         return kept_entries(mask, target, self.ignore)
 
     def refuse_unsafe(self, module: nn.Module, inputs: Mapping[str, Tensor]) -> None:
-        """Refuse what torch's kernels on the CPU would take as an address."""
+        """Refuse values that would make torch's CPU kernels read outside of their memory."""
         unsafe = self.definition.check
         if unsafe is None or inputs[self.inputs[0][0]].device.type != "cpu":
             return
@@ -153,76 +136,78 @@ class Plan:
     def given_denominator(self, like: Tensor, values: Any) -> Tensor:
         """The number that the term's sum is divided by.
 
-        Where reading it would wait, or is not possible, what is not a divisor becomes nan.
+        Where reading it would wait for the device, or is not possible, an invalid one becomes nan.
 
         Args:
-            like: Has the wanted dtype, and the device of a Python number.
+            like: A tensor of the wanted dtype.
             values: The step's values.
 
         Raises:
-            InputError: There is nothing at the path.
-            Misfit: It is not one number, or not a divisor.
+            InputError: The path is missing.
+            Misfit: It is not one number, or not a valid divisor.
         """
         path = self.denominator
         assert path is not None  # noqa: S101 - the caller has looked
-        given = find(values, path, term=self.name, argument="denominator")
-        if isinstance(given, Tensor):
-            if given.numel() != 1:
-                raise Misfit("denominator", f"expected one number, found {tuple(given.shape)}")
-            if given.is_complex() or given.dtype == torch.bool:
-                raise Misfit("denominator", f"expected a number, found {given.dtype}")
-            number = given.detach().reshape(()).to(like.dtype)
-            at_hand = given.is_cpu
+        divisor = find(values, path, term=self.name, argument="denominator")
+        if isinstance(divisor, Tensor):
+            if divisor.numel() != 1:
+                raise Misfit("denominator", f"expected one number, found {tuple(divisor.shape)}")
+            if divisor.is_complex() or divisor.dtype == torch.bool:
+                raise Misfit("denominator", f"expected a number, found {divisor.dtype}")
+            number = divisor.detach().reshape(()).to(like.dtype)
+            readable = divisor.is_cpu
         else:
-            if isinstance(given, bool) or not isinstance(given, int | float):
-                raise Misfit("denominator", f"expected a number, found a {type(given).__name__}")
-            number, at_hand = torch.tensor(given, dtype=like.dtype), True
-        if torch.compiler.is_compiling() or not at_hand:
+            # A tuple: torch 2.6 does not trace `isinstance` of a union.
+            if isinstance(divisor, bool) or not isinstance(divisor, (int, float)):
+                raise Misfit("denominator", f"expected a number, found a {type(divisor).__name__}")
+            number, readable = torch.tensor(divisor, dtype=like.dtype), True
+        if torch.compiler.is_compiling() or not readable:
             return torch.where((number >= 0) & (number < math.inf), number, math.nan)
-        check_divisor(given, number)
+        check_divisor(divisor, number)
         return number
 
     def no_number(self, value: object) -> InputError:
         """An error for a result that is not a tensor, or has dimensions."""
-        found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        return self._blamed(f"expected one number, found {found}")
+        result = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        return self._blamed(f"expected one number, found {result}")
 
-    def versions(self, found: Sequence[Any]) -> list[int | None]:
+    def versions(self, tensors: Sequence[Any]) -> list[int | None]:
         """How often each tensor was written to; None where torch does not count it."""
         return [
             None if tensor.is_inference() else tensor._version  # noqa: SLF001 - torch has no other name for it
-            for tensor in (found[place] for _, place in self.places)
+            for tensor in (tensors[place] for _, place in self.places)
         ]
 
-    def copies(self, found: Sequence[Any]) -> list[Tensor]:
-        """Each tensor as it is now: torch does not count what goes through `.data` or numpy."""
-        return [found[place].detach().clone() for _, place in self.places]
+    def copies(self, tensors: Sequence[Any]) -> list[Tensor]:
+        """A copy of each tensor: torch does not count writes through `.data` or numpy."""
+        return [tensors[place].detach().clone() for _, place in self.places]
 
     def judge(
         self,
-        found: Sequence[Any],
+        tensors: Sequence[Any],
         versions: list[int | None],
         copies: list[Tensor],
         value: Tensor,
     ) -> None:
-        """Look at what a loss did with its inputs.
+        """Check the result of a loss, and that it did not change its inputs.
 
         Args:
-            found: What the router found.
-            versions: What `versions` said of it before.
-            copies: What `copies` made of it before; none, where it was not asked.
+            tensors: The router's tensors.
+            versions: The result of `versions` before the call.
+            copies: The result of `copies` before the call; empty to skip the comparison.
             value: What the loss returned.
 
         Raises:
-            InputError: The result cannot be trained with, or an input was written to.
+            InputError: The result cannot be used for training, or an input was changed in place.
         """
-        after = zip(self.places, versions, self.versions(found), strict=True)
+        # A list: torch 2.6 cannot go on with a strict `zip` after a graph break.
+        after = list(zip(self.places, versions, self.versions(tensors), strict=True))
         changed = [name for (name, _), old, new in after if old != new]
         if copies:
             changed += [
                 name
                 for (name, place), copy in zip(self.places, copies, strict=True)
-                if is_changed(copy, found[place])
+                if is_changed(copy, tensors[place])
             ]
         if changed:
             raise self._blamed(
@@ -230,7 +215,7 @@ class Plan:
                 f"'{self.routes[changed[0]]}' changed in place"
             )
         problem = check_result(
-            self.definition, {name: found[place] for name, place in self.inputs}, value
+            self.definition, {name: tensors[place] for name, place in self.inputs}, value
         )
         if problem:
             raise self._blamed(problem)
@@ -238,34 +223,34 @@ class Plan:
     def _blamed(self, problem: str) -> InputError:
         return InputError(f"term '{self.name}': {problem}; the loss is {self.loss}", term=self.name)
 
-    def refused(self, found: Sequence[Any], error: Exception) -> InputError:
-        """An error for inputs that the loss did not take."""
-        tensors = "; ".join(
-            f"'{name}' from '{self.routes[name]}' {tuple(found[place].shape)} {found[place].dtype}"
-            for name, place in self.inputs
+    def refused(self, tensors: Sequence[Any], error: Exception) -> InputError:
+        """An error for inputs that the loss refused."""
+        shown = "; ".join(
+            f"'{name}' from '{self.routes[name]}' {tuple(tensor.shape)} {tensor.dtype}"
+            for name, tensor in ((name, tensors[place]) for name, place in self.inputs)
         )
         reason = str(error).strip().partition("\n")[0]
-        # torch refuses some losses there; their definitions say what to use instead.
+        # torch refuses some losses under autocast; their definitions say what to use instead.
         hint = f". {self.definition.avoid_when}" if "autocast" in reason else ""
         return InputError(
             f"term '{self.name}': {self.loss} refused its inputs: {reason}; "
-            f"they were {tensors}{hint}",
+            f"they were {shown}{hint}",
             term=self.name,
         )
 
-    def given(self, found: Sequence[Any], values: Any) -> str:
-        """What the loss was given, for a message about a value that is not finite."""
-        given: dict[str, Any] = {argument: found[place] for argument, place in self.inputs}
+    def describe_inputs(self, tensors: Sequence[Any], values: Any) -> str:
+        """Describe the term's inputs, for a message about a value that is not finite."""
+        inputs: dict[str, Any] = {argument: tensors[place] for argument, place in self.inputs}
         if self.sample_weight is not None:
-            given["sample_weight"] = found[self.sample_weight]
+            inputs["sample_weight"] = tensors[self.sample_weight]
         if self.denominator is not None:
-            given["denominator"] = find(
+            inputs["denominator"] = find(
                 values, self.denominator, term=self.name, argument="denominator"
             )
-        told = "; ".join(
+        shown = "; ".join(
             f"'{argument}' at '{self.routes[argument]}': "
-            + (describe(each) if isinstance(each, Tensor) else str(each))
-            for argument, each in given.items()
-            if each is not None
+            + (describe(value) if isinstance(value, Tensor) else str(value))
+            for argument, value in inputs.items()
+            if value is not None
         )
-        return f"{told}; the loss is {self.loss}"
+        return f"{shown}; the loss is {self.loss}"

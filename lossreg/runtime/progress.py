@@ -1,4 +1,4 @@
-"""How far a composite's schedules have come: the part of them that is state."""
+"""How many steps and epochs a composite's schedules have completed, as saved state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress"]
 
-# Forwards without a step() after which a schedule that stands still is warned of.
+# Forwards without a step() after which a warning says that the schedules do not move.
 _PATIENCE = 100
 _END = 2**63  # a count is a 64-bit integer
 

@@ -1,8 +1,8 @@
 """From an unreduced loss to one number: masks, sample weights, means and denominators.
 
 A mask or a sample weight has the unreduced loss's leading dimensions. Masked entries are filled
-with a safe value before the loss sees them and weighted 0 afterwards: boolean indexing would
-synchronise and break a graph, and a `where` on the loss has a nan gradient.
+with a safe value before the loss is called and weighted 0 afterwards: boolean indexing would wait
+for the device and break a graph, and a `where` on the loss has a nan gradient.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _HALF = (torch.float16, torch.bfloat16)
 
 
 class Misfit(Exception):  # noqa: N818 - caught by the term, which makes an InputError of it
-    """A tensor does not fit.
+    """A tensor does not fit its loss.
 
     Attributes:
-        argument: Which one: an input, `mask`, `sample_weight`.
-        message: What was expected, and what came.
+        argument: The tensor: an input, `mask` or `sample_weight`.
+        message: What was expected, and what was found.
     """
 
-    # Properties, for torch.compile can show what an exception without a constructor was made of.
+    # Properties, because torch.compile shows the arguments of an exception without a constructor.
     @property
     def argument(self) -> str:  # noqa: D102 - described above
         name: str = self.args[0]
@@ -76,29 +76,29 @@ def kept_entries(mask: Tensor | None, target: Tensor | None, ignore: float | Non
     Args:
         mask: True, or not 0, where an entry counts.
         target: The target, if a value of it is ignored.
-        ignore: That value; nan for nan.
+        ignore: The ignored value; nan ignores nan.
     """
     keep = None if mask is None else mask.to(torch.bool)
     if target is None or ignore is None:
         return keep
     if math.isnan(ignore):
-        there = ~target.isnan()
+        is_target = ~target.isnan()
     else:
         # An integer of more than 24 bits compared with a float is rounded first.
         is_index = not target.is_floating_point() and ignore.is_integer()
-        there = target != (int(ignore) if is_index else ignore)
+        is_target = target != (int(ignore) if is_index else ignore)
     if keep is None:
-        return there
-    return spread("mask", keep, there.shape) & there
+        return is_target
+    return spread("mask", keep, is_target.shape) & is_target
 
 
 def spread(argument: str, tensor: Tensor, shape: torch.Size) -> Tensor:
-    """A tensor of leading dimensions, with the missing trailing ones added.
+    """Add the missing trailing dimensions to a tensor that has the leading ones.
 
     torch aligns on the right: N against N C with N = C would silently mean columns.
 
     Raises:
-        Misfit: Its shape is not the beginning of the other one.
+        Misfit: Its shape is not the beginning of `shape`.
     """
     if tensor.shape != shape[: tensor.dim()]:
         raise Misfit(
@@ -111,45 +111,45 @@ def spread(argument: str, tensor: Tensor, shape: torch.Size) -> Tensor:
 def filled(
     definition: LossDefinition, inputs: Mapping[str, Tensor], keep: Tensor
 ) -> dict[str, Tensor]:
-    """Those of the loss's arguments that are given, with a safe value where an entry is masked.
+    """The arguments in `inputs`, with a safe value where an entry is masked.
 
     Raises:
         Misfit: The mask does not fit an input.
     """
-    found = {}
-    for each in definition.inputs:
-        if each.name not in inputs:
+    safe_inputs = {}
+    for argument in definition.inputs:
+        if argument.name not in inputs:
             continue
-        tensor = inputs[each.name]
-        view = _as_seen_by(each, tensor, keep, definition).to(tensor.device)
+        tensor = inputs[argument.name]
+        view = _as_seen_by(argument, tensor, keep, definition).to(tensor.device)
         # A Python number takes the tensor's dtype, and is not copied to its device.
-        safe = each.safe if tensor.is_floating_point() else int(each.safe)
-        found[each.name] = torch.where(view, tensor, safe)
-    return found
+        safe = argument.safe if tensor.is_floating_point() else int(argument.safe)
+        safe_inputs[argument.name] = torch.where(view, tensor, safe)
+    return safe_inputs
 
 
 def _as_seen_by(
-    each: LossInput, tensor: Tensor, keep: Tensor, definition: LossDefinition
+    argument: LossInput, tensor: Tensor, keep: Tensor, definition: LossDefinition
 ) -> Tensor:
-    """The mask, shaped to be broadcast to one input."""
-    letters = each.letters_of(tensor, definition.inputs[0])
+    """The mask in a shape that broadcasts to one input."""
+    letters = argument.letters_of(tensor, definition.inputs[0])
     labels = letters.labels(tensor.shape)
     if labels is None:
         raise Misfit(
-            each.name,
+            argument.name,
             f"a mask needs the shape {letters}, a batch, found {tuple(tensor.shape)}",
         )
     covered = definition.unreduced_letters.labels_beside(labels)[: keep.dim()]
     sizes = [tensor.shape[i] if label in covered else 1 for i, label in enumerate(labels)]
     expected = [tensor.shape[i] for i, label in enumerate(labels) if label in covered]
-    # An input without some of the masked dimensions is filled where nothing of it is left.
+    # An input without some of the masked dimensions is filled where all of its entries are masked.
     missing = tuple(i for i, label in enumerate(covered) if label not in labels)
     left = keep.any(dim=missing) if missing else keep
     if len(covered) < keep.dim() or list(left.shape) != expected:
         raise Misfit(
             "mask",
             f"expected the leading dimensions of the loss, {definition.unreduced} in the letters "
-            f"of '{each.name}' {letters} {tuple(tensor.shape)}, found {tuple(keep.shape)}",
+            f"of '{argument.name}' {letters} {tuple(tensor.shape)}, found {tuple(keep.shape)}",
         )
     return left.reshape(sizes)
 
@@ -171,8 +171,8 @@ def numerator(
         inputs: The forward arguments by name, filled where they are masked.
         reduction: What is wanted: `mean`, `sum` or `batchmean`.
         keep: Which entries count, or None for all.
-        sample_weight: How much they count, or None for one each. No gradient reaches it: a model
-            that could choose what counts would choose nothing.
+        sample_weight: How much they count, or None for 1 each. No gradient reaches it: a model
+            that could choose the weights would choose 0.
 
     Returns:
         A 0-d tensor, and the unreduced loss's shape.
@@ -180,14 +180,14 @@ def numerator(
     Raises:
         Misfit: The mask or the weights do not fit.
     """
-    loss: Tensor = module(*(inputs[each.name] for each in definition.inputs))
+    loss: Tensor = module(*(inputs[argument.name] for argument in definition.inputs))
     if not isinstance(loss, Tensor):
         raise TypeError(f"expected a tensor as its result, found a {type(loss).__name__}")
     if loss.dtype in _HALF:
         loss = loss.float()
     shape = loss.shape
     if not shape and entry_shape(definition, inputs, keep, sample_weight):
-        # A builder that passes over the reduction: its mean would be divided a second time.
+        # The builder ignored the reduction: its mean would be divided a second time.
         raise TypeError("with reduction 'none' it gave one number, not one for each entry")
     if reduction == "mean" and definition.denominator.scale is not None:
         loss = loss * definition.denominator.scale(module, inputs)
@@ -211,12 +211,12 @@ def denominator(
     Args:
         definition: The loss.
         module: The built loss.
-        inputs: At least those forward arguments that count.
+        inputs: At least the forward arguments with `counted`.
         shape: The unreduced loss's shape.
-        dtype: The result's dtype; a count of more than 256 is not exact in bfloat16.
+        dtype: The result's dtype; counts above 256 are not exact in bfloat16.
         reduction: `mean` or `batchmean`.
         keep: Which entries count, or None for all.
-        sample_weight: How much they count, or None for one each.
+        sample_weight: How much they count, or None for 1 each.
 
     Returns:
         A 0-d tensor, without a graph.
@@ -280,7 +280,7 @@ def _entry_weights(
 
 
 def _rows(shape: torch.Size, weight: Tensor | None, like: Tensor, dtype: torch.dtype) -> Tensor:
-    """How many rows have anything left."""
+    """The number of rows with an entry that counts."""
     if weight is None or not shape:
         return like.new_full((), shape[0] if shape else 1, dtype=dtype)
     return (weight != 0).expand(shape).unsqueeze(-1).flatten(1).any(1).sum().to(dtype)
@@ -289,22 +289,22 @@ def _rows(shape: torch.Size, weight: Tensor | None, like: Tensor, dtype: torch.d
 def entry_shape(
     definition: LossDefinition, inputs: Mapping[str, Tensor], *weights: Tensor | None
 ) -> torch.Size | None:
-    """The unreduced loss's shape, without all of its inputs.
+    """The unreduced loss's shape, from only some of its inputs.
 
     Args:
         definition: The loss.
-        inputs: Those forward arguments that count.
-        weights: Masks and weights, one of which may have all dimensions of the loss.
+        inputs: The forward arguments with `counted`.
+        weights: Masks and weights; one of them may have all dimensions of the loss.
 
     Returns:
-        None if nothing of these tells it.
+        The shape; None if it cannot be known from these tensors.
     """
     letters = definition.unreduced_letters
     if not letters.forms:
         return None
     for argument in definition.inputs:
         if argument.name in inputs:
-            shape = _told_by(argument, inputs[argument.name], definition)
+            shape = _shape_from(argument, inputs[argument.name], definition)
             if shape is not None:
                 return shape
     (form,) = letters.forms
@@ -314,7 +314,9 @@ def entry_shape(
     return next((weight.shape for weight in whole), None)
 
 
-def _told_by(argument: LossInput, tensor: Tensor, definition: LossDefinition) -> torch.Size | None:
+def _shape_from(
+    argument: LossInput, tensor: Tensor, definition: LossDefinition
+) -> torch.Size | None:
     """The unreduced loss's shape, if one input has all of its dimensions."""
     letters, batched = argument.letters_of(tensor, definition.inputs[0]), True
     sizes = letters.sizes(tensor.shape)
@@ -342,10 +344,11 @@ _STATE = (
 
 
 def share_state(twin: nn.Module, module: nn.Module) -> None:
-    """Make all that can change in a module the twin's as well: parameters, buffers, hooks.
+    """Share parameters, buffers and hooks of `module` with `twin`.
 
-    Also tensors that are plain attributes, as class weights are. The twin's children keep their
-    own reductions, and share the rest; a child of another type is replaced by the module's.
+    Also tensors that are plain attributes, such as class weights. The twin's children share the
+    same with the module's children and stay the twin's own, because they may be built with another
+    `reduction`; a child of another type is replaced by the module's.
 
     Raises:
         TypeError: The twin has a parameter or a buffer that the module does not have.
@@ -368,9 +371,10 @@ def share_state(twin: nn.Module, module: nn.Module) -> None:
 
 
 def divided(numerator: Tensor, denominator: Tensor | None) -> Tensor:
-    """The mean; where nothing is left, a zero that is joined to the graph.
+    """The mean; where no entry counts, a zero that is attached to the graph.
 
-    A denominator below 0, of sample weights, gives nan: it would maximise what is to be minimised.
+    A denominator below 0, from sample weights, gives nan: it would turn minimising into
+    maximising.
     """
     if denominator is None:
         return numerator

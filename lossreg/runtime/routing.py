@@ -1,4 +1,4 @@
-"""Running paths and transforms: from a step's values to the tensors a loss is called with."""
+"""Runs paths and transforms: from a step's values to the tensors that a loss is called with."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from torch import Tensor
 
 from lossreg.errors import InputError
 from lossreg.names import closest
-from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route
 from lossreg.vocabulary.transforms import TRANSFORMS
 
 __all__ = ["MissingTensorError", "Router", "find", "follow"]
 
-_MISSING = object()
+# A constant of Python: torch 2.6 does not trace `is` between a number and any other object.
+_MISSING = ...
+# Tuples: torch 2.6 does not trace `isinstance` of a union.
+_SEQUENCES = (list, tuple)
+_WITH_PLACES = (Tensor, *_SEQUENCES)
 _MOST_KEYS_SHOWN = 20
-# What classes raise for a name that they do not have, or where they take no names at all.
-_NOTHING_THERE = (
+# What classes raise for a missing name, or if they take no names.
+_LOOKUP_FAILURES = (
     LookupError,
     TypeError,
     AttributeError,
@@ -31,137 +35,137 @@ _NOTHING_THERE = (
 
 
 class MissingTensorError(InputError):
-    """There is nothing at a path."""
+    """A path leads to nothing in a step's values."""
 
 
-def find(values: Any, path: Path, *, term: str, argument: str) -> Any:
-    """What is at a path.
+def find(values: Any, path: ValuePath, *, term: str, argument: str) -> Any:
+    """The value at a path.
 
     Args:
         values: The step's values: anything with `[]` or attributes, nested.
-        path: Where to look.
-        term: For whom, for the error.
-        argument: As what, for the error.
+        path: The path.
+        term: The term that needs it, for the error.
+        argument: The argument that it becomes, for the error.
 
     Raises:
-        InputError: There is nothing there.
+        InputError: The path leads to nothing.
     """
-    here = values
+    value = values
     for index, step in enumerate(path.steps):
-        found = _step(here, step)
-        if found is _MISSING:
-            _refuse(here, path, index, term=term, argument=argument)
-        here = found
-    return here
+        child = _step(value, step)
+        if child is _MISSING:
+            _refuse(value, path, index, term=term, argument=argument)
+        value = child
+    return value
 
 
-def follow(values: Any, path: Path, *, term: str, argument: str) -> Tensor:
+def follow(values: Any, path: ValuePath, *, term: str, argument: str) -> Tensor:
     """The tensor at a path; as `find`.
 
     Raises:
-        InputError: There is nothing there, or it is no tensor.
+        InputError: The path leads to nothing, or to something that is not a tensor.
     """
-    here = find(values, path, term=term, argument=argument)
-    if not isinstance(here, Tensor):
-        raise _not_a_tensor(here, path, term=term, argument=argument)
-    return here
+    value = find(values, path, term=term, argument=argument)
+    if not isinstance(value, Tensor):
+        raise _not_a_tensor(value, path, term=term, argument=argument)
+    return value
 
 
-def _not_a_tensor(here: Any, path: Path, *, term: str, argument: str) -> InputError:
+def _not_a_tensor(value: Any, path: ValuePath, *, term: str, argument: str) -> InputError:
     return InputError(
-        f"term '{term}', input '{argument}': expected a tensor at '{path}', found {_shown(here)}",
+        f"term '{term}', input '{argument}': expected a tensor at '{path}', found {_shown(value)}",
         term=term,
         argument=argument,
         path=str(path),
     )
 
 
-def _step(here: Any, step: str | int) -> Any:
-    """What is one step further, or `_MISSING`.
+def _step(value: Any, step: str | int) -> Any:
+    """The value one step further, or `_MISSING`.
 
-    torch.compile guards on what it was asked (`in`, a length, `hasattr`), but not on an error that
-    was caught: a graph would take for missing for ever what one batch lacked.
+    torch.compile guards on `in`, a length and `hasattr`, but not on an error that was caught: after
+    one batch without a value, a graph would treat it as missing in every batch.
     """
     if isinstance(step, int):
-        return _at_index(here, step)
-    if isinstance(here, Mapping):
-        # Asked first, for looking a key up may put it there: a defaultdict's. And `in` it is, not
-        # `get`, which a mapping may have overridden.
-        return here[step] if step in here else _MISSING  # noqa: SIM401
-    # A tensor's attributes (`grad`, `T`, `shape`) are no part of a step's values.
-    if isinstance(here, Tensor):
+        return _at_index(value, step)
+    if isinstance(value, Mapping):
+        # `in` first, because a defaultdict's lookup adds the key. Not `get`, which a mapping may
+        # have overridden.
+        return value[step] if step in value else _MISSING  # noqa: SIM401
+    # A tensor's attributes (`grad`, `T`, `shape`) are not part of a step's values.
+    if isinstance(value, Tensor):
         return _MISSING
-    return _at_name(here, step)
+    return _at_name(value, step)
 
 
-def _at_index(here: Any, step: int) -> Any:
-    if isinstance(here, Tensor | list | tuple):
-        size = 0 if isinstance(here, Tensor) and not here.dim() else len(here)
-        return here[step] if -size <= step < size else _MISSING
-    makes_up = hasattr(type(here), "__missing__")
-    if (makes_up or isinstance(here, dict)) and step in here:
-        return here[step]
-    # Some mappings (Hugging Face's outputs) have places as well as keys.
-    if makes_up or type(here) is dict:
+def _at_index(value: Any, step: int) -> Any:
+    if isinstance(value, _WITH_PLACES):
+        size = 0 if isinstance(value, Tensor) and not value.dim() else len(value)
+        return value[step] if -size <= step < size else _MISSING
+    makes_up = hasattr(type(value), "__missing__")
+    if (makes_up or isinstance(value, dict)) and step in value:
+        return value[step]
+    # Some mappings (Hugging Face's outputs) have indices as well as keys.
+    if makes_up or type(value) is dict:
         return _MISSING
     try:
-        return here[step]
-    except _NOTHING_THERE:
+        return value[step]
+    except _LOOKUP_FAILURES:
         return _MISSING
 
 
-def _at_name(here: Any, step: str) -> Any:
+def _at_name(value: Any, step: str) -> Any:
     fault: Exception | None = None
-    if hasattr(type(here), "__getitem__") and not isinstance(here, list | tuple):
+    if hasattr(type(value), "__getitem__") and not isinstance(value, _SEQUENCES):
         try:
-            return here[step]
+            return value[step]
         except Exception as error:  # noqa: BLE001 - what a class raises for a name is its own choice
             fault = error
-    # From `__class__` a config could reach whatever the process has loaded.
-    found = _MISSING if step.startswith("_") else getattr(here, step, _MISSING)
-    if found is _MISSING and fault is not None and not isinstance(fault, _NOTHING_THERE):
+    # Through `__class__` a config could reach everything that the process has loaded.
+    child = _MISSING if step.startswith("_") else getattr(value, step, _MISSING)
+    if child is _MISSING and fault is not None and not isinstance(fault, _LOOKUP_FAILURES):
         raise fault
-    return found
+    return child
 
 
-def _refuse(here: Any, path: Path, index: int, *, term: str, argument: str) -> None:
-    parent = str(Path(path.steps[:index])) if index else ""
+def _refuse(value: Any, path: ValuePath, index: int, *, term: str, argument: str) -> None:
+    parent = str(ValuePath(path.steps[:index])) if index else ""
     where = f"under '{parent}'" if parent else "among the values"
     step = path.steps[index]
-    names = _names(here)
+    names = _names(value)
     wanted = f"[{step}]" if isinstance(step, int) else f"'{step}'"
     message = f"term '{term}', input '{argument}' (path '{path}'): there is no {wanted} {where}"
     if names:
-        shown = ", ".join(f"{name} {_shown_at(here, name)}" for name in names[:_MOST_KEYS_SHOWN])
+        shown = ", ".join(f"{name} {_shown_at(value, name)}" for name in names[:_MOST_KEYS_SHOWN])
         more = ", …" if len(names) > _MOST_KEYS_SHOWN else ""
         message += f"; there is: {shown}{more}"
     else:
-        message += f"; it is {_shown(here)}" if index else "; there are none"
+        message += f"; it is {_shown(value)}" if index else "; there are none"
     meant = closest(step, names)
     if meant:
         message += f". Did you mean '{meant}'?"
     raise MissingTensorError(message, term=term, argument=argument, path=str(path))
 
 
-def _names(here: Any) -> list[str]:
-    if isinstance(here, Tensor):
+def _names(value: Any) -> list[str]:
+    if isinstance(value, Tensor):
         return []
-    keys = getattr(here, "keys", None)
+    keys = getattr(value, "keys", None)
     if callable(keys):
-        with contextlib.suppress(Exception):  # it may mean something else there
+        with contextlib.suppress(Exception):  # a method called `keys` may do anything
             return [key for key in keys() if isinstance(key, str)]
     # A NamedTuple, or a dataclass with slots, has no __dict__.
-    declared: Iterable[str] = getattr(here, "_fields", ()) or getattr(
-        here, "__dataclass_fields__", ()
+    declared: Iterable[str] = getattr(value, "_fields", ()) or getattr(
+        value, "__dataclass_fields__", ()
     )
-    names = dict.fromkeys([*declared, *getattr(here, "__dict__", ())])
+    names = dict.fromkeys([*declared, *getattr(value, "__dict__", ())])
     return [name for name in names if not name.startswith("_")]
 
 
-def _shown_at(here: Any, name: str) -> str:
+def _shown_at(value: Any, name: str) -> str:
     try:
-        return _shown(_step(here, name))
-    except Exception as error:  # noqa: BLE001 - a message must not end in an object's own fault
+        return _shown(_step(value, name))
+    except Exception as error:  # noqa: BLE001 - an object's fault must not replace the message
         return f"(reading it raises {type(error).__name__})"
 
 
@@ -177,7 +181,7 @@ def _shown(value: Any) -> str:
 
 
 class _Stop:
-    """One tensor to find: at a path, or made from another one by a transform."""
+    """One tensor to find: at a path, or made from another tensor by a transform."""
 
     __slots__ = (
         "argument",
@@ -206,29 +210,29 @@ class _Stop:
 
 
 class Router:
-    """Finds every tensor that a composite's terms want, each distinct one once."""
+    """Finds every tensor that a composite's terms need, each distinct one once."""
 
     def __init__(self) -> None:
         self._stops: list[_Stop] = []
-        self._index: dict[Path | str, int] = {}
+        self._index: dict[ValuePath | str, int] = {}
 
     def add(self, route: Route, term: str, argument: str, optional: bool) -> int:
         """Plan for one more tensor.
 
         Args:
             route: Where it comes from.
-            term: For whom, for errors.
-            argument: As what, for errors.
+            term: The term that needs it, for errors.
+            argument: The argument that it becomes, for errors.
             optional: Whether it may be missing.
 
         Returns:
-            Its place in the list that `run` gives.
+            Its place in the list that `run` returns.
         """
         parent = None
         if route.transforms:
             shorter = Route(route.path, route.transforms[:-1])
             parent = self.add(shorter, term, argument, optional)
-        # By its text: routes that differ in 2 and 2.0 are equal, but integers divided are not.
+        # By its text: routes with 2 and 2.0 compare as equal, but can give different dtypes.
         key = str(route) if route.transforms else route.path
         index = self._index.get(key)
         if index is None:
@@ -240,7 +244,7 @@ class Router:
         return index
 
     def get(self, values: Any, place: int) -> Tensor | None:
-        """One tensor by its place, whatever the others are; as `run`."""
+        """One tensor by its place, without looking up the others; as `run`."""
         stop = self._stops[place]
         if stop.parent is None:
             return _looked_up(values, stop)
@@ -248,55 +252,55 @@ class Router:
         return None if before is None else _transformed(stop, before)
 
     def peek(self, values: Any, place: int) -> Any:
-        """What is at the path of one tensor, before any transform; None for nothing."""
-        here = values
+        """The value at the path of one tensor, before any transform; None if it is missing."""
+        value = values
         for step in self._stops[place].path.steps:
-            here = _step(here, step)
-            if here is _MISSING:
+            value = _step(value, step)
+            if value is _MISSING:
                 return None
-        return here
+        return value
 
     def absence(self, values: Any, place: int, *, term: str, argument: str) -> str:
-        """Why there is no tensor at a place; as `find` for the rest."""
+        """Say why a tensor is missing; arguments as for `find`."""
         path = self._stops[place].path
         try:
             find(values, path, term=term, argument=argument)
         except MissingTensorError as error:
             return str(error)
-        return f"term '{term}', input '{argument}' (path '{path}'): what is there is None"
+        return f"term '{term}', input '{argument}' (path '{path}'): the value at this path is None"
 
     def run(self, values: Any) -> list[Tensor | None]:
-        """Every tensor, in the order of planning; None for a missing one that is optional.
+        """Every tensor, in the order of `add`; None for an optional one that is missing.
 
         Raises:
-            InputError: A tensor is missing, is none, or a transform failed.
+            InputError: A tensor is missing, a value is not a tensor, or a transform failed.
         """
-        found: list[Tensor | None] = []
+        tensors: list[Tensor | None] = []
         is_dict = isinstance(values, dict)
         for stop in self._stops:
             if stop.parent is not None:
-                before = found[stop.parent]
-                found.append(None if before is None else _transformed(stop, before))
+                before = tensors[stop.parent]
+                tensors.append(None if before is None else _transformed(stop, before))
                 continue
-            here, key = None, stop.key
+            value, key = None, stop.key
             if is_dict and key is not None and key in values:
-                here = values[key]
-            found.append(here if isinstance(here, Tensor) else _looked_up(values, stop))
-        return found
+                value = values[key]
+            tensors.append(value if isinstance(value, Tensor) else _looked_up(values, stop))
+        return tensors
 
 
 def _looked_up(values: Any, stop: _Stop) -> Tensor | None:
     if not stop.optional:
         return follow(values, stop.path, term=stop.term, argument=stop.argument)
-    here = values
+    value = values
     for step in stop.path.steps:
-        here = _step(here, step)
-        if here is _MISSING:
+        value = _step(value, step)
+        if value is _MISSING:
             return None
-    # What a model did not compute it may leave out, or give as None.
-    if here is None or isinstance(here, Tensor):
-        return here
-    raise _not_a_tensor(here, stop.path, term=stop.term, argument=stop.argument)
+    # A model may leave out what it did not compute, or return None for it.
+    if value is None or isinstance(value, Tensor):
+        return value
+    raise _not_a_tensor(value, stop.path, term=stop.term, argument=stop.argument)
 
 
 def _transformed(stop: _Stop, tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One term of a composite: its loss called with its tensors, reduced to one number."""
+"""One term of a composite: calls its loss with its tensors, and reduces the result."""
 
 from __future__ import annotations
 
@@ -44,20 +44,18 @@ class Term(Plan):
 
     Args:
         config: The term's config.
-        router: What finds its tensors.
-        class_weights: Those of its loss.
-        notices: What looks at its tensors, and warns.
-        checks: When that is: `off`, `first` or `always`.
+        router: Finds its tensors.
+        class_weights: The class weights of its loss.
+        notices: Checks its tensors, and warns.
+        checks: When to check: `off`, `first` or `always`.
 
     Attributes:
-        busy: Whether an eager step has more to do than to call its loss.
-        unchecked: Whether its tensors are still to be looked at.
-        unjudged: Whether its result is.
-        uncopied: Whether its tensors are copied first, to see what the loss writes to: once, for
-            that costs memory, and a loss that writes to its inputs does so from the start.
+        busy: Whether an eager step does more than call its loss.
+        unchecked: Whether its tensors still have to be checked.
+        unjudged: Whether its result still has to be checked.
+        uncopied: Whether to copy its tensors before the call, to see what the loss writes to. Done
+            once, because it costs memory, and a loss that writes to its inputs always does so.
     """
-
-    __slots__ = ("always", "busy", "notices", "unchecked", "uncopied", "unjudged", "while_tracing")
 
     def __init__(
         self,
@@ -80,13 +78,13 @@ class Term(Plan):
         return self.denominator is not None or self.reduction != "sum"
 
     def share_with_twin(self, module: nn.Module) -> None:
-        """Give the unreduced form the module's tensors again, after they were replaced."""
+        """Share the module's tensors with the unreduced form again, after they were replaced."""
         if self.twin is not None:
             share_state(self.twin, module)
 
-    def follow(self, module: nn.Module, found: Sequence[Any]) -> None:
-        """Bring class weights to where the tensors are, were they built elsewhere."""
-        tensor = found[self.inputs[0][1]]
+    def follow(self, module: nn.Module, tensors: Sequence[Any]) -> None:
+        """Move class weights to the device of the tensors, if they are on another one."""
+        tensor = tensors[self.inputs[0][1]]
         if tensor is not None and tensor.device != self.class_weights.device:
             self.class_weights.move(tensor.device)
             self.share_with_twin(module)
@@ -94,36 +92,38 @@ class Term(Plan):
     def value(
         self,
         module: nn.Module,
-        found: Sequence[Any],
+        tensors: Sequence[Any],
         values: Any,
-        whole: Tensor | None = None,
+        whole: Tensor | None,
+        *,
+        compiling: bool,
     ) -> Tensor:
         """The term's raw value, a 0-d tensor attached to the graph.
 
         Args:
             module: Its loss.
-            found: What the router found, the term's tensors among it.
+            tensors: The router's tensors, which include the term's.
             values: The step's values, in which a denominator is looked up.
             whole: What its sum is divided by, instead of the batch's own.
+            compiling: Whether a graph is traced.
 
         Raises:
-            InputError: A tensor does not fit, or the loss refused what it was given.
+            InputError: A tensor does not fit, or the loss refused its inputs.
         """
-        compiling = torch.compiler.is_compiling()
         if compiling:
-            self.look_while_tracing(module, found)
+            self.look_while_tracing(module, tensors)
         try:
-            # A graph must not read what changes after the first batch: it would be compiled anew.
+            # A graph must not read what changes after the first batch: it would be recompiled.
             if whole is None and not (self.handled if compiling else self.busy):
-                value = module(*[found[place] for place in self.needs])
+                value = module(*[tensors[place] for place in self.needs])
             else:
-                value = self._judged(module, found, values, whole, compiling=compiling)
+                value = self._judged(module, tensors, values, whole, compiling=compiling)
         except Misfit as misfit:
             raise misfit.located(self.name, self.routes.get(misfit.argument, "")) from None
         except (InputError, ConfigError, torch.OutOfMemoryError):
             raise  # the last one is a RuntimeError, but not for the tensors' reason
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise self.refused(found, error) from error
+            raise self.refused(tensors, error) from error
         if not isinstance(value, Tensor) or value.dim():
             raise self.no_number(value)
         return value
@@ -131,117 +131,121 @@ class Term(Plan):
     def _judged(
         self,
         module: nn.Module,
-        found: Sequence[Any],
+        tensors: Sequence[Any],
         values: Any,
         whole: Tensor | None,
         *,
         compiling: bool,
     ) -> Tensor:
-        """A term's value where there is more to do than to call its loss."""
+        """A term's value with its checks and reduction."""
         judged = not compiling and self.unjudged
-        versions = self.versions(found) if judged else []
-        copies = self.copies(found) if judged and self.uncopied else []
+        versions = self.versions(tensors) if judged else []
+        copies = self.copies(tensors) if judged and self.uncopied else []
         looked_at = not compiling and self.is_looked_at
-        value = self._handled(module, found, values, whole, looked_at=looked_at)
+        value = self._handled(module, tensors, values, whole, looked_at=looked_at)
         if not isinstance(value, Tensor) or value.dim():
             raise self.no_number(value)
-        if self.mask is not None and found[self.mask].is_floating_point():
-            # A nan in a mask neither keeps nor drops: it makes a nan, which is reported.
-            value = value + (found[self.mask].detach() * 0).sum().to(value)
+        if self.mask is not None and tensors[self.mask].is_floating_point():
+            # A nan in a mask neither keeps nor drops, so the value becomes nan, which is reported.
+            value = value + (tensors[self.mask].detach() * 0).sum().to(value)
         if judged:
-            self.judge(found, versions, copies, value)
+            self.judge(tensors, versions, copies, value)
             self.uncopied = False
             if not self.always:
-                # Without gradients there is less to see.
+                # Checked again with gradients on: only then can a detached result be seen.
                 self.unjudged = not (torch.is_grad_enabled() or not self.in_graph)
         if not compiling:
             self.busy = self.handled or self.unchecked or self.unjudged
         return value
 
-    def look(self, module: nn.Module, found: Sequence[Any]) -> None:
-        """Look at a batch without computing anything, as `value` does before it calls the loss.
+    def look(self, module: nn.Module, tensors: Sequence[Any]) -> None:
+        """Check a batch as `value` does before it calls the loss, without calling it.
 
         Raises:
             InputError: A tensor does not fit.
         """
         try:
             with torch.no_grad():
-                self._looked_at(module, found)
+                self._looked_at(module, tensors)
         except Misfit as misfit:
             raise misfit.located(self.name, self.routes.get(misfit.argument, "")) from None
         except (InputError, torch.OutOfMemoryError):
             raise  # the latter is a RuntimeError, but not for the tensors' reason
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise self.refused(found, error) from error
+            raise self.refused(tensors, error) from error
 
     @property
     def is_looked_at(self) -> bool:
-        """Whether an eager step looks at the tensors before the loss sees them."""
+        """Whether an eager step checks the tensors before it calls the loss."""
         return self.unchecked or self.definition.check is not None
 
     def _looked_at(
-        self, module: nn.Module, found: Sequence[Any]
+        self, module: nn.Module, tensors: Sequence[Any]
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         """A term's arguments, filled where they are masked, and which entries count.
 
         Raises:
-            InputError: torch would take a value as an address.
+            InputError: A value would make torch read outside of its memory.
             Misfit: A tensor does not fit.
         """
-        inputs = {name: found[place] for name, place in self.inputs}
-        mask = None if self.mask is None else found[self.mask]
+        inputs = {name: tensors[place] for name, place in self.inputs}
+        mask = None if self.mask is None else tensors[self.mask]
         unchecked = self.unchecked
         sizes = self.notices.look_at_inputs(self, module, inputs, mask) if unchecked else {}
         keep = self.kept(mask, inputs) if self.reduced_here else None
         if keep is not None:
-            # What is masked may be anything, so no value is looked at before it is filled.
+            # Masked entries may be anything, so values are checked only after they are filled.
             inputs = filled(self.definition, inputs, keep)
         if unchecked:
-            weight = None if self.sample_weight is None else found[self.sample_weight]
+            weight = None if self.sample_weight is None else tensors[self.sample_weight]
             self.notices.look_at_values(self, module, inputs, sizes, keep, weight)
             if not self.always:
                 self.unchecked = False
         self.refuse_unsafe(module, inputs)
         return inputs, keep
 
-    def look_while_tracing(self, module: nn.Module, found: Sequence[Any]) -> None:
-        """Look at what a graph knows of tensors: shapes, dtypes and devices.
+    def look_while_tracing(self, module: nn.Module, tensors: Sequence[Any]) -> None:
+        """Check what a graph knows of tensors: shapes, dtypes and devices.
 
         Raises:
             Misfit: A tensor does not fit. Without `fullgraph` the step then runs without a graph,
-                and raises what an eager step raises.
+                and raises the error of an eager step.
         """
         if not self.while_tracing:
             return
-        inputs = {name: found[place] for name, place in self.inputs}
+        inputs = {name: tensors[place] for name, place in self.inputs}
         try:
             check_inputs(self.definition, inputs)
             suspicions(self.definition, module, inputs, values=False)
         except Misfit as misfit:
+            if not torch.compiler.is_compiling():
+                # torch 2.6 breaks the graph where a Misfit is made, and calls this without one.
+                path = self.routes.get(misfit.argument, "")
+                raise misfit.located(self.name, path) from None
             message = f"{self.place(misfit.argument)}: {misfit.message}"
             raise Misfit(misfit.argument, message) from None
 
     def _handled(
         self,
         module: nn.Module,
-        found: Sequence[Any],
+        tensors: Sequence[Any],
         values: Any,
         whole: Tensor | None,
         *,
         looked_at: bool,
     ) -> Tensor:
-        """A term's value, with its inputs looked at, filled and reduced here where that is due."""
+        """A term's value; its inputs are checked and filled, and its loss is reduced, if needed."""
         if looked_at:
-            inputs, keep = self._looked_at(module, found)
+            inputs, keep = self._looked_at(module, tensors)
         else:
-            inputs = {name: found[place] for name, place in self.inputs}
-            mask = None if self.mask is None else found[self.mask]
+            inputs = {name: tensors[place] for name, place in self.inputs}
+            mask = None if self.mask is None else tensors[self.mask]
             keep = self.kept(mask, inputs) if self.reduced_here else None
             inputs = inputs if keep is None else filled(self.definition, inputs, keep)
-        weight = None if self.sample_weight is None else found[self.sample_weight]
+        weight = None if self.sample_weight is None else tensors[self.sample_weight]
         if self.cuts and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             for name, place in self.cuts:
-                self.notices.cut(self, name, found[place])
+                self.notices.cut(self, name, tensors[place])
         if whole is not None:
             total = self._numerator(module, inputs, keep, weight)
             return divided(total, whole.to(device=total.device, dtype=total.dtype))
@@ -271,12 +275,12 @@ class Term(Plan):
     ) -> Tensor:
         """The sum of a term's entries; for a loss without entries, its value."""
         if not self.reduced_here:
-            sums = self.denominator is not None or self.reduction == "sum"  # it is built to
+            sums = self.denominator is not None or self.reduction == "sum"  # built with `sum`
             if sums or not self.entries:
                 value = module(*inputs.values())
                 if not isinstance(value, Tensor) or value.dim():
                     raise self.no_number(value)
-                # Half precision has no room for a denominator.
+                # In half precision a sum overflows, or loses the digits that the division needs.
                 return value.float() if value.dtype.itemsize < _SINGLE else value
             module = self._unreduced_twin(module)
         total, _ = numerator(
@@ -296,9 +300,9 @@ class Term(Plan):
 
         Args:
             module: The term's loss.
-            router: What finds its tensors; no more is looked up than is needed.
-            values: The step's values; the model's own results may be missing.
-            like: Has the number's dtype and device.
+            router: Finds its tensors; only those that are needed are looked up.
+            values: The step's values; results of the model may be missing.
+            like: A tensor of the number's dtype and device.
 
         Raises:
             InputError: A tensor is missing or does not fit, or the term cannot be counted.
@@ -336,11 +340,11 @@ class Term(Plan):
     def _counted(self, module: nn.Module, router: Router, values: Any, like: Tensor) -> Tensor:
         definition = self.definition
         if not self.reduced_here:
-            self._unreduced_twin(module)  # before the forward pass, which may be compiled
-        # Class weights may be on an accelerator, and targets not yet.
-        own = next((each.device for each in chain(module.parameters(), module.buffers())), None)
-        own = self.class_weights.device if own is None else own
-        names = {each.name for each in definition.inputs if each.counted}
+            self._unreduced_twin(module)  # built before the forward pass, which may be compiled
+        # Class weights may be on an accelerator while the targets are still on the CPU.
+        state = chain(module.parameters(), module.buffers())
+        device = next((tensor.device for tensor in state), self.class_weights.device)
+        names = {argument.name for argument in definition.inputs if argument.counted}
         if self.ignore is not None and definition.target is not None:
             names.add(definition.target)
 
@@ -348,7 +352,7 @@ class Term(Plan):
             tensor = router.get(values, place)
             if tensor is None:
                 raise MissingTensorError("an optional term is left out as a whole")
-            return tensor if own is None else tensor.to(own)
+            return tensor if device is None else tensor.to(device)
 
         inputs = {name: read(place) for name, place in self.inputs if name in names}
         mask = None if self.mask is None else read(self.mask)
@@ -375,10 +379,12 @@ class Term(Plan):
         )
 
     def _unreduced_twin(self, module: nn.Module) -> nn.Module:
-        """The same loss without its reduction: all that can change is shared with it."""
+        """The same loss unreduced; it shares parameters, buffers and hooks with `module`."""
         if self.twin is None:
             term, path = self.term, ("terms", self.name)
-            with torch.random.fork_rng(devices=[]):  # what it draws is not kept
+            with torch.random.fork_rng(
+                devices=[]
+            ):  # the twin's random initial values are replaced by the module's
                 self.twin = unreduced_twin(self.definition, term.params, path, term.origin, module)
         if self.twin.training != module.training:
             self.twin.train(module.training)

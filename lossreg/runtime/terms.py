@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lossreg.config.models import TermConfig
     from lossreg.runtime.denominators import Denominators
     from lossreg.runtime.unsaved import ClassWeights
+    from lossreg.runtime.weighting import Weighting
 
 __all__ = ["Terms"]
 
@@ -34,31 +35,35 @@ class Terms(nn.Module):
     Calling it with a step's values gives each term's value, attached to the graph.
 
     Args:
-        terms: Each term's config, with its built loss and that one's class weights.
-        weigh: Multiplies raw values by their weights of now; leaves out constant weights of 0.
+        terms: Each term's config, its built loss, and the class weights of that loss.
+        weighting: Multiplies raw values by their current weights; leaves out constant weights of 0.
         checks: When to look at tensors before the losses do: `off`, `first` or `always`.
     """
 
     def __init__(
         self,
         terms: Iterable[tuple[TermConfig, tuple[nn.Module, ClassWeights]]],
-        weigh: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
+        weighting: Weighting,
         *,
         checks: str,
     ) -> None:
         super().__init__()
-        self._router, self._weigh = Router(), weigh
+        self._router = Router()
+        # A plain attribute, for it is the composite's child. And the object it is: torch 2.6 does
+        # not trace what a method kept as an attribute is bound to.
+        self.__dict__["_weighting"] = weighting
+        self._weighting: Weighting
         self._notices = Notices(self._router)
         self._terms: list[Term] = []
         modules: dict[str, Any] = self._modules
         for config, (module, class_weights) in terms:
-            # Not add_module: it refuses names that nn.Module has as an attribute, and a term may
-            # well be called `forward`, `type` or `half`.
+            # Not add_module: it refuses names of nn.Module's attributes, and a term may be called
+            # `forward`, `type` or `half`.
             modules[config.name] = module
             term = Term(config, self._router, class_weights, self._notices, checks=checks)
             self._terms.append(term)
             self._notices.expect(term)
-        self._class_weighted = [term for term in self._terms if term.class_weights]
+        self._class_weighted = [term for term in self._terms if term.follows]
         self._unsaved = UnsavedBuffers(modules)
         self._has_lost = bool(self._unsaved)
         self._names = tuple(term.name for term in self._terms)
@@ -73,9 +78,9 @@ class Terms(nn.Module):
         """For each term, whether it is divided by anything."""
         return tuple(term.divides for term in self._terms)
 
-    # As torch's, which would refuse to set an attribute that is a term's name: `training`.
+    # torch's `train` would fail to set the attribute `training` if a term has that name.
     def train(self, mode: bool = True) -> Self:
-        """Set training mode, of the losses as well."""
+        """Set training mode, also of the losses."""
         self.__dict__["training"] = mode
         for module in self.children():
             module.train(mode)
@@ -95,8 +100,8 @@ class Terms(nn.Module):
         """What each term's mean divides by in one micro-batch.
 
         Args:
-            values: The step's values; the model's own results may be missing.
-            like: Has the numbers' dtype and device.
+            values: The step's values; results of the model may be missing.
+            like: A tensor of the numbers' dtype and device.
 
         Raises:
             InputError: A tensor is missing or does not fit, or a term cannot be counted.
@@ -123,14 +128,14 @@ class Terms(nn.Module):
     ) -> dict[str, Tensor]:
         """Each term's value, a 0-d tensor attached to the graph.
 
-        The names never change: an optional term without its tensors is a 0. Where other terms have
-        a graph it has one too, without any parameter in it.
+        The names never change: an optional term without its tensors is a 0. If other terms have a
+        graph, this 0 has one too, without any parameter in it.
 
         Args:
             values: The step's values, as the composite takes them.
-            weighted: Whether each is multiplied by its weight of now. Then they add up to the
-                composite's total, and a term whose weight is a constant 0 is a 0 as well.
-            denominators: What each term's sum is divided by, from `loss.denominators`, where this
+            weighted: Whether to multiply each value by its current weight. Then they add up to the
+                composite's total, and a term whose weight is a constant 0 is also a 0.
+            denominators: What each term's sum is divided by, from `loss.denominators`, if this
                 is one of several micro-batches or ranks.
 
         Raises:
@@ -142,29 +147,29 @@ class Terms(nn.Module):
         like = next(iter(raw.values()))
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
         if weighted:
-            raw = self._weigh(raw)
+            raw = self._weighting.weigh(raw)
             if denominators is not None and denominators.world_size != 1:
                 raw = {name: value * denominators.world_size for name, value in raw.items()}
         attached = any(value.requires_grad for value in raw.values())
 
         def nothing() -> Tensor:
             zero = like.new_zeros((), dtype=dtype, requires_grad=attached)
-            return zero.clone()  # so that it has a grad_fn, as the others do
+            return zero.clone()  # so that it has a grad_fn, like the other values
 
         return {name: raw[name] if name in raw else nothing() for name in self.names}
 
     def present(
         self, values: Any, whole: Mapping[str, Tensor] | None, *, attached: bool = False
     ) -> dict[str, Tensor]:
-        """Each raw value whose tensors are there.
+        """The raw value of each term whose tensors are present.
 
-        A term whose weight is a constant 0 is computed without a graph: were it multiplied, a
-        nan in it would become a nan in the total.
+        A term whose weight is a constant 0 is computed without a graph, and is not added to the
+        total: 0 times a nan would be a nan.
 
         Args:
             values: The step's values.
             whole: What each term's sum is divided by, instead of the batch's own.
-            attached: Whether terms of weight 0 have a graph, too.
+            attached: Whether terms of weight 0 also have a graph.
 
         Raises:
             InputError: A tensor is missing, does not fit, or a loss refused what it was given; or
@@ -174,33 +179,33 @@ class Terms(nn.Module):
         if self._has_lost:
             self._refuse_lost()
         modules: dict[str, Any] = self._modules
-        found = self._router.run(values)
+        tensors = self._router.run(values)
         raw = {}
         for term in self._terms:
-            module = modules[term.name]
-            if term.optional and self._is_absent(term, found, values):
+            name, divisor = term.name, None if whole is None else whole[term.name]
+            module = modules[name]
+            if term.optional and self._is_absent(term, tensors, values):
                 continue
-            if term.class_weights and not compiling:
-                term.follow(module, found)
-            divisor = None if whole is None else whole[term.name]
+            if term.follows and not compiling:
+                term.follow(module, tensors)
             if term.in_graph or attached:
-                raw[term.name] = term.value(module, found, values, divisor)
+                raw[name] = term.value(module, tensors, values, divisor, compiling=compiling)
             else:
                 with torch.no_grad():
-                    raw[term.name] = term.value(module, found, values, divisor)
+                    raw[name] = term.value(module, tensors, values, divisor, compiling=compiling)
         if not raw:
             raise InputError("every term is optional, and no term found its tensors")
         return raw
 
-    def _is_absent(self, term: Term, found: Sequence[Any], values: Any) -> bool:
-        absent = term.absent(found)
-        # A graph must not look at the count, which would be compiled into it.
+    def _is_absent(self, term: Term, tensors: Sequence[Any], values: Any) -> bool:
+        absent = term.absent(tensors)
+        # A graph must not read the count, which would be compiled into it.
         if not torch.compiler.is_compiling() and (self.training or not absent):
             self._notices.count(term, absent, values)
         return absent is not None
 
     def look_ahead(self, values: Any) -> None:
-        """Look at a batch, and warn of it, as an eager step does, before a graph runs.
+        """Check a batch and give its warnings, as an eager step does, before a graph runs.
 
         Raises:
             InputError: A tensor is missing or does not fit.
@@ -213,15 +218,15 @@ class Terms(nn.Module):
         if not (terms or self._class_weighted):
             return
         modules: dict[str, Any] = self._modules
-        found = self._router.run(values)
+        tensors = self._router.run(values)
         for term in self._class_weighted:
-            term.follow(modules[term.name], found)
+            term.follow(modules[term.name], tensors)
         for term in terms:
-            if not (term.optional and term.absent(found)):
-                term.look(modules[term.name], found)
+            if not (term.optional and term.absent(tensors)):
+                term.look(modules[term.name], tensors)
 
     def described(self, name: str, values: Any) -> str:
-        """What a term was given, for a message about a value that is not finite."""
-        found = self._router.run(values)
+        """Describe a term's inputs, for a message about a value that is not finite."""
+        tensors = self._router.run(values)
         (term,) = (term for term in self._terms if term.name == name)
-        return term.given(found, values)
+        return term.describe_inputs(tensors, values)

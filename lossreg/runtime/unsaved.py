@@ -1,8 +1,8 @@
 """Tensors of a term that no `state_dict` holds: class weights, and non-persistent buffers.
 
-Class weights come from the config, so they are computed anew wherever a composite moves. Other
-buffers come from a builder, which may draw them at random: once their values are lost, as by
-`to_empty`, the term is refused until someone fills them.
+Class weights come from the config, so they are recomputed wherever a composite moves. Other
+buffers come from a builder, which may draw them at random: if their values are lost, for example
+by `to_empty`, the term is refused until its buffers are filled.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ class ClassWeights:
     Args:
         module: The built loss.
         params: Its config.
-        given: The config that its builder was given, with tensors for lists.
+        built_with: The config that its builder received, with tensors in place of lists.
     """
 
-    def __init__(self, module: nn.Module, params: LossConfig, given: LossConfig) -> None:
+    def __init__(self, module: nn.Module, params: LossConfig, built_with: LossConfig) -> None:
         self._held: list[tuple[nn.Module, str, Any]] = []
-        tensors = {name: each for name, each in vars(given).items() if isinstance(each, Tensor)}
+        fields = vars(built_with).items()
+        tensors = {name: value for name, value in fields if isinstance(value, Tensor)}
         # Walking the children, as named_buffers() does, costs as much as making a small loss.
         children = module.modules() if module._modules else (module,)  # noqa: SLF001
         for child in children if tensors else ():
@@ -57,14 +58,14 @@ class ClassWeights:
 
     @property
     def device(self) -> torch.device | None:
-        """Where they are; None where the loss has none."""
+        """The device of the class weights; None if the loss has none."""
         for child, name, _ in self._held:
             device: torch.device = getattr(child, name).device
             return device
         return None
 
     def apply(self, fn: Callable[[Tensor], Tensor]) -> None:
-        """Compute them for the device and dtype that `fn`, as of `nn.Module._apply`, moves to."""
+        """Compute them for the device and dtype that `fn`, as in `nn.Module._apply`, moves to."""
         for child, name, values in self._held:
             now = getattr(child, name)
             moved = fn(torch.empty(0, dtype=now.dtype, device=now.device))
@@ -79,32 +80,31 @@ class ClassWeights:
     def _set(
         child: nn.Module, name: str, values: Any, dtype: torch.dtype, device: torch.device
     ) -> None:
-        # Not as inference tensors, were a validation step the first one: training could not use
-        # them.
+        # Not as inference tensors, if a validation step comes first: training could not use them.
         with torch.inference_mode(mode=False), torch.no_grad():
             exact = values if isinstance(values, Tensor) else torch.tensor(values, dtype=dtype)
             setattr(child, name, exact.to(device=device, dtype=dtype))
 
 
 def _equal(buffer: Tensor | None, tensor: Tensor) -> bool:
-    """Whether a builder made a copy of the class weights it was given."""
+    """Whether a builder made a copy of the class weights that it received."""
     if buffer is None or buffer.is_meta or tensor.is_meta or buffer.shape != tensor.shape:
         return False
     return torch.equal(buffer, tensor.to(buffer))
 
 
 class _Lost:
-    """A buffer without its values, for as long as nobody writes to it."""
+    """A buffer that lost its values, until something writes to it."""
 
     def __init__(self, buffer: Tensor) -> None:
         self._buffer = buffer
         self._version = _version(buffer)
 
     def is_still(self, buffer: Tensor | None) -> bool:
-        """Whether the module still has that buffer, and nobody wrote to it."""
+        """Whether the module still has that buffer, and nothing wrote to it."""
         return buffer is self._buffer and _version(buffer) == self._version
 
-    # A copy's tensors count their versions anew.
+    # The version of a copied tensor starts at 0 again.
     def __getstate__(self) -> tuple[Tensor, bool]:
         return self._buffer, self.is_still(self._buffer)
 
@@ -144,30 +144,32 @@ class UnsavedBuffers:
         fn: Callable[[Tensor], Tensor],
         apply: Callable[[], object],
     ) -> None:
-        """Let torch move all tensors, and note which buffers lost their values by it.
+        """Let torch move all tensors, and note which buffers lost their values.
 
         Args:
             modules: Each term's module by name.
-            fn: What is done to each tensor, as of `nn.Module._apply`.
-            apply: Does it to all.
+            fn: The function for each tensor, as in `nn.Module._apply`.
+            apply: Applies it to all tensors.
         """
         before = dict(_unsaved(modules))
         lost = {place for place, buffer in before.items() if buffer.is_meta}
         lost |= {place for place, was in self._lost.items() if was.is_still(before.get(place))}
-        real = next((each for each in before.values() if not each.is_meta), None)
+        real = next((buffer for buffer in before.values() if not buffer.is_meta), None)
         keeps = real is None or _keeps_values(fn, real.device)
         apply()
         if before:
             self._note(modules, lambda place, _: not keeps or place in lost)
 
     def refuse(self, modules: Mapping[str, nn.Module]) -> None:
-        """Refuse a term whose buffers are lost; forget those that were filled meanwhile.
+        """Refuse a term whose buffers lost their values; forget those that were filled since.
 
         Raises:
             StateError: A buffer has no values; the message names it.
         """
         now = dict(_unsaved(modules))
-        self._lost = {at: was for at, was in self._lost.items() if was.is_still(now.get(at))}
+        self._lost = {
+            place: was for place, was in self._lost.items() if was.is_still(now.get(place))
+        }
         for term, name in self._lost:
             raise StateError(
                 f"term '{term}': its buffer '{name}' lost its values, by `to_empty` or on the meta "
@@ -186,8 +188,8 @@ def _unsaved(modules: Mapping[str, nn.Module]) -> Iterator[tuple[tuple[str, str]
 
 
 def _keeps_values(fn: Callable[[Tensor], Tensor], device: torch.device) -> bool:
-    # Bits, for every dtype holds a 0 and a 1; random ones, for memory that is given out anew may
-    # still hold those of an earlier probe.
+    # Bits, because every dtype can hold a 0 and a 1; random ones, because reused memory may still
+    # hold those of an earlier probe.
     bits = [float(byte >> shift & 1) for byte in os.urandom(_PROBE_BYTES) for shift in range(8)]
     moved = fn(torch.tensor(bits, device=device))
     return not moved.is_meta and bool(moved.tolist() == bits)

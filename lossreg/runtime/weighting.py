@@ -1,7 +1,7 @@
-"""From terms' values to the total: weights, their schedules, and how far these have come.
+"""From terms' values to the total: weights, their schedules, and the schedules' progress.
 
-A weight's truth is its config and the progress, both plain numbers. Tensors are derived from them:
-one in float64, which a compiled graph takes as its input, and what an eager step needs of it.
+A weight is defined by its config and the progress, both plain numbers. Tensors are derived from
+them: one in float64, which is an input of a compiled graph, and copies of it for eager steps.
 """
 
 from __future__ import annotations
@@ -32,27 +32,28 @@ _FEW_TERMS = 2
 class _Derived:
     """The weights as an eager step needs them.
 
-    They never change, so a backward pass after a step has the weights of its forward pass.
+    They never change, so a backward pass after a step uses the weights of its forward pass.
 
     Attributes:
-        vector: A number a term, in the terms' dtype and on their device.
-        each: The same by name, for few or absent terms.
+        vector: One number per term, in the terms' dtype and on their device.
+        by_name: The same as 0-d tensors by name, to multiply few or absent terms.
         shown: The same by name, for an output.
     """
 
-    __slots__ = ("each", "shown", "vector")
+    __slots__ = ("by_name", "shown", "vector")
 
     def __init__(self, vector: Tensor, places: dict[str, int], *, one_by_one: bool) -> None:
         self.vector = vector
         self.shown = Named(places, vector)
-        self.each: dict[str, Tensor] = {}
+        self.by_name: dict[str, Tensor] = {}
         if one_by_one:
-            # Not in a step: a function transform would keep what is made inside it.
-            self.each = dict(zip(places, vector.unbind(), strict=True))
+            # Made here and not in a step: under a function transform, such as `torch.func.grad`,
+            # tensors that are made in a step belong to the transform.
+            self.by_name = dict(zip(places, vector.unbind(), strict=True))
 
 
 class Weighting(nn.Module):
-    """Multiplies terms by their weights of now, and adds them up.
+    """Multiplies terms by their current weights, and adds them up.
 
     Args:
         weights: Each term's weight, by name.
@@ -60,7 +61,8 @@ class Weighting(nn.Module):
 
     Attributes:
         in_graph: The terms whose weight is not a constant 0.
-        progress: How far the schedules have come; None without one. The composite registers it.
+        progress: The steps and epochs completed; None without a schedule. The composite
+            registers it.
     """
 
     def __init__(self, weights: Mapping[str, Weight], *, optional: bool) -> None:
@@ -71,28 +73,28 @@ class Weighting(nn.Module):
         few = len(self.in_graph) <= _FEW_TERMS
         self._one_by_one = few or optional or len(self.in_graph) < len(weights)
         moves = any(weight.schedules for weight in weights.values())
-        # The key of its state is the composite's, so it is not a child of this module.
+        # Saved under a key of the composite, so it is not a child of this module.
         self.__dict__["progress"] = Progress(weights) if moves else None
         self.progress: Progress | None
         self._derive(None, torch.float32)
 
     def now(self) -> dict[str, float]:
-        """Each term's weight as it is now, by name."""
+        """Each term's current weight, by name."""
         steps, epochs = (self.progress.steps, self.progress.epochs) if self.progress else (0, 0)
         return {name: weight.value(steps, epochs) for name, weight in self._weights.items()}
 
     def zeros(self) -> Tensor:
-        """A 0 for each term, as exact as the weights and where they are."""
+        """A 0 for each term, in the dtype and on the device of the weights."""
         return self._exact.new_zeros(len(self._weights))
 
     def combine(self, values: Mapping[str, Tensor], share: Share = WHOLE) -> LossOutput:
         """The weighted sum of those terms whose weight is not a constant 0.
 
-        Its terms are these, detached; its weights are there for these at least.
+        The output has at least the added terms, detached, and their weights.
 
         Args:
-            values: The raw value of each term that is there, a 0-d tensor, in the terms' order.
-            share: Which part of a step they are.
+            values: The raw value of each term that is present, a 0-d tensor, in the terms' order.
+            share: Which part of a step the values are.
         """
         compiling = torch.compiler.is_compiling()
         names, parts = self.in_graph, list(values.values())
@@ -109,19 +111,21 @@ class Weighting(nn.Module):
         else:
             combined = self._stacked(parts)
         if share.world_size != 1:
-            combined = combined._replace(total=combined.total * share.world_size)
+            # Not `_replace`: torch 2.6 does not trace it.
+            total, terms, weights = combined
+            combined = LossOutput(total * share.world_size, terms, weights)
         if self.progress is not None and self.training and not compiling:
             self.progress.used()
         return combined
 
     def weigh(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each value times its weight, but for those of constant weight 0."""
+        """Each value times its weight, without those of constant weight 0."""
         names = [name for name in self.in_graph if name in values]
         if not names:
             return {}
         vector = self._vector_for(_widest([values[name] for name in names]))
-        each = dict(zip(self.in_graph, vector.unbind(), strict=True))
-        return {name: values[name] * each[name] for name in names}
+        weights = dict(zip(self.in_graph, vector.unbind(), strict=True))
+        return {name: values[name] * weights[name] for name in names}
 
     def _stacked(self, parts: list[Tensor]) -> LossOutput:
         stacked, vector = torch.stack(parts), self._now.vector
@@ -134,45 +138,44 @@ class Weighting(nn.Module):
 
     def _one_by_one_of(self, names: Sequence[str], parts: list[Tensor]) -> LossOutput:
         self._vector_for(parts[0] if len(parts) == 1 else _widest(parts))
-        each = self._now.each
-        total = parts[0] * each[names[0]]
+        weights = self._now.by_name
+        total = parts[0] * weights[names[0]]
         for name, part in zip(names[1:], parts[1:], strict=True):
-            total = total + part * each[name]
+            total = total + part * weights[name]
         terms = {name: part.detach() for name, part in zip(names, parts, strict=True)}
         return LossOutput(total, terms, self._now.shown)
 
     def _traced(self, names: Sequence[str], parts: Sequence[Tensor]) -> LossOutput:
         vector = self._vector_for(_widest(parts))
-        each = dict(zip(self.in_graph, vector.unbind(), strict=True))
+        weights = dict(zip(self.in_graph, vector.unbind(), strict=True))
         if len(names) > _FEW_TERMS and len(names) == len(self.in_graph):
             stacked = torch.stack(list(parts)).to(vector.dtype)
             total, parts = torch.dot(stacked, vector), stacked.unbind()
         else:
-            total = parts[0] * each[names[0]]
+            total = parts[0] * weights[names[0]]
             for name, part in zip(names[1:], parts[1:], strict=True):
-                total = total + part * each[name]
+                total = total + part * weights[name]
         terms = {name: part.detach() for name, part in zip(names, parts, strict=True)}
-        # Copies, for an output must not be the graph's input.
-        return LossOutput(total, terms, {name: each[name].clone() for name in names})
+        # Copies, because an output of a graph must not be its input.
+        return LossOutput(total, terms, {name: weights[name].clone() for name in names})
 
     def _vector_for(self, values: Tensor) -> Tensor:
-        """The weights where the terms are: in float32, or in float64 for float64 terms."""
+        """The weights on the terms' device: in float32, or in float64 for float64 terms."""
         wanted = torch.float64 if values.dtype == torch.float64 else torch.float32
         if torch.compiler.is_compiling():
             # In float64, so that one graph serves terms of every dtype.
             return self._exact.to(values.device, wanted)
         vector = self._now.vector
         if vector.dtype != wanted or vector.device != values.device:
-            # Nobody moved the loss to the terms' device, or their dtype is another one now.
+            # The loss was not moved to the terms' device, or their dtype has changed.
             self._derive(values.device, wanted)
         return self._now.vector
 
     def _derive(self, device: torch.device | None, dtype: torch.dtype) -> None:
         numbers = self.now()
-        # Not as inference tensors, were a validation step the first one: training could not use
-        # them.
+        # Not as inference tensors, if a validation step comes first: training could not use them.
         with torch.inference_mode(mode=False):
-            # In float64, so that a graph of float64 terms has what it needs from the first step.
+            # In float64, so that a graph of float64 terms has exact weights from the first step.
             widest = torch.float32 if device is not None and device.type == "mps" else torch.float64
             # A plain attribute: a buffer would be averaged with those of other modules.
             self._exact = torch.tensor(
@@ -185,7 +188,7 @@ class Weighting(nn.Module):
         self._now = _Derived(vector, self._places, one_by_one=self._one_by_one)
 
     def refresh(self) -> None:
-        """Derive the weights anew, after a state was loaded."""
+        """Derive the weights again, after a state was loaded."""
         self._derive(self._exact.device, self._now.vector.dtype)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -208,8 +211,8 @@ class Weighting(nn.Module):
     def _move(self) -> None:
         numbers = self.now()
         with torch.inference_mode(mode=False), torch.no_grad():
-            # A new tensor, for a backward pass may still need the old one; made by fills, for
-            # which nothing waits for the device.
+            # A new tensor, because a backward pass may still need the old one; filled number by
+            # number, which does not wait for the device.
             self._exact = self._exact.clone()
             for view, name in zip(self._exact.unbind(), self.in_graph, strict=True):
                 if self._weights[name].schedules:
@@ -222,7 +225,11 @@ class Weighting(nn.Module):
 
 
 def _widest(values: Sequence[Tensor]) -> Tensor:
-    """A value whose dtype all of them fit in."""
+    """A value whose dtype can hold all of them."""
     if len(values) == 1:
         return values[0]
-    return next((value for value in values if value.dtype == torch.float64), values[0])
+    # A loop: torch 2.6 does not trace `next` with a default.
+    for value in values:
+        if value.dtype == torch.float64:
+            return value
+    return values[0]

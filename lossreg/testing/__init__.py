@@ -6,7 +6,7 @@
         def batch(self):
             return {"input": torch.randn(4, 3), "target": torch.tensor([0, 2, 1, 1])}
 
-pytest runs every check of it.
+pytest runs each check as a test.
 """
 
 from __future__ import annotations

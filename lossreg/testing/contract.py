@@ -11,56 +11,55 @@ __all__ = ["LossContract"]
 
 
 class LossContract(DefinitionChecks, ValueChecks, ModuleChecks, EntryChecks):
-    """What every loss plugin must hold: subclass it, name the loss, give a batch.
+    """What every loss plugin must satisfy: subclass it, name the loss, give a batch.
 
-    Each check is a test of its own, and each failure names the loss, says what is wrong and what
-    to do. What a loss does not have (reduction `none`, rows, an example) is not asked for.
+    Each check is its own test, and each failure names the loss, says what is wrong and what to do.
+    Checks of things that a loss does not have (reduction `none`, rows, an example) pass.
 
     Attributes:
         loss: The name under which the loss is installed.
-        params: Parameters to build it with, where the defaults do not do.
-        torch_free: The plugin is loaded without importing torch, as `lossreg list`, `show` and
-            `check` load it. False unless declared.
-        any_order: The order of the batch's rows does not matter. True unless the test says that
-            it does.
+        params: Parameters to build it with, if the defaults are not enough.
+        torch_free: Loading the plugin, as `lossreg list`, `show` and `check` do, does not import
+            torch. False by default.
+        any_order: The order of the batch's rows does not matter. True by default.
 
-    What users of a loss want to know as well is declared in its LossDefinition: `compiles`,
-    `avoid_when`, `denominator`, and for each input `gradient`, `counted` and `fill`. A check that
-    a loss cannot hold is left out by name, with the reason beside it:
+    What users of a loss also need to know is declared in its LossDefinition: `compiles`,
+    `avoid_when`, `denominator`, and for each input `gradient`, `counted` and `fill`. Skip a check
+    that a loss cannot satisfy by setting it to None, with the reason beside it:
 
         test_gradient_is_the_slope_of_the_value = None  # rounding has the gradient of identity
 
-    | check | what it holds | declared by |
+    | check | what it checks | declared by |
     |---|---|---|
-    | `loads_under_its_name` | the entry point gives a definition of its name | |
+    | `loads_under_its_name` | the definition has the name of the entry point | |
     | `says_what_it_is` | a summary of one line, a meaning for each input | |
     | `every_parameter_is_described` | each field has a description | |
-    | `bounds_hold_on_both_sides` | what is on a bound is as declared, beyond it refused | |
+    | `bounds_hold_on_both_sides` | a value on a bound is as declared, one beyond it is refused | |
     | `unknown_parameters_are_refused` | a misspelt parameter is an error | |
     | `schema_is_json` | a JSON schema names every parameter | |
     | `config_round_trips` | config to JSON to config, and to a term in YAML, changes nothing | |
     | `example_loads` | the example is a term of this loss | `example` |
-    | `loads_without_torch` | loading the plugin imports no torch | `torch_free` |
+    | `loads_without_torch` | loading the plugin does not import torch | `torch_free` |
     | `batch_names_the_inputs` | the batch has the declared inputs | |
     | `the_batch_fits_what_the_definition_says` | dtypes, shapes, domains are as declared | \
 `check_shapes`, `check_values` |
     | `value_is_a_finite_scalar` | one finite floating-point number without dimensions | |
     | `gradient_reaches_each_declared_input` | a finite gradient, not all zero | `gradient` |
     | `gradient_is_the_slope_of_the_value` | gradcheck in float64 | `gradient` |
-    | `order_of_rows_does_not_matter` | reordered rows reorder the loss, no more | `any_order` |
-    | `it_is_deterministic` | twice the same to the last bit, no random numbers | |
+    | `order_of_rows_does_not_matter` | reordered rows only reorder the loss | `any_order` |
+    | `it_is_deterministic` | two calls give the same bits, without random numbers | |
     | `compiles` | compiled in one graph, the same value and gradient | `compiles` |
     | `autocast_keeps_the_value` | near float32, or refused with an alternative | `avoid_when` |
-    | `inputs_are_not_modified` | nothing is written into an argument | |
+    | `inputs_are_not_modified` | no argument is written to | |
     | `state_is_not_modified` | parameters and buffers stay as they are | |
     | `state_dict_round_trips` | saved and loaded with `weights_only=True`, the same value | |
     | `pickles_and_copies` | pickled and deep-copied, the same value | |
     | `moves_to_a_dtype` | float64 in, float64 out | |
     | `moves_to_a_device` | each tensor it holds is a parameter or a buffer | |
-    | `without_reduction_it_has_the_declared_shape` | as the letters say | `unreduced` |
+    | `without_reduction_it_has_the_declared_shape` | as its letters say | `unreduced` |
     | `the_mean_is_its_numerator_over_its_denominator` | reductions are of one unreduced form | \
 `denominator` |
-    | `the_denominator_is_read_from_what_counts` | from targets alone, and adds up | `counted` |
-    | `safe_values_are_safe` | what is filled in under a mask is finite | `fill` |
+    | `the_denominator_is_read_from_what_counts` | only from targets, and adds up | `counted` |
+    | `safe_values_are_safe` | with masked entries filled, loss and gradient are finite | `fill` |
     | `masked_entries_do_not_count` | as if they were not there | `fill` |
     """

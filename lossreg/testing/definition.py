@@ -1,4 +1,4 @@
-"""Checks of what a plugin says of its loss: the definition, the config, the example."""
+"""Checks of what a plugin says about its loss: the definition, the config, the example."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ __all__ = ["DefinitionChecks"]
 
 
 class DefinitionChecks(Subject):
-    """What holds before anything is computed."""
+    """Checks that do not compute the loss."""
 
     def test_loads_under_its_name(self) -> None:
-        """The entry point of this name gives a definition of this name."""
-        found = self._definition.name
+        """The entry point and its definition have the same name."""
+        name = self._definition.name
         self._require(
-            found == self.loss.rpartition(":")[2],
-            f"the definition is named {found!r}",
-            "Give LossDefinition, entry point and test one name",
+            name == self.loss.rpartition(":")[2],
+            f"the definition is named {name!r}",
+            "Give the LossDefinition, the entry point and the test the same name",
         )
 
     def test_says_what_it_is(self) -> None:
@@ -45,7 +45,8 @@ class DefinitionChecks(Subject):
             "the definition's summary is not one line",
             "Say in one line what the loss is: lossreg list prints it",
         )
-        silent = listed(each.name for each in self._definition.inputs if not each.meaning.strip())
+        inputs = self._definition.inputs
+        silent = listed(argument.name for argument in inputs if not argument.meaning.strip())
         self._require(
             not silent,
             f"the definition does not say what the inputs {silent} hold",
@@ -68,14 +69,14 @@ class DefinitionChecks(Subject):
             if accepted:
                 with self._explaining(
                     f"{name}={at_bound!r} is on its bound, but is refused",
-                    "Make the bound exclusive (gt, lt), or take it in the validator as well",
+                    "Make the bound exclusive (gt, lt), or accept it in the validator as well",
                 ):
                     self._definition.config(**{**self.params, name: at_bound})
             for outside in (beyond,) if accepted else (at_bound, beyond):
                 self._require(
                     self._refuses(name, outside),
                     f"{name}={outside!r} is out of bounds, but was accepted",
-                    "Let no validator change a number before its bounds are looked at",
+                    "Do not change a number in a validator before its bounds are checked",
                 )
 
     def test_unknown_parameters_are_refused(self) -> None:
@@ -83,7 +84,7 @@ class DefinitionChecks(Subject):
         self._require(
             self._refuses("no_such_parameter", 1),
             "a parameter that the config does not have was accepted",
-            'Leave extra="forbid" of LossConfig as it is: a typo in a YAML would pass unseen',
+            'Keep extra="forbid" of LossConfig: without it a typo in a YAML file is not reported',
         )
 
     def _refuses(self, name: str, value: float) -> bool:
@@ -98,51 +99,51 @@ class DefinitionChecks(Subject):
         config = self._definition.config
         with self._explaining(
             "the config has no JSON schema",
-            "Give its fields types that JSON can tell, or WithJsonSchema",
+            "Give its fields types that have a JSON schema, or WithJsonSchema",
         ):
             schema = json.loads(json.dumps(config.model_json_schema()))
         missing = listed(set(config.model_fields) - set(schema.get("properties", {})))
         self._require(
             not missing,
             f"the JSON schema has no {missing}",
-            "Leave the names and the schema of LossConfig's fields as pydantic makes them",
+            "Keep the names and the schema of LossConfig's fields as pydantic makes them",
         )
 
     def test_config_round_trips(self) -> None:
-        """What a config writes as JSON gives an equal config, in Python and as a term in YAML."""
-        given = self._config()
+        """A config written as JSON is read as an equal config, in Python and as a term in YAML."""
+        config = self._config()
         with self._explaining(
             "its config cannot be written as JSON",
-            "Give a field of another type a serializer that makes plain values of it",
+            "Give a field of another type a serializer that turns it into plain values",
         ):
-            written = json.dumps(given.model_dump(mode="json"), ensure_ascii=False)
+            written = json.dumps(config.model_dump(mode="json"), ensure_ascii=False)
         with self._explaining(
-            f"its config does not take what it has written itself, {written}",
-            "Give each field a type that takes what YAML has: numbers, words, lists and mappings, "
-            "and no objects",
+            f"its config does not accept what it has written itself, {written}",
+            "Give each field a type that accepts what YAML has: numbers, words, lists and "
+            "mappings, but not objects",
         ):
-            again = type(given)(**json.loads(written))
-        self._require_equal(given, again, f"written and read again as {written}")
+            again = type(config)(**json.loads(written))
+        self._require_equal(config, again, f"written and read again as {written}")
         params = json.loads(written)
         if params.get("reduction") == "none":
-            # A term of a composite is a number.
+            # A term of a composite must be one number.
             del params["reduction"]
-            given = self._definition.config(**params)
+            config = self._definition.config(**params)
         term = {"type": self.loss, "params": params}
         document = yaml.safe_dump({"terms": {"term": term}}, sort_keys=False, allow_unicode=True)
         loaded = self._loaded(document, f"a term with the params {written} is refused")
-        self._require_equal(given, loaded.terms[0].params, f"read as a term of {params}")
+        self._require_equal(config, loaded.terms[0].params, f"read as a term of {params}")
 
-    def _require_equal(self, given: LossConfig, found: LossConfig, how: str) -> None:
+    def _require_equal(self, config: LossConfig, again: LossConfig, how: str) -> None:
         changed = listed(
             name
-            for name in type(given).model_fields
-            if _plain(getattr(given, name)) != _plain(getattr(found, name))
+            for name in type(config).model_fields
+            if _plain(getattr(config, name)) != _plain(getattr(again, name))
         )
         self._require(
             not changed,
-            f"the parameters {changed} are others after the config was {how}",
-            "Let serializers keep all that a field holds, and validators take it as it is",
+            f"the parameters {changed} differ after the config was {how}",
+            "Keep the whole value of a field in serializers, and do not change it in validators",
         )
 
     def test_example_loads(self) -> None:
@@ -154,23 +155,23 @@ class DefinitionChecks(Subject):
         loaded = self._loaded(document, "the definition's example is refused under terms:")
         self._require(
             any(term.definition.name == self.loss.rpartition(":")[2] for term in loaded.terms),
-            "the definition's example shows other losses alone",
+            "the definition's example shows only other losses",
             f"Write a term with type: {self.loss}",
         )
 
     def _loaded(self, document: str, problem: str) -> CompositeConfig:
         examined = examine(document.encode(), registry=self.registry(), name="the example")
         faults = "; ".join(
-            f"{each.path}: {each.message}"
-            for each in examined.diagnostics
-            if each.severity == "error"
+            f"{diagnostic.path}: {diagnostic.message}"
+            for diagnostic in examined.diagnostics
+            if diagnostic.severity == "error"
         )
         self._require(
             not faults,
             f"{problem}: {faults}",
-            "Mend what is named: users begin with what they are shown",
+            "Fix what is named: users copy the example that they are shown",
         )
-        assert examined.loss is not None  # noqa: S101 - it is where nothing is wrong
+        assert examined.loss is not None  # noqa: S101 - set when there are no errors
         return examined.loss
 
     def test_loads_without_torch(self) -> None:
@@ -188,7 +189,9 @@ class DefinitionChecks(Subject):
     def test_batch_names_the_inputs(self) -> None:
         """The batch holds the declared inputs and nothing else."""
         self._batch()
-        extra = listed(set(self._given) - {each.name for each in self._definition.inputs})
+        extra = listed(
+            set(self._first_batch) - {argument.name for argument in self._definition.inputs}
+        )
         self._require(
             not extra,
             f"the batch has {extra}, which the definition does not",
@@ -196,27 +199,27 @@ class DefinitionChecks(Subject):
         )
 
     def test_the_batch_fits_what_the_definition_says(self) -> None:
-        """A composite's checks let the batch through."""
+        """The batch passes a composite's checks."""
         definition, batch, module = self._definition, self._batch(), self.module()
         try:
             sizes = check_inputs(definition, batch)
-            found = suspicions(definition, module, batch, values=False)
+            problems = suspicions(definition, module, batch, values=False)
             check_values(definition, module, batch, sizes, masked=False)
-            found += suspicions(definition, module, batch, values=True)
+            problems += suspicions(definition, module, batch, values=True)
         except (RuntimeError, TypeError) as error:
-            told = self._told(str(error), "Mend what the definition looks at a batch with")
-            raise AssertionError(told) from error
+            remedy = "Fix check_shapes or check_values of the definition"
+            raise AssertionError(self._explained(str(error), remedy)) from error
         except Misfit as misfit:
-            told = self._told(
+            message = self._explained(
                 f"a composite would refuse {misfit.argument!r} of the batch: {misfit.message}",
-                "Mend the batch, or the dtype, shape and domain of the LossInput",
+                "Fix the batch, or the dtype, shape and domain of the LossInput",
             )
-            raise AssertionError(told) from None
-        suspected = "; ".join(f"{each.argument!r}: {each.message}" for each in found)
+            raise AssertionError(message) from None
+        suspected = "; ".join(f"{problem.argument!r}: {problem.message}" for problem in problems)
         self._require(
             not suspected,
             f"a composite would warn of the batch: {suspected}",
-            "Give a batch as users have it, or suspect less in check_shapes and check_values",
+            "Give a batch like those of users, or report less in check_shapes and check_values",
         )
 
 

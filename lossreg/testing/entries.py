@@ -24,24 +24,24 @@ __all__ = ["EntryChecks"]
 
 
 class EntryChecks(Subject):
-    """What lossreg relies on where it reduces a loss itself; nothing without reduction `none`."""
+    """What lossreg relies on when it reduces a loss itself; passes without reduction `none`."""
 
     def test_without_reduction_it_has_the_declared_shape(self) -> None:
-        """Where reduction `none` is offered, the loss has the shape that `unreduced` says."""
+        """With reduction `none`, if it is offered, the loss has the shape that `unreduced` says."""
         if not self._offers("none") or not self._definition.unreduced_letters.forms:
             return
         batch = self._batch()
-        found = tuple(self.value(self.module(reduction="none"), batch).shape)
+        actual = tuple(self.value(self.module(reduction="none"), batch).shape)
         expected = self._declared_shape(batch)
         self._require(
-            found == expected,
+            actual == expected,
             f"unreduced={self._definition.unreduced!r} means the shape {expected}, but with "
-            f"reduction 'none' the loss has {found}",
+            f"reduction 'none' the loss has {actual}",
             "Write unreduced in the letters of the inputs' shapes",
         )
 
     def _declared_shape(self, batch: Mapping[str, Tensor]) -> tuple[int, ...] | None:
-        """The shape that the definition says without reduction; None if its inputs do not tell."""
+        """The declared unreduced shape; None if it cannot be known from the inputs."""
         definition = self._definition
         sizes: dict[str, int] = {}
         for argument in definition.inputs:
@@ -52,64 +52,70 @@ class EntryChecks(Subject):
         return tuple(sizes[label] for label in labels) if sizes.keys() >= set(labels) else None
 
     def test_the_mean_is_its_numerator_over_its_denominator(self) -> None:
-        """Sum of `scale` times unreduced loss over sum of `count` is the mean.
+        """The mean is the sum of `scale` times the unreduced loss, over the sum of `count`.
 
-        And the plain sum is the sum, so that all reductions are of one unreduced form.
+        And `sum` is the plain sum, so all reductions come from one unreduced form.
         """
         batch = self._batch()
         for reduction in ("mean", "sum", "batchmean"):
             if self._offers("none", reduction):
-                found = self._reduced_by_lossreg(batch, reduction, None)
+                actual = self._reduced_by_lossreg(batch, reduction, None)
                 expected = self.value(self.module(reduction=reduction), batch)
                 self._require(
-                    is_close(found, expected),
-                    f"reduced by lossreg with reduction {reduction!r} its entries give {found}, "
+                    is_close(actual, expected),
+                    f"reduced by lossreg with reduction {reduction!r} its entries give {actual}, "
                     f"the module gives {expected}",
-                    "Reduce what reduction 'none' gives, and say in the definition's denominator "
-                    "what entries count (count), or are multiplied by (scale), if not 1",
+                    "Reduce the result of reduction 'none', and say in the definition's "
+                    "denominator how much each entry counts (count) and what it is multiplied by "
+                    "(scale), if not 1",
                 )
 
     def test_the_denominator_is_read_from_what_counts(self) -> None:
-        """Inputs marked `counted` tell the loss's shape and its denominator, without the others.
+        """The loss's shape and its denominator follow only from the inputs marked `counted`.
 
-        So it is known before the model runs; and it adds up over micro-batches.
+        So the denominator is known before the model runs; and it adds up over micro-batches.
         """
         definition, batch = self._definition, self._batch()
-        counted = {each.name: batch[each.name] for each in definition.inputs if each.counted}
+        counted = self._counted(batch)
         if not (self._offers("none") and counted):
             return
         shape = self.value(self.module(reduction="none"), batch).shape
         for name, tensor in counted.items():
-            told = entry_shape(definition, {name: tensor})
+            by_letters = entry_shape(definition, {name: tensor})
             self._require(
-                told == shape,
-                f"{name!r} is counted, but the letters of its shape tell of a loss of the shape "
-                f"{None if told is None else tuple(told)}, not {tuple(shape)}",
+                by_letters == shape,
+                f"{name!r} is counted, but by the letters of its shape the loss has the shape "
+                f"{None if by_letters is None else tuple(by_letters)}, not {tuple(shape)}",
                 "Mark as counted only inputs that have every dimension of unreduced, and give "
                 "them its letters",
             )
         for reduction in ("mean", "batchmean"):
             if self._offers(reduction):
                 halves = [self._halves(row, reduction) for row in self._single_rows(batch)]
-                above, below = (torch.stack(each).sum() for each in zip(*halves, strict=True))
-                found = divided(above, below)
+                above, below = (torch.stack(parts).sum() for parts in zip(*halves, strict=True))
+                actual = divided(above, below)
                 expected = self.value(self.module(reduction=reduction), batch)
                 self._require(
-                    is_close(found, expected),
+                    is_close(actual, expected),
                     f"with reduction {reduction!r}, numerators and denominators of single rows "
-                    f"add up to {found}, the module gives {expected}",
-                    "Let count and scale look at each entry alone, and at nothing of the batch",
+                    f"add up to {actual}, the module gives {expected}",
+                    "Compute count and scale from each entry only, not from the rest of the batch",
                 )
 
+    def _counted(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The inputs that the definition marks with `counted`."""
+        inputs = self._definition.inputs
+        return {argument.name: batch[argument.name] for argument in inputs if argument.counted}
+
     def _halves(self, batch: Mapping[str, Tensor], reduction: str) -> tuple[Tensor, Tensor]:
-        """Numerator and denominator, the latter from the counted inputs alone."""
+        """The numerator, and the denominator computed only from the counted inputs."""
         definition, module = self._definition, self.module(reduction="none")
         how: dict[str, Any] = {"reduction": reduction, "keep": None, "sample_weight": None}
         total, shape = numerator(definition, module, batch, **how)
-        counted = {each.name: batch[each.name] for each in definition.inputs if each.counted}
+        counted = self._counted(batch)
         with self._explaining(
-            f"the denominator's count does not do with the counted inputs, {listed(counted)}",
-            "Read in it only what is there before the model runs, and mark that as counted",
+            f"the denominator's count fails with only the counted inputs, {listed(counted)}",
+            "Read in it only inputs that are known before the model runs, and mark them as counted",
         ):
             return total, denominator(definition, module, counted, shape, dtype=total.dtype, **how)
 
@@ -120,7 +126,7 @@ class EntryChecks(Subject):
         return rows or [dict(batch)]
 
     def test_safe_values_are_safe(self) -> None:
-        """What is filled in under a mask gives a finite loss, with a finite gradient."""
+        """With every entry masked and filled, the loss and its gradient are finite."""
         batch = self._batch()
         count = count_of(batch, self._rows(batch))
         if not (self._offers("none") and count):
@@ -130,15 +136,15 @@ class EntryChecks(Subject):
         loss = self.value(self.module(reduction="none"), batch)
         gradients = self._gradients(loss, batch).values()
         self._require(
-            all(torch.isfinite(each).all() for each in (loss, *gradients) if each is not None),
-            "what stands in for masked entries gives nan or infinity",
-            "Give the inputs a fill where loss and gradient are finite",
+            all(tensor.isfinite().all() for tensor in (loss, *gradients) if tensor is not None),
+            "the values that replace masked entries give nan or infinity",
+            "Give the inputs a fill for which loss and gradient are finite",
         )
 
     def test_masked_entries_do_not_count(self) -> None:
-        """With nan and wrong indices in masked rows, value and gradient are those of the others.
+        """Nan and wrong indices in masked rows change neither the value nor the gradient.
 
-        So each entry's loss depends on that entry alone.
+        So each entry's loss depends only on that entry.
         """
         batch = self._batch()
         rows = self._rows(batch)
@@ -153,25 +159,25 @@ class EntryChecks(Subject):
             }
         )
         clean = self._leaves(self._selected(batch, torch.arange(1, count)))
-        found = self._reduced_by_lossreg(soiled, "mean", keep)
+        actual = self._reduced_by_lossreg(soiled, "mean", keep)
         expected = self.value(self.module(reduction="mean"), clean)
         remedy = (
-            "Let each entry of the unreduced loss depend on its own entries alone, give the inputs "
-            "a fill where it is finite, and say in the denominator what entries count"
+            "Compute each entry of the unreduced loss only from its own entries, give the inputs a "
+            "fill for which it is finite, and say in the denominator how much each entry counts"
         )
         self._require(
-            is_close(found, expected),
-            f"under a mask the value is {found}, not {expected} as without the masked row",
+            is_close(actual, expected),
+            f"under a mask the value is {actual}, not {expected} as without the masked row",
             remedy,
         )
-        masked, kept = self._gradients(found, soiled), self._gradients(expected, clean)
+        masked, kept = self._gradients(actual, soiled), self._gradients(expected, clean)
         for name, place in rows.items():
             gradient, other = masked.get(name), kept.get(name)
             if gradient is None or other is None:
                 continue
             self._require(
                 is_close(gradient.narrow(place, 1, count - 1), other),
-                f"a mask changes the gradient of {name!r} where it masks nothing",
+                f"a mask changes the gradient of {name!r} in rows that it keeps",
                 remedy,
             )
 
@@ -182,8 +188,8 @@ class EntryChecks(Subject):
             batch = filled(self._definition, batch, keep)
         with self._explaining(
             "its entries cannot be reduced",
-            "Let forward take filled batches, and count and scale give what broadcasts to "
-            "the unreduced loss",
+            "Make forward accept filled batches, and make count and scale return what broadcasts "
+            "to the unreduced loss",
         ):
             return divided(
                 *reduced(
@@ -198,7 +204,7 @@ class EntryChecks(Subject):
 
 
 def _soiled(tensor: Tensor, place: int) -> Tensor:
-    """A copy whose first row is anything at all."""
+    """A copy whose first row is nan, or the largest integer."""
     copied = tensor.clone()
     dirt = torch.nan if tensor.is_floating_point() else torch.iinfo(tensor.dtype).max
     copied.narrow(place, 0, 1).fill_(dirt)

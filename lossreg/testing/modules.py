@@ -1,4 +1,4 @@
-"""Checks of what a loss is as a module: what it keeps, where it moves, what it leaves alone."""
+"""Checks of a loss as a module: its state, moves and copies, and what it must not change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ModuleChecks"]
 
 
 class ModuleChecks(Subject):
-    """What holds of the built module, around a call."""
+    """Checks of the built module before and after a call."""
 
     def test_inputs_are_not_modified(self) -> None:
         """Forward leaves its arguments as they were, and writes nothing into them."""
@@ -61,15 +61,15 @@ class ModuleChecks(Subject):
         file = io.BytesIO()
         with self._explaining(
             "its state_dict cannot be saved and loaded into a new module",
-            "Keep tensors alone in it, under the same names each time it is built",
+            "Keep only tensors in it, under the same names each time it is built",
         ):
             torch.save(module.state_dict(), file)
             file.seek(0)
             twin.load_state_dict(torch.load(file, weights_only=True), strict=True)
-        found, expected = self.value(twin, batch), self.value(module, batch)
+        actual, expected = self.value(twin, batch), self.value(module, batch)
         self._require(
-            torch.equal(found, expected),
-            f"with its state_dict loaded, a new module gives {found} and not {expected}",
+            torch.equal(actual, expected),
+            f"with its state_dict loaded, a new module gives {actual} and not {expected}",
             "Keep what the value depends on in a persistent buffer or a parameter",
         )
 
@@ -84,11 +84,11 @@ class ModuleChecks(Subject):
         ):
             twins = pickle.loads(pickle.dumps(module)), copy.deepcopy(module)  # noqa: S301
         for twin, how in zip(twins, ("pickled", "copied"), strict=True):
-            found = self.value(twin, batch)
+            actual = self.value(twin, batch)
             self._require(
-                torch.equal(found, expected),
-                f"{how}, it gives {found} and not {expected}",
-                "Let __getstate__ and __deepcopy__ keep all that the value depends on",
+                torch.equal(actual, expected),
+                f"{how}, it gives {actual} and not {expected}",
+                "Keep everything that the value depends on in __getstate__ and __deepcopy__",
             )
 
     def test_moves_to_a_dtype(self) -> None:
@@ -97,12 +97,12 @@ class ModuleChecks(Subject):
             self.module().to(torch.float64),
             in_double(self._batch()),
             "after .to(float64) it fails on float64 inputs",
-            "Make what forward needs in the dtype of its inputs (new_ones, zeros_like)",
+            "Create tensors in forward in the dtype of its inputs (new_ones, zeros_like)",
         )
         self._require(
             value.dtype == torch.float64,
             f"after .to(float64), float64 inputs give {value.dtype}",
-            "Cast to the dtype of the inputs, and to no other (float, torch.tensor)",
+            "Cast only to the dtype of the inputs, not to another (float, torch.tensor)",
         )
 
     def test_moves_to_a_device(self) -> None:
@@ -111,8 +111,8 @@ class ModuleChecks(Subject):
         self.value(module, self._batch())
         left = listed(
             f"{path}.{name}".removeprefix(".")
-            for path, each in module.named_modules()
-            for name, attribute in vars(each).items()
+            for path, child in module.named_modules()
+            for name, attribute in vars(child).items()
             if isinstance(attribute, Tensor)
         )
         self._require(
@@ -123,5 +123,5 @@ class ModuleChecks(Subject):
 
 
 def _state(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers, those that are not saved as well."""
+    """Parameters and buffers, including buffers that are not saved."""
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}

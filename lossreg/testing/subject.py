@@ -1,4 +1,4 @@
-"""The loss under test: what an author names and gives, and how the checks reach it."""
+"""The loss under test: what an author declares, and what the checks use."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from torch import Tensor
 
 from lossreg.errors import described
 from lossreg.plugin.fields import with_tensors
-from lossreg.registry import Registry
-from lossreg.registry.plugins import GROUP
+from lossreg.registry import LOSSES, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ __all__ = ["Subject", "count_of", "in_double", "is_close", "listed", "place_of"]
 
 
 class Subject:
-    """What every group of checks stands on; `LossContract` says what an author sees of it."""
+    """The base of every group of checks; `LossContract` documents it for authors."""
 
     loss: ClassVar[str]
     params: ClassVar[Mapping[str, Any]] = {}
@@ -38,71 +37,71 @@ class Subject:
         raise NotImplementedError(f"{type(self).__name__}.batch must return a batch")
 
     def registry(self) -> Registry:
-        """Where the loss is looked up: what is installed, unless a subclass says otherwise."""
+        """The registry that has the loss; by default, all installed plugins."""
         return Registry.installed()
 
     def definition(self) -> LossDefinition:
         """The loss definition under test."""
         remedy = (
             "Install the distribution (pip install -e .) whose pyproject.toml names the loss's "
-            f'module under [project.entry-points."{GROUP}"]'
+            f'module under [project.entry-points."{LOSSES.group}"]'
         )
         with self._explaining("it cannot be loaded", remedy):
             return self.registry()[self.loss]
 
     def module(self, **params: Any) -> nn.Module:
-        """The loss, built with `params` over those of the class; parameters start the same."""
+        """The loss, built with `params` over those of the class, always from the same seed."""
         return self._built(0, **params)
 
     def value(self, module: Callable[..., Any], batch: Mapping[str, Tensor]) -> Tensor:
         """The module's value on a batch."""
         return self._called(
-            module, batch, "forward fails on the batch", "Give a batch that it takes, or mend it"
+            module, batch, "forward fails on the batch", "Give a batch that it accepts, or fix it"
         )
 
     def _built(self, seed: int, **params: Any) -> nn.Module:
         config = self._config(**params)
         with (
             torch.random.fork_rng(devices=[]),
-            self._explaining("it cannot be built", "Mend the definition's build"),
+            self._explaining("it cannot be built", "Fix the definition's build"),
         ):
             torch.manual_seed(seed)
             return self._definition.build(with_tensors(config))
 
     @cached_property
     def _definition(self) -> LossDefinition:
-        """The definition, looked up once a check: a lookup reads all that is installed."""
+        """The definition, looked up once per check: a lookup reads all installed plugins."""
         return self.definition()
 
     @cached_property
-    def _given(self) -> dict[str, Tensor]:
-        """The batch, asked for once: it may be made of random numbers."""
+    def _first_batch(self) -> dict[str, Tensor]:
+        """The batch, made once per check: it may be random."""
         return self.batch()
 
     def _batch(self) -> dict[str, Tensor]:
         """The loss's inputs from the batch, copied and without a graph."""
         copied = {}
-        for each in self._definition.inputs:
-            tensor = self._given.get(each.name)
+        for argument in self._definition.inputs:
+            tensor = self._first_batch.get(argument.name)
             self._require(
                 isinstance(tensor, Tensor),
-                f"the batch has no tensor {each.name!r}",
-                "Give one for each input of the definition",
+                f"the batch has no tensor {argument.name!r}",
+                "Give a tensor for each input of the definition",
             )
             assert tensor is not None  # noqa: S101 - just looked at
-            copied[each.name] = tensor.detach().clone()
+            copied[argument.name] = tensor.detach().clone()
         return copied
 
     def _differentiable(self, batch: Mapping[str, Tensor]) -> list[str]:
-        """The inputs that the definition marks with `gradient`, as far as they can have one."""
+        """The floating-point inputs that the definition marks with `gradient`."""
         return [
-            each.name
-            for each in self._definition.inputs
-            if each.gradient and batch[each.name].is_floating_point()
+            argument.name
+            for argument in self._definition.inputs
+            if argument.gradient and batch[argument.name].is_floating_point()
         ]
 
     def _leaves(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The batch anew, its differentiable tensors with `requires_grad`."""
+        """A copy of the batch; its differentiable tensors require a gradient."""
         wanted = self._differentiable(batch)
         return {
             name: tensor.detach().clone().requires_grad_(name in wanted)
@@ -114,10 +113,10 @@ class Subject:
         leaves = {name: tensor for name, tensor in batch.items() if tensor.requires_grad}
         if not (leaves and value.requires_grad):
             return dict.fromkeys(leaves)
-        remedy = "Keep forward free of in-place operations, and mend a backward of your own"
+        remedy = "Do not use in-place operations in forward, and fix a backward of your own"
         with self._explaining("the backward pass fails", remedy):
-            found = torch.autograd.grad(value.sum(), list(leaves.values()), allow_unused=True)
-        return dict(zip(leaves, found, strict=True))
+            gradients = torch.autograd.grad(value.sum(), list(leaves.values()), allow_unused=True)
+        return dict(zip(leaves, gradients, strict=True))
 
     def _called(
         self,
@@ -126,13 +125,13 @@ class Subject:
         problem: str,
         remedy: str,
     ) -> Tensor:
-        arguments = [batch[each.name] for each in self._definition.inputs]
+        arguments = [batch[argument.name] for argument in self._definition.inputs]
         with self._explaining(problem, remedy):
             result = module(*arguments)
         self._require(
             isinstance(result, Tensor),
             f"forward returns a {type(result).__name__}",
-            "Return the loss as one tensor, and keep what else there is to tell elsewhere",
+            "Return the loss as one tensor, and keep other results elsewhere",
         )
         assert isinstance(result, Tensor)  # noqa: S101 - just looked at
         return result
@@ -141,7 +140,7 @@ class Subject:
         """The loss's parameters: `params` over those of the class."""
         with self._explaining(
             "its config refuses the parameters of the test",
-            "Name good ones in the class's params, or mend the config",
+            "Give valid ones in the class's params, or fix the config",
         ):
             return self._definition.config(**{**self.params, **params})
 
@@ -149,10 +148,10 @@ class Subject:
         return set(reductions) <= set(self._definition.reductions)
 
     def _rows(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
-        """For each input that has rows, the dimension that they lie along.
+        """For each input that has rows, their dimension.
 
-        Rows are the first dimension of the unreduced loss, or `N` where no input has that. Empty
-        if an input holds them in another form, as label sequences one after another do.
+        Rows are the first dimension of the unreduced loss, or `N` if no input has that. Empty if
+        an input holds them in another form, such as concatenated label sequences.
         """
         first = self._definition.inputs[0]
         shapes = {
@@ -173,30 +172,32 @@ class Subject:
         sizes = {batch[name].shape[place] for name, place in rows.items()}
         return rows if len(sizes) == 1 else {}
 
-    def _selected(self, batch: Mapping[str, Tensor], which: Tensor) -> dict[str, Tensor]:
-        """The batch with these of its rows, in this order."""
+    def _selected(self, batch: Mapping[str, Tensor], numbers: Tensor) -> dict[str, Tensor]:
+        """The batch with only the rows of these numbers, in this order."""
         rows = self._rows(batch)
         return {
-            name: tensor.index_select(rows[name], which) if name in rows else tensor
+            name: tensor.index_select(rows[name], numbers) if name in rows else tensor
             for name, tensor in batch.items()
         }
 
     def _require(self, holds: bool, problem: str, remedy: str) -> None:
-        """Fail, unless it holds, with what is wrong with the loss and what its author should do."""
+        """Fail unless `holds`; say what is wrong with the loss and what its author should do."""
         __tracebackhide__ = True
         if not holds:
-            raise AssertionError(self._told(problem, remedy))
+            raise AssertionError(self._explained(problem, remedy))
 
     @contextmanager
     def _explaining(self, problem: str, remedy: str) -> Iterator[None]:
-        """Make a failure that says what to do of whatever the loss raises."""
+        """Turn any exception of the loss into a failure with a remedy."""
         __tracebackhide__ = True
         try:
             yield
         except Exception as error:
-            raise AssertionError(self._told(f"{problem}: {described(error)}", remedy)) from error
+            raise AssertionError(
+                self._explained(f"{problem}: {described(error)}", remedy)
+            ) from error
 
-    def _told(self, problem: str, remedy: str) -> str:
+    def _explained(self, problem: str, remedy: str) -> str:
         return f"{self.loss}: {problem}. {remedy}."
 
 
@@ -215,9 +216,9 @@ def place_of(letter: str, shape: Shape, sizes: Sequence[int]) -> int | None:
     return labels.index(label) if label in labels else None
 
 
-def is_close(found: Tensor, expected: Tensor, *, rtol: float = 1e-4, atol: float = 1e-6) -> bool:
-    """Whether two tensors are one but for rounding."""
-    return torch.allclose(found.to(expected.dtype), expected, rtol=rtol, atol=atol)
+def is_close(actual: Tensor, expected: Tensor, *, rtol: float = 1e-4, atol: float = 1e-6) -> bool:
+    """Whether two tensors are equal up to rounding."""
+    return torch.allclose(actual.to(expected.dtype), expected, rtol=rtol, atol=atol)
 
 
 def count_of(batch: Mapping[str, Tensor], rows: Mapping[str, int]) -> int:
@@ -235,4 +236,4 @@ def in_double(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def listed(names: Iterable[str]) -> str:
     """Names in quotes."""
-    return ", ".join(repr(each) for each in names)
+    return ", ".join(map(repr, names))

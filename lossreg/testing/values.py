@@ -1,4 +1,4 @@
-"""Checks of what a loss computes: its value, its gradient, and where they may differ."""
+"""Checks of what a loss computes: its value and its gradient, eager, compiled and in autocast."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 
 __all__ = ["ValueChecks"]
 
-# bfloat16 keeps eight bits: what was computed in it is off by a percent.
+# bfloat16 keeps eight bits, so results computed in it differ by about a percent.
 _HALF_RTOL, _HALF_ATOL = 2e-2, 2e-3
 
 
 class ValueChecks(Subject):
-    """What holds of the value and the gradient of one call."""
+    """Checks of the value and the gradient of one call."""
 
     def test_value_is_a_finite_scalar(self) -> None:
-        """A good batch gives one finite floating-point number, with any reduction but `none`."""
-        offered = [each for each in ("mean", "sum") if self._offers(each)]
+        """A good batch gives one finite floating-point number, with any reduction except `none`."""
+        offered = [reduction for reduction in ("mean", "sum") if self._offers(reduction)]
         chosen = getattr(self._config(), "reduction", None)
         modules = [] if chosen == "none" else [self.module()]
-        modules += [self.module(reduction=each) for each in offered if each != chosen]
+        modules += [
+            self.module(reduction=reduction) for reduction in offered if reduction != chosen
+        ]
         for module in modules:
             value = self.value(module, self._batch())
             self._require(
@@ -42,12 +44,12 @@ class ValueChecks(Subject):
             self._require(
                 value.is_floating_point(),
                 f"the value is of {value.dtype}",
-                "Compute it in the dtype of what the model gives, which is a floating-point one",
+                "Compute it in the dtype of the model's output, which is a floating-point one",
             )
             self._require(
                 bool(torch.isfinite(value)),
                 f"the value of the batch is {value}",
-                "Guard logarithms, roots and divisions, or give a batch on which it is finite",
+                "Guard logarithms, roots and divisions, or give a batch for which it is finite",
             )
 
     def test_gradient_reaches_each_declared_input(self) -> None:
@@ -63,7 +65,7 @@ class ValueChecks(Subject):
             self._require(
                 gradient is not None,
                 f"no gradient reaches {name!r}",
-                "Take detach, item and no_grad out of its way, or declare it without gradient=True",
+                "Remove detach, item and no_grad on its way, or declare it without gradient=True",
             )
             assert gradient is not None  # noqa: S101 - just looked at
             self._require(
@@ -74,40 +76,41 @@ class ValueChecks(Subject):
             self._require(
                 bool(gradient.any()),
                 f"the gradient of {name!r} is zero everywhere",
-                "Give a batch that the loss would change, or declare the input without it",
+                "Give a batch for which it is not zero, or declare the input without gradient=True",
             )
 
     def test_gradient_is_the_slope_of_the_value(self) -> None:
         """In float64 the gradient agrees with finite differences (torch's gradcheck).
 
-        Log-probabilities of an input with a letter `C` are moved as a softmax moves them, for a
-        loss may take it for granted that they add up to 1, as ctc does.
+        Log-probabilities of an input with a letter `C` are normalised again after each difference,
+        because a loss may rely on probabilities that add up to 1, as ctc does.
         """
         batch = self._leaves(in_double(self._batch()))
         module = self.module().to(torch.float64)
         value = self.value(module, batch)
-        reached = [name for name, each in self._gradients(value, batch).items() if each is not None]
+        gradients = self._gradients(value, batch)
+        reached = [name for name, gradient in gradients.items() if gradient is not None]
         if not reached or value.dtype != torch.float64:
-            return  # other checks say so
+            return  # other checks report it
 
         def compute(*moved: Tensor) -> Tensor:
-            given = dict(zip(reached, moved, strict=True))
-            normalised = {name: self._normalised(name, each) for name, each in given.items()}
+            arguments = zip(reached, moved, strict=True)
+            normalised = {name: self._normalised(name, tensor) for name, tensor in arguments}
             return self.value(module, {**batch, **normalised})
 
         try:
             gradcheck(compute, [batch[name] for name in reached], fast_mode=True)
         except GradcheckError as error:
-            told = self._told(
+            message = self._explained(
                 f"the gradient of {listed(reached)} is not the slope of the value: "
                 + str(error).partition("\n\n")[0].replace("\n", " "),
-                "Mend the backward of your own autograd.Function, take detach away from what the "
-                "value depends on, or give a batch that is not at a kink of the loss",
+                "Fix the backward of your own autograd.Function, remove detach from what the value "
+                "depends on, or give a batch that is not at a kink of the loss",
             )
-            raise AssertionError(told) from None
+            raise AssertionError(message) from None
 
     def _normalised(self, name: str, tensor: Tensor) -> Tensor:
-        (argument,) = (each for each in self._definition.inputs if each.name == name)
+        (argument,) = (entry for entry in self._definition.inputs if entry.name == name)
         if argument.domain != "log-probability":
             return tensor
         letters = argument.letters_of(tensor, self._definition.inputs[0])
@@ -117,8 +120,8 @@ class ValueChecks(Subject):
     def test_order_of_rows_does_not_matter(self) -> None:
         """Rows in another order give the same value; the unreduced loss is reordered with them.
 
-        Held unless the test says `any_order = False`: a loss that depends on the order, by
-        accident, trains on how the data were shuffled.
+        Checked unless the test says `any_order = False`: a loss that depends on the order by
+        accident gives other values when the data are shuffled.
         """
         batch = self._batch()
         rows = self._rows(batch)
@@ -126,7 +129,7 @@ class ValueChecks(Subject):
         if not self.any_order or count < 2:  # noqa: PLR2004 - one row has no order
             return
         straight = torch.arange(count)
-        # All orders can be made of these two.
+        # Every order is a sequence of these two.
         for order in (straight.roll(1), torch.cat([straight[:2].flip(0), straight[2:]])):
             moved = self._selected(batch, order)
             for reduction in self._definition.reductions or (None,):
@@ -147,13 +150,13 @@ class ValueChecks(Subject):
     def test_it_is_deterministic(self) -> None:
         """The same inputs twice give the same value and gradient to the last bit.
 
-        And torch's and Python's random numbers go on as if the loss had not been called.
+        And the call does not change the random states of torch and Python.
         """
         module, batch = self.module(), self._batch()
         numbers = random.getstate()
         try:
             with torch.random.fork_rng(devices=[]):
-                # Past the start of a sequence, so that setting a seed shows as well.
+                # Not at the start of the sequences, so that a call which sets a seed is seen.
                 torch.rand(1)
                 random.random()  # noqa: S311 - no secret
                 before = _random_states()
@@ -163,59 +166,59 @@ class ValueChecks(Subject):
             random.setstate(numbers)
         changed = listed(
             name
-            for name, found in {"the value": (value, again), **_pairs(gradients, others)}.items()
-            if not torch.equal(*found)
+            for name, pair in {"the value": (value, again), **_pairs(gradients, others)}.items()
+            if not torch.equal(*pair)
         )
         self._require(
             not changed,
             f"called twice with the same inputs, it differs in {changed}",
-            "Draw no random numbers in forward, and keep nothing from call to call: a run could "
-            "not be repeated",
+            "Draw no random numbers in forward, and keep no state between calls: otherwise a run "
+            "cannot be repeated",
         )
         self._require(
             before == after,
             "forward moves or seeds the random numbers of torch or Python",
-            "Draw what the loss needs where it is built, and neither draw nor seed in forward",
+            "Draw random numbers when the loss is built, and neither draw nor seed in forward",
         )
 
     def test_compiles(self) -> None:
         """`torch.compile` gives the value and the gradient of eager mode, from one graph.
 
-        With `compiles=False` in the definition the graph may break, and they are the same still.
-        The backend is aot_eager, which traces forward and backward, and needs no C++ compiler.
+        With `compiles=False` in the definition the graph may break, but the results must be equal.
+        The backend is aot_eager, which traces forward and backward without a C++ compiler.
         """
         module, whole = self.module(), self._definition.compiles
 
         def step(*arguments: Tensor) -> Tensor:
-            result: Tensor = module(*arguments)  # a frame of torch's own module is not traced
+            result: Tensor = module(*arguments)  # torch does not trace a frame of its own modules
             return result
 
         value, gradients = self._once(module, self._batch())
         remedy = "Write forward in operations that torch can trace"
         if whole:
             remedy = (
-                "Take what breaks the graph out of forward (item, a branch on a value, print), or "
-                "say compiles=False in the LossDefinition, which tells users"
+                "Remove what breaks the graph from forward (item, a branch on a value, print), or "
+                "write compiles=False in the LossDefinition, so that users know"
             )
         with _compiling():
             batch = self._leaves(self._batch())
-            problem = "torch.compile takes no single graph of it" if whole else "compiled, it fails"
+            problem = "torch.compile cannot make one graph of it" if whole else "compiled, it fails"
             compiled = torch.compile(step, backend="aot_eager", fullgraph=whole)
-            found = self._called(compiled, batch, problem, remedy)
-            others = self._gradients(found, batch)
-        for name, (one, other) in {"value": (value, found), **_pairs(gradients, others)}.items():
+            actual = self._called(compiled, batch, problem, remedy)
+            others = self._gradients(actual, batch)
+        for name, (one, other) in {"value": (value, actual), **_pairs(gradients, others)}.items():
             self._require(
                 is_close(other, one),
                 f"compiled, its {name} is {other} and not {one}",
-                "Compute the same where torch.compiler.is_compiling(), and keep clear of "
-                "operations that torch compiles wrongly",
+                "Compute the same when torch.compiler.is_compiling() is true, and avoid operations "
+                "that torch compiles wrongly",
             )
 
     def test_autocast_keeps_the_value(self) -> None:
-        """Under autocast to bfloat16 the value and the gradient are near those of float32.
+        """Under autocast to bfloat16 the value is near that of float32, and the gradient is finite.
 
-        Or it refuses with a RuntimeError that says `autocast`, and `avoid_when` says what to use
-        instead: a composite's error ends with it.
+        Or the loss raises a RuntimeError that says `autocast`, and `avoid_when` says what to use
+        instead, which a composite's error quotes.
         """
         batch, module = self._batch(), self.module()
         every = [name for name, tensor in batch.items() if tensor.is_floating_point()]
@@ -227,12 +230,12 @@ class ValueChecks(Subject):
             whole = {name: tensor.to(batch[name].dtype) for name, tensor in half.items()}
             expected = self.value(module, whole)
             half = self._leaves(half)
-            arguments = [half[each.name] for each in self._definition.inputs]
+            arguments = [half[argument.name] for argument in self._definition.inputs]
             try:
                 with torch.autocast("cpu", dtype=torch.bfloat16):
-                    found = module(*arguments)
-            except Exception as error:  # noqa: BLE001 - a failure as any other, but for one kind
-                # As a composite tells it: by its first line.
+                    actual = module(*arguments)
+            except Exception as error:  # noqa: BLE001 - all but one are failures of this check
+                # A composite quotes only the first line.
                 reason = str(error).strip().partition("\n")[0]
                 refused = isinstance(error, RuntimeError) and "autocast" in reason
                 self._require(
@@ -242,11 +245,11 @@ class ValueChecks(Subject):
                     "autocast, and what to use instead in the definition's avoid_when",
                 )
                 return
-            gradients = self._gradients(found, half).values()
-            finite = all(torch.isfinite(each).all() for each in gradients if each is not None)
+            gradients = self._gradients(actual, half).values()
+            finite = all(tensor.isfinite().all() for tensor in gradients if tensor is not None)
             self._require(
-                finite and is_close(found, expected, rtol=_HALF_RTOL, atol=_HALF_ATOL),
-                f"under autocast, with bfloat16 in {listed(names)}, it is {found} and not "
+                finite and is_close(actual, expected, rtol=_HALF_RTOL, atol=_HALF_ATOL),
+                f"under autocast, with bfloat16 in {listed(names)}, it is {actual} and not "
                 f"{expected}" + ("" if finite else ", and its gradient is not finite"),
                 "Compute what loses too many digits in float32: sums of squares, matrix products "
                 "and differences of large numbers",
@@ -262,9 +265,12 @@ class ValueChecks(Subject):
 
 @contextmanager
 def _compiling() -> Iterator[None]:
-    """Without what was compiled before and after, and without what torch has to say of it."""
+    """Compile from a clean start, clean up afterwards, and hide torch's warnings and traces."""
     trace = logging.getLogger("torch.__trace")
-    disabled, trace.disabled = trace.disabled, True  # pytest would show it all where a check fails
+    disabled, trace.disabled = (
+        trace.disabled,
+        True,
+    )  # pytest would show all of it when a check fails
     torch.compiler.reset()
     try:
         with warnings.catch_warnings():
@@ -282,7 +288,7 @@ def _random_states() -> tuple[object, object]:
 def _pairs(
     gradients: Mapping[str, Tensor | None], others: Mapping[str, Tensor | None]
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Two gradients of each input, 0 where none arrives."""
+    """Two gradients of each input, 0 where there is none."""
     zero = torch.zeros(())
     return {
         f"gradient of {name!r}": (

@@ -1,4 +1,4 @@
-"""What an argument of a transform may be: kinds of values, and rules over several arguments."""
+"""Arguments of transforms: kinds of values, and rules over several arguments."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ __all__ = [
 ]
 
 REQUIRED: Any = object()
-"""The default of an argument that has none."""
+"""Marks an argument without a default."""
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "uint8", "int32", "int64", "bool")
 """What `cast` converts to."""
 
-_LARGEST_WHOLE = 2**31  # beyond it is no dimension, index or class
+_LARGEST_WHOLE = 2**31  # no dimension, index or class is larger
 
 
 class Kind(NamedTuple):
     """A kind of values.
 
     Attributes:
-        wanted: What it takes, in a few words that follow "expected".
-        accepts: Whether it takes a value. A list comes as a tuple.
-        is_float: Whether it takes numbers that become float32, and must not be 0 or infinite there.
-        words: The words it takes, if it takes only these.
-        foreign: Pairs of what others call one of these words, and the word.
+        wanted: The allowed values, in a few words that follow "expected".
+        accepts: Returns whether a value is allowed. A list comes as a tuple.
+        is_float: Whether its numbers become float32, and must not become 0 or infinite there.
+        words: The allowed words, if only certain words are.
+        foreign: Pairs of another library's word, and the word here.
     """
 
     wanted: str
@@ -80,7 +80,10 @@ DIMS = Kind(
     "a list of dimensions, no two alike",
     lambda value: _are_dims(value) and len(set(value)) == len(value),
 )
-PAIR = Kind("a list of two dimensions", lambda value: _are_dims(value) and len(value) == 2)  # noqa: PLR2004
+PAIR = Kind(
+    "a list of two different dimensions",
+    lambda value: _are_dims(value) and len(set(value)) == len(value) == 2,  # noqa: PLR2004
+)
 DTYPE = Kind(
     f"one of {', '.join(DTYPES)}",
     lambda value: value in DTYPES,
@@ -100,8 +103,8 @@ class Argument(NamedTuple):
 
     Attributes:
         name: Its name.
-        kind: What it takes.
-        default: Its default, or `REQUIRED`. With the default None, it also takes None.
+        kind: The kind of its values.
+        default: Its default, or `REQUIRED`. If the default is None, None is also allowed.
     """
 
     name: str
@@ -110,11 +113,11 @@ class Argument(NamedTuple):
 
 
 class Violation(NamedTuple):
-    """What is wrong with arguments that are right one by one.
+    """A fault of several arguments, each of which is valid by itself.
 
     Attributes:
         message: What was expected, and what was found.
-        argument: The argument to point at; empty for the transform.
+        argument: The argument that the message points at; empty for the transform.
     """
 
     message: str
@@ -122,4 +125,4 @@ class Violation(NamedTuple):
 
 
 Rule: TypeAlias = "Callable[[Mapping[str, Any]], Violation | None]"
-"""Looks at all arguments by name, defaults included; each is of its kind."""
+"""Checks all arguments together, by name and with defaults; each is valid by itself."""

@@ -1,11 +1,11 @@
-"""Paths: where a tensor is among a step's values, such as `heads.seg.logits` or `hidden[-1]`."""
+"""Paths, such as `heads.seg.logits` or `hidden[-1]`: where a tensor is in a step's values."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-__all__ = ["Path", "PathError"]
+__all__ = ["PathError", "ValuePath"]
 
 _SEGMENT = re.compile(r"([^\s.\[\]]+)((?:\[-?[0-9]{1,9}\])*)")
 _INDEX = re.compile(r"-?[0-9]+")
@@ -15,19 +15,19 @@ class PathError(ValueError):
     """A text is not a path."""
 
 
-class Path(NamedTuple):
-    """Where a tensor is: keys or attributes (strings) and indexes (integers).
+class ValuePath(NamedTuple):
+    """The place of a tensor: keys or attributes (strings) and indexes (integers).
 
-    >>> Path.parse("heads.seg.hidden[-1]").steps
+    >>> ValuePath.parse("heads.seg.hidden[-1]").steps
     ('heads', 'seg', 'hidden', -1)
-    >>> str(Path(("aux", 2, "boxes")))
+    >>> str(ValuePath(("aux", 2, "boxes")))
     'aux[2].boxes'
     """
 
     steps: tuple[str | int, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Path:
+    def parse(cls, text: str) -> ValuePath:
         """Read a path.
 
         Raises:

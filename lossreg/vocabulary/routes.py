@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from lossreg.vocabulary.paths import Path
+    from lossreg.vocabulary.paths import ValuePath
 
 __all__ = ["Route", "Transform"]
 
@@ -13,7 +13,7 @@ __all__ = ["Route", "Transform"]
 class Transform(NamedTuple):
     """One step between a path and a loss: a transform's name and its arguments.
 
-    The arguments are all of those that its definition has, in the same order, defaults included.
+    The arguments are complete: in the order of the definition, with defaults.
 
     >>> str(Transform("softmax", (("dim", 1),)))
     'softmax(dim=1)'
@@ -29,14 +29,14 @@ class Transform(NamedTuple):
 
 
 class Route(NamedTuple):
-    """A path, and the transforms of what is there.
+    """A path, and the transforms of its tensor.
 
-    >>> from lossreg.vocabulary.paths import Path
-    >>> str(Route(Path.parse("teacher.logits"), (Transform("div", (("by", 2.0),)),)))
+    >>> from lossreg.vocabulary.paths import ValuePath
+    >>> str(Route(ValuePath.parse("teacher.logits"), (Transform("div", (("by", 2.0),)),)))
     'teacher.logits | div(by=2.0)'
     """
 
-    path: Path
+    path: ValuePath
     transforms: tuple[Transform, ...] = ()
 
     def __str__(self) -> str:

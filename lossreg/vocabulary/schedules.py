@@ -1,10 +1,10 @@
-"""Schedules: weights as pure functions of how many steps (or epochs) are complete.
+"""Schedules: weights as pure functions of the number of completed steps (or epochs).
 
 `value(t)` is the weight after t completed `loss.step()` calls (`loss.step_epoch()` with
 `unit: epoch`).
 
-One closed table, of models: a schedule's arguments, their bounds and what the docs say of them are
-its fields, and a rule over several of them is a validator of the model. To add a schedule, add its
+One closed table of models: a schedule's arguments, with their bounds and descriptions, are its
+fields, and a rule over several arguments is a validator of the model. To add a schedule, add its
 model, enter it in `SCHEDULES`, and add a case to its test.
 """
 
@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +30,7 @@ class Schedule(BaseModel):
     Attributes:
         name: The schedule's name.
         gives: The weight after t steps, for the docs.
-        unit: What moves it.
+        unit: What moves the schedule: steps or epochs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -43,27 +45,27 @@ class Schedule(BaseModel):
         """The weight after `t` completed steps or epochs.
 
         Args:
-            t: How many, from 0.
+            t: The number of completed steps or epochs, from 0.
         """
         raise NotImplementedError
 
     def turns(self) -> Iterable[int]:
         """Times between which the weight only rises, only falls or stays; after the last it stays.
 
-        A schedule that comes back names those of its first period.
+        A periodic schedule names the times of its first period.
         """
         raise NotImplementedError
 
     def bounds(self) -> tuple[float, float]:
-        """The least and the greatest weight that it has at any time.
+        """The least and the greatest weight at any time.
 
-        A schedule that approaches a weight without end says so here.
+        A schedule that approaches a weight without reaching it must override this.
         """
         weights = [self.value(t) for t in self.turns()]
         return min(weights), max(weights)
 
     def numbers(self) -> Iterable[float]:
-        """The weights that it is made from."""
+        """The weights that the schedule is written with."""
         return self.bounds()
 
     def __str__(self) -> str:
@@ -72,14 +74,14 @@ class Schedule(BaseModel):
 
 
 class Constant(Schedule):
-    """The same weight always."""
+    """Always the same weight."""
 
     name = "constant"
     gives = "weight"
 
     weight: float = Field(description="The weight.")
 
-    def value(self, t: int) -> float:  # noqa: ARG002 - a constant does not look at the time
+    def value(self, t: int) -> float:  # noqa: ARG002 - a constant does not depend on the time
         return self.weight
 
     def turns(self) -> Iterable[int]:
@@ -140,13 +142,13 @@ class Exponential(_Ramp):
         return self
 
     def _between(self, part: float) -> float:
-        # In logarithms, for the quotient of two weights may be beyond what a float holds.
+        # In logarithms, because the quotient of two weights may overflow a float.
         first, last = math.log(abs(self.start)), math.log(abs(self.end))
         return math.copysign(math.exp(first + (last - first) * part), self.start)
 
 
 def _within(start: float, end: float, weight: float) -> float:
-    """A weight between two others, which rounding may have put a little beyond one of them."""
+    """A weight clipped to the range between two others, which rounding may exceed."""
     return min(max(weight, min(start, end)), max(start, end))
 
 
@@ -161,6 +163,16 @@ _Point: TypeAlias = Annotated[
 ]
 
 
+def _in_order(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    for index, ((before, _), (step, _)) in enumerate(pairwise(points), 1):
+        if step < before:
+            message = "expected a step of at least {before}, the one before, found {step}"
+            # With the index, a config's fault is reported at the point.
+            context = {"index": index, "before": before, "step": step}
+            raise PydanticCustomError("misplaced", message, context)
+    return points
+
+
 class Piecewise(Schedule):
     """Straight lines between points; before the first and after the last, their weights.
 
@@ -169,23 +181,16 @@ class Piecewise(Schedule):
 
     name = "piecewise"
     gives = (
-        "straight lines between `[step, weight]` pairs; before the first and after the last, "
-        "theirs; two at one step jump"
+        "straight lines between `[step, weight]` pairs; before the first and after the last pair, "
+        "its weight; two pairs at one step make a jump"
     )
 
-    points: list[_Point] = Field(
+    points: Annotated[list[_Point], AfterValidator(_in_order)] = Field(
         min_length=1, description="Pairs of a step and the weight there, in the order of the steps."
     )
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Piecewise:
-        steps = [step for step, _ in self.points]
-        if steps != sorted(steps):
-            raise ValueError("the points must stand in the order of their steps")
-        return self
-
     def turns(self) -> Iterable[int]:
-        # The last time before a jump is a turn as well.
+        # The last step before a jump is also a turn.
         return {max(step - before, 0) for step, _ in self.points for before in (0, 1)}
 
     def numbers(self) -> Iterable[float]:
@@ -204,7 +209,7 @@ class Piecewise(Schedule):
 
 
 class Cyclic(Schedule):
-    """Again and again from start to end.
+    """From start to end, repeated.
 
     Each cycle rises over its first part and stays at the end for the rest of it (Fu et al.,
     Cyclical Annealing Schedule, NAACL 2019, https://arxiv.org/abs/1903.10145).
@@ -212,8 +217,7 @@ class Cyclic(Schedule):
 
     name = "cyclic"
     gives = (
-        "in each cycle of so many steps, linear from start to end over its first part, `ramp`, "
-        "then end"
+        "in each cycle of `steps`, linear from start to end over its first part, `ramp`, then end"
     )
 
     start: float = Field(description="The weight at the beginning of each cycle.")
@@ -241,4 +245,4 @@ SCHEDULES: dict[str, type[Schedule]] = {
     schedule.name: schedule
     for schedule in (Constant, Linear, Cosine, Exponential, Piecewise, Cyclic)
 }
-"""Every schedule by name: a closed list, for `piecewise` covers the rest."""
+"""Every schedule by name: a closed list, because `piecewise` covers the rest."""

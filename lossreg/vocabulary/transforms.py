@@ -1,4 +1,4 @@
-"""Transforms: what can be done to a tensor between its path and a loss.
+"""Transforms: the operations on a tensor between its path and a loss.
 
 One closed table. To add a transform, add an entry to `TRANSFORMS` and a case to its test.
 """
@@ -36,14 +36,16 @@ class TransformDefinition(NamedTuple):
     """A transform.
 
     Attributes:
-        name: Its name, torch's where torch has it.
-        gives: What it gives, for the docs: one phrase, an example in backticks where one helps.
-        run: Computes it from the tensor and the arguments' values in their order. It imports torch
-            inside, or does with the tensor's methods, for reading a config must not import torch.
+        name: Its name, torch's name if torch has one.
+        gives: Its result, for the docs: one phrase, with an example in backticks if that helps.
+        run: Computes the result from the tensor and the arguments' values, in their order. It
+            imports torch inside, or only uses the tensor's methods: reading a config must not
+            import torch.
         arguments: Its arguments.
-        rule: Looks at all arguments together.
-        by_name: Whether its arguments must be named: without it, a single value binds to the
-            first one.
+        rule: Checks all arguments together.
+        by_name: Whether its arguments must be named; otherwise a single value binds to the first
+            argument.
+        foreign: What other systems call it.
     """
 
     name: str
@@ -52,10 +54,11 @@ class TransformDefinition(NamedTuple):
     arguments: tuple[Argument, ...] = ()
     rule: Rule | None = None
     by_name: bool = False
+    foreign: tuple[str, ...] = ()
 
 
 def _same_side(start: int, end: int) -> bool:
-    """Whether both count from the same end, so that they can be compared without a size."""
+    """Whether both count from the same end: only then can they be compared without the size."""
     return (start < 0) == (end < 0)
 
 
@@ -78,7 +81,7 @@ def _check_slice(values: Mapping[str, Any]) -> Violation | None:
 
 
 def _slice(tensor: Tensor, dim: int, start: int | None, end: int | None, step: int) -> Tensor:
-    tensor.size(dim)  # refuses a dimension that there is not
+    tensor.size(dim)  # raises if the tensor has no such dimension
     places: list[Any] = [slice(None)] * tensor.dim()
     places[dim] = slice(start, end, step)
     return tensor[tuple(places)]
@@ -87,8 +90,8 @@ def _slice(tensor: Tensor, dim: int, start: int | None, end: int | None, step: i
 def _one_hot(tensor: Tensor, classes: int, dim: int, ignore: int | None) -> Tensor:
     """Class indices to indicators of float32; an ignored index gives zeros.
 
-    Not functional.one_hot: it reads the largest index back from the device. Here an index that is
-    not a class is refused on the CPU only, where reading is free; elsewhere it gives zeros.
+    functional.one_hot would read the largest index back from the device. Here an index that is
+    not a class raises only on the CPU, where reading is free; elsewhere it gives zeros.
     """
     import torch
 
@@ -117,7 +120,7 @@ def _cast(tensor: Tensor, dtype: str) -> Tensor:
 
 
 def _shift(tensor: Tensor, by: int, dim: int, fill: float) -> Tensor:
-    """Moved by so many places along a dimension; what comes in is filled."""
+    """The tensor moved by some places along a dimension, with the free places filled."""
     import torch
 
     size = tensor.size(dim)
@@ -140,7 +143,7 @@ def _range(dtype: torch.dtype) -> tuple[int, int]:
 def _full_like(tensor: Tensor, value: float) -> Tensor:
     import torch
 
-    # torch would cut a fraction off, and wrap a negative number in an unsigned dtype around.
+    # torch would drop a fraction, and would wrap a negative number around in an unsigned dtype.
     if not (tensor.is_floating_point() or tensor.is_complex()):
         least, most = _range(tensor.dtype)
         if value != int(value) or not least <= value <= most:
@@ -149,24 +152,32 @@ def _full_like(tensor: Tensor, value: float) -> Tensor:
 
 
 _ENTRIES = (
-    TransformDefinition("detach", "the tensor outside the graph", lambda tensor: tensor.detach()),
+    TransformDefinition(
+        "detach",
+        "the tensor outside the graph",
+        lambda tensor: tensor.detach(),
+        foreign=("stop_gradient", "no_grad"),
+    ),
     TransformDefinition(
         "div",
         "divided by a number other than 0",
         lambda tensor, by: tensor / by,
         (Argument("by", DIVISOR),),
+        foreign=("divide",),
     ),
     TransformDefinition(
         "mul",
         "multiplied by a number",
         lambda tensor, by: tensor * by,
         (Argument("by", NUMBER),),
+        foreign=("multiply", "scale", "times"),
     ),
     TransformDefinition(
         "add",
         "a number added",
         lambda tensor, by: tensor + by,
         (Argument("by", NUMBER),),
+        foreign=("plus",),
     ),
     TransformDefinition(
         "softmax",
@@ -186,6 +197,7 @@ _ENTRIES = (
         "two dimensions swapped: `{transpose: [1, 2]}`",
         lambda tensor, dims: tensor.transpose(*dims),
         (Argument("dims", PAIR),),
+        foreign=("swapaxes", "swapdims"),
     ),
     TransformDefinition(
         "permute",
@@ -211,12 +223,14 @@ _ENTRIES = (
         "a dimension of size 1 added",
         lambda tensor, dim: tensor.unsqueeze(dim),
         (Argument("dim", DIM),),
+        foreign=("expand_dims",),
     ),
     TransformDefinition(
         "select",
-        "one place of a dimension, which goes",
+        "one place of a dimension, which is removed",
         lambda tensor, index, dim: tensor.select(dim, index),
         (Argument("index", WHOLE), Argument("dim", DIM)),
+        foreign=("index", "take"),
     ),
     TransformDefinition(
         "slice",
@@ -229,6 +243,7 @@ _ENTRIES = (
             Argument("step", COUNT, 1),
         ),
         rule=_check_slice,
+        foreign=("narrow",),
     ),
     TransformDefinition(
         "one_hot",
@@ -241,10 +256,11 @@ _ENTRIES = (
         f"converted to {', '.join(DTYPES[:-1])} or {DTYPES[-1]}",
         _cast,
         (Argument("dtype", DTYPE),),
+        foreign=("astype", "to", "type"),
     ),
     TransformDefinition(
         "shift",
-        "moved by so many places (to the front if negative); what comes in is filled",
+        "moved `by` places (to the front if negative); the free places get `fill`",
         _shift,
         (Argument("by", WHOLE), Argument("dim", DIM), Argument("fill", NUMBER)),
     ),
@@ -259,6 +275,7 @@ _ENTRIES = (
         "a number in the same shape: `{full_like: 0.9}`",
         _full_like,
         (Argument("value", NUMBER),),
+        foreign=("fill",),
     ),
 )
 

@@ -11,33 +11,33 @@ __all__ = ["MultiLabelMarginLoss", "Value"]
 
 
 class MultiLabelMarginLoss(nn.MultiLabelMarginLoss):
-    """torch's, with the right value where it is compiled.
+    """torch's module, with the right value when compiled.
 
-    Up to release 2.13 torch.compile counts the places behind the first -1 as class 0
+    Up to release 2.13 torch.compile counts the places after the first -1 as class 0
     (https://github.com/pytorch/pytorch/issues/141017).
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002  (torch's name for it)
-        """As torch's."""
+        """The loss, as torch computes it."""
         if not torch.compiler.is_compiling():
             return super().forward(input, target)
         classes = input.shape[-1]
-        there = (target < 0).int().cumsum(-1) == 0
-        labels = torch.where(there, target, 0)
+        used = (target < 0).int().cumsum(-1) == 0
+        labels = torch.where(used, target, 0)
         hit = (labels.unsqueeze(-1) == torch.arange(classes, device=target.device)) & (
-            there.unsqueeze(-1)
+            used.unsqueeze(-1)
         )
-        pairs = there.unsqueeze(-1) & ~hit.any(-2, keepdim=True)
+        pairs = used.unsqueeze(-1) & ~hit.any(-2, keepdim=True)
         margins = 1 - input.gather(-1, labels).unsqueeze(-1) + input.unsqueeze(-2)
-        # relu, whose gradient at 0 is 0 as torch's is, and not clamp's.
-        each = torch.where(pairs, margins.relu(), 0.0).sum((-2, -1)) / classes
+        # relu, because its gradient at 0 is 0, as in torch's loss; clamp's is not.
+        losses = torch.where(pairs, margins.relu(), 0.0).sum((-2, -1)) / classes
         if self.reduction == "none":
-            return each
-        return each.mean() if self.reduction == "mean" else each.sum()
+            return losses
+        return losses.mean() if self.reduction == "mean" else losses.sum()
 
 
 class Value(nn.Module):
-    """Reduces its input and nothing else.
+    """Only reduces its input.
 
     Args:
         reduction: `mean` over all entries, `sum`, or `batchmean`, the sum divided by the size of

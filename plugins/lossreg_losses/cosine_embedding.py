@@ -88,7 +88,7 @@ def lossreg_losses() -> list[LossDefinition]:
             unbatched=True,
             check_shapes=_one_number,
             summary="Cosine distance of similar pairs, hinge for dissimilar ones",
-            use_when="Pairs of vectors are labelled similar or dissimilar; length is no matter.",
+            use_when="Pairs of vectors are labelled similar or dissimilar; length does not matter.",
             avoid_when="The model puts out distances (hinge_embedding), or pairs share an anchor "
             "(triplet_margin).",
             formula=(

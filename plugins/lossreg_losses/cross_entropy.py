@@ -45,7 +45,7 @@ class CrossEntropyConfig(LossConfig):
         ge=0,
         le=1,
         description="How much of each target is spread evenly over all classes. A negative number, "
-        "which torch takes for 0 without a word, is refused.",
+        "which torch silently takes for 0, is refused.",
     )
 
 
@@ -77,7 +77,7 @@ def _probabilities(_: nn.CrossEntropyLoss, inputs: Mapping[str, Tensor]) -> Prob
     if problem is not None or not target.is_floating_point():
         return problem
     sums = target.float().sum(min(1, target.dim() - 1))
-    wrong = ((sums - 1).abs() > _ROUNDING) & (sums != 0)  # a row of zeros is left out on purpose
+    wrong = ((sums - 1).abs() > _ROUNDING) & (sums != 0)  # a row of zeros is meant to be ignored
     if not bool(wrong.any()):
         return None
     return Problem(

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 class CTCConfig(LossConfig):
     """The probability of a label sequence, summed over its alignments with the outputs."""
 
-    blank: int = Field(
-        0, ge=0, lt=2**63, description="The index of the class that stands for no label."
-    )
+    blank: int = Field(0, ge=0, lt=2**63, description="The index of the class that means no label.")
     reduction: Reduction = "mean"
     zero_infinity: bool = Field(
         default=False,
@@ -47,20 +45,20 @@ def build(config: CTCConfig) -> nn.Module:
 
 
 def _per_label(_: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> Tensor:
-    """torch's mean takes each loss by its number of labels before it averages over the batch."""
+    """torch's mean divides each loss by its number of labels, then averages over the batch."""
     log_probs, lengths = inputs["log_probs"], inputs["target_lengths"]
     return 1 / lengths.clamp(min=1).to(log_probs)
 
 
 def _out_of_range(_: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> str | None:
-    """Labels and lengths that torch's CPU kernel would take as addresses."""
+    """Labels and lengths with which torch's CPU kernel would read out of bounds."""
     log_probs, targets = inputs["log_probs"], inputs["targets"]
     lengths = inputs["target_lengths"]
     classes = log_probs.shape[-1]
     if not lengths.numel():
         return None
     used = targets
-    if targets.dim() == 2:  # noqa: PLR2004 - padded, N S; what is beyond the lengths is not read
+    if targets.dim() == 2:  # noqa: PLR2004 - padded, N S; torch does not read beyond the lengths
         longest = targets.shape[1]
         if int(lengths.max()) > longest:
             return f"target_lengths of at most {longest}, found {int(lengths.max())}"

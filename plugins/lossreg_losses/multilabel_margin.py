@@ -27,7 +27,7 @@ class MultilabelMarginConfig(LossConfig):
 
 
 def build(config: MultilabelMarginConfig) -> nn.Module:
-    """torch's module with these parameters, mended for torch.compile."""
+    """torch's module with these parameters, corrected for torch.compile."""
     from lossreg_losses._modules import MultiLabelMarginLoss
 
     return MultiLabelMarginLoss(reduction=config.reduction)

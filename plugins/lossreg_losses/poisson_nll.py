@@ -56,8 +56,9 @@ def _negative_rate(module: nn.PoissonNLLLoss, inputs: Mapping[str, Tensor]) -> P
         return None
     return Problem(
         "input",
-        f"expected rates of at least 0, for log_input is false, found {rates[rates < 0][0]:g}: is "
-        "a softplus missing, or do they hold logarithms (log_input: true)?",
+        "expected rates of at least 0, because log_input is false, found "
+        f"{rates[rates < 0][0]:g}: is a softplus missing, or are these logarithms "
+        "(log_input: true)?",
     )
 
 

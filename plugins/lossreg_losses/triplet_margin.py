@@ -22,13 +22,13 @@ class TripletMarginConfig(LossConfig):
         gt=0,
         allow_inf_nan=True,  # nan fails `gt`
         description="The order of the norm that measures distance; infinity takes the largest "
-        "coordinate. 0 and below, which are no norm's order, are refused.",
+        "coordinate. 0 and below, which are not the order of a norm, are refused.",
     )
     eps: float = Field(
         1e-6,
         ge=0,
         description="Added to each coordinate's difference, for a gradient at distance 0. "
-        "A negative number is refused: it means no more than a positive one.",
+        "A negative number is refused: it does no more than a positive one.",
     )
     swap: bool = Field(
         default=False,
@@ -72,7 +72,7 @@ def lossreg_losses() -> list[LossDefinition]:
                     meaning="vectors that do not",
                     shape="* D",
                     gradient=True,
-                    # No two alike: the gradient of a distance of 0 may be nan.
+                    # The fills differ, because the gradient of a distance of 0 may be nan.
                     fill=-1.0,
                 ),
             ),

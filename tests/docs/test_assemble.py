@@ -12,11 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from documents import ROOT, Document
+from documents import ROOT
 from lossreg.registry import Registry
-from lossreg.vocabulary.arguments import REQUIRED
-from lossreg.vocabulary.schedules import SCHEDULES
-from lossreg.vocabulary.transforms import TRANSFORMS
 
 
 @pytest.fixture(scope="module")
@@ -44,37 +41,6 @@ def test_every_built_in_has_a_page(site: Path) -> None:
     for name in Registry.installed():
         text = (site / "docs" / "losses" / f"{name}.md").read_text(encoding="utf-8")
         assert text.startswith(f"# {name}\n".replace("_", "\\_"))
-
-
-def as_listed(name: str, required: bool, default: object) -> str:
-    return f"`{name}`" + ("" if required else f" = {'none' if default is None else default}")
-
-
-def test_every_transform_stands_in_its_table(site: Path) -> None:
-    rows = Document(str(site / "docs" / "composites.md")).table("transform")
-    assert [row[0] for row in rows] == [f"`{name}`" for name in TRANSFORMS]
-    for (_, arguments, gives), entry in zip(rows, TRANSFORMS.values(), strict=True):
-        listed = [
-            as_listed(argument.name, argument.default is REQUIRED, argument.default)
-            for argument in entry.arguments
-        ]
-        assert gives == entry.gives
-        assert list(filter(None, arguments.split(", "))) == listed
-
-
-def test_every_schedule_stands_in_its_table(site: Path) -> None:
-    rows = Document(str(site / "docs" / "composites.md")).table("schedule")
-    assert [row[0] for row in rows] == [f"`{name}`" for name in SCHEDULES]
-    for (_, arguments, gives), schedule in zip(rows, SCHEDULES.values(), strict=True):
-        fields = schedule.model_fields.items()
-        listed = [as_listed(name, field.is_required(), field.default) for name, field in fields]
-        assert gives == schedule.gives
-        assert ["`unit` = step", *filter(None, arguments.split(", "))] == listed
-
-
-def test_no_table_is_left_to_be_filled_in(site: Path) -> None:
-    for file in (site / "docs").rglob("*.md"):
-        assert "<!-- table" not in file.read_text(encoding="utf-8"), file
 
 
 def test_links_of_the_repository_become_links_of_the_site(site: Path) -> None:

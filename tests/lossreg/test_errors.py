@@ -33,7 +33,7 @@ def test_a_plugin_error_names_where_the_plugin_came_from(
     distribution: str | None, version: str | None, origin: str
 ) -> None:
     error = PluginLoadError(
-        "it is broken", loss="odd", distribution=distribution, version=version, module="a.b"
+        "it is broken", name="odd", distribution=distribution, version=version, module="a.b"
     )
     assert str(error) == f"loss 'odd' ({origin}, a.b): it is broken"
     assert (error.loss, error.module, error.reason) == ("odd", "a.b", "it is broken")
@@ -41,7 +41,7 @@ def test_a_plugin_error_names_where_the_plugin_came_from(
 
 
 def test_a_duplicate_error_says_how_to_pick_one() -> None:
-    error = DuplicateLossError(loss="l1", distributions=("acme", "lossreg"))
+    error = DuplicateLossError(name="l1", distributions=("acme", "lossreg"))
     assert str(error) == (
         "loss 'l1' is claimed by acme and lossreg; write 'acme:l1' or 'lossreg:l1'"
     )
@@ -101,8 +101,8 @@ def test_a_missing_extra_says_what_to_install() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        PluginLoadError("why", loss="a", distribution="d", version="1", module="m"),
-        DuplicateLossError(loss="a", distributions=("b", "c")),
+        PluginLoadError("why", name="a", distribution="d", version="1", module="m"),
+        DuplicateLossError(name="a", distributions=("b", "c")),
         UnknownLossError("a", suggestion="b"),
         ConfigError([Diagnostic(code="LR101", message="one", path="x")]),
         InputError("why", term="t", argument="a", path="p"),
@@ -144,8 +144,8 @@ def test_what_a_terminal_acts_upon_is_in_no_text(char: str) -> None:
     named = f"a{char}b"
     errors = (
         LossregError(named),
-        PluginLoadError(named, loss=None, distribution=named, version=named, module="m"),
-        DuplicateLossError(loss="l1", distributions=(named, "acme")),
+        PluginLoadError(named, name=None, distribution=named, version=named, module="m"),
+        DuplicateLossError(name="l1", distributions=(named, "acme")),
         UnknownLossError("l1", unreadable=(named,)),
         ConfigError([Diagnostic(code="LR101", message=named, file=named, path=named)]),
         InputError(named),

@@ -142,8 +142,8 @@ def test_another_function_is_not_suggested(name: str) -> None:
             "paddle.nn.functional.smooth_l1_loss",
             "'smooth_l1' is paddle's smooth_l1_loss divided by",
         ),
-        ("\x1b[31m.L1Loss", "'l1' need not be the same as another library's; see"),
-        ("mmdet.L1Loss", "'l1' need not be the same as mmdet's; see `lossreg show l1`"),
+        ("\x1b[31m.L1Loss", "'l1' may differ from another library's; see"),
+        ("mmdet.L1Loss", "'l1' may differ from mmdet's; see `lossreg show l1`"),
         ("perceptual", ""),
     ],
 )
@@ -215,7 +215,7 @@ def test_a_near_spelling_of_an_installed_name_goes_before_a_foreign_name() -> No
     installed = {"triplets": "acme", "triplet_margin": "", "hubert": "acme", "smooth_l1": ""}
     assert guessed_loss("triplet", installed) == (
         "triplets",
-        "elsewhere it is 'triplet_margin'",
+        "in other libraries it is 'triplet_margin'",
     )
     meant, remark = guessed_loss("huber", installed)
     assert meant == "hubert"

@@ -13,8 +13,10 @@ ERRORS = {
     "LossregError": (Exception,),
     "PluginError": (lossreg.LossregError,),
     "PluginLoadError": (lossreg.PluginError,),
-    "DuplicateLossError": (lossreg.PluginError,),
-    "UnknownLossError": (lossreg.LossregError, KeyError),
+    "DuplicateNameError": (lossreg.PluginError,),
+    "DuplicateLossError": (lossreg.errors.DuplicateNameError,),
+    "UnknownNameError": (lossreg.LossregError, KeyError),
+    "UnknownLossError": (lossreg.errors.UnknownNameError,),
     "ConfigError": (lossreg.LossregError, ValueError),
     "InputError": (lossreg.LossregError, ValueError),
     "NonFiniteError": (lossreg.LossregError,),
@@ -28,6 +30,7 @@ def test_lossreg_offers_these_names() -> None:
     assert lossreg.__all__ == [
         "CompositeLoss",
         "ConfigError",
+        "ConfigWarning",
         "Diagnostic",
         "DuplicateLossError",
         "InputError",
@@ -40,7 +43,9 @@ def test_lossreg_offers_these_names() -> None:
         "Registry",
         "StateError",
         "UnknownLossError",
+        "__version__",
         "build",
+        "compare_gradients",
         "create",
         "diagnose",
         "load_config",
@@ -48,9 +53,17 @@ def test_lossreg_offers_these_names() -> None:
     assert dir(lossreg) == lossreg.__all__
 
 
-@pytest.mark.parametrize("name", lossreg.__all__)
+@pytest.mark.parametrize("name", sorted({*lossreg.__all__} - {"__version__", "diagnose"}))
 def test_each_name_is_there(name: str) -> None:
     assert getattr(lossreg, name).__name__ == name
+
+
+def test_the_version_is_that_of_the_installed_distribution() -> None:
+    assert lossreg.__version__ == importlib.metadata.version("lossreg")
+
+
+def test_an_older_name_is_the_same_function() -> None:
+    assert lossreg.diagnose is lossreg.compare_gradients
 
 
 def test_another_name_is_an_attribute_error() -> None:
@@ -73,6 +86,8 @@ def test_a_plugin_author_gets_these_names() -> None:
         "LossInput",
         "Problem",
         "Reduction",
+        "TaskDefinition",
+        "TaskHooks",
         "aligned_weight",
         "hookimpl",
         "normalised_logits",

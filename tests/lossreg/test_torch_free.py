@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,8 +23,11 @@ STATEMENTS = {
     "load_config": "import lossreg; lossreg.load_config('loss.yaml')",
     "help": "main(['--help'])",
     "list": "main(['list'])",
+    "list of tasks": "main(['list', '--kind', 'task'])",
     "show": "main(['show', 'l1'])",
+    "show a task": "main(['show', 'digits'])",
     "check": "main(['check', 'loss.yaml'])",
+    "check an experiment": "main(['check', 'digits.yaml'])",
     "new": "main(['new', 'quantile'])",
 }
 
@@ -31,6 +35,8 @@ STATEMENTS = {
 @pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
 def test_torch_stays_away(statement: str, tmp_path: Path) -> None:
     (tmp_path / "loss.yaml").write_text(CONFIG, encoding="utf-8")
+    experiment = f"task: digits\nloss:\n{textwrap.indent(CONFIG, '  ')}"
+    (tmp_path / "digits.yaml").write_text(experiment, encoding="utf-8")
     code = (
         "import sys\n"
         "if 'main' in sys.argv[1]: from lossreg.cli import main\n"

@@ -1,1 +1,1 @@
-"""How things look on a terminal."""
+"""Text for terminals, GitHub and documentation pages, from data."""

@@ -1,4 +1,4 @@
-"""A loss's definition as a page of documentation, in Markdown."""
+"""A definition as a page of documentation, in Markdown."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from lossreg.cli.render.parameters import parameters_in_words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lossreg.plugin import LossDefinition
+    from lossreg.plugin import LossDefinition, TaskDefinition
+    from lossreg.registry.kinds import Record
 
-__all__ = ["BREAKS", "escaped", "loss_page"]
+__all__ = ["BREAKS", "escaped", "loss_page", "task_page"]
 
 BREAKS = "The graph breaks at this loss, so fullgraph=True is refused; the rest is compiled."
-"""What `torch.compile` makes of a loss that it does not take as one graph."""
+"""What is shown of a loss that `torch.compile` cannot take as one graph."""
 
 _LINK = re.compile(r"https?://\S*[^\s.,;)]")
 _MARKUP = re.compile(r"([\\`*_{}\[\]|$])")
 
 
 def loss_page(definition: LossDefinition, origin: str) -> str:
-    """All that a definition says.
+    """A loss's page: everything that its definition says.
 
     Args:
         definition: The loss.
-        origin: The distribution and version that it is from.
+        origin: The distribution and version that provide it.
     """
-    sections = [f"# {escaped(definition.name)}", f"{escaped(definition.summary)}."]
+    sections = _head(definition)
     for title, prose in (
         ("Use it when", definition.use_when),
         ("Choose another when", definition.avoid_when),
@@ -43,12 +44,12 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
     if parameters:
         rows = [
             (
-                f"`{each.name}`",
-                escaped(each.kind),
-                "required" if each.default is None else f"`{each.default}`",
-                escaped(each.description),
+                f"`{parameter.name}`",
+                escaped(parameter.kind),
+                "required" if parameter.default is None else f"`{parameter.default}`",
+                escaped(parameter.description),
             )
-            for each in parameters
+            for parameter in parameters
         ]
         sections += [
             "## Parameters",
@@ -61,14 +62,28 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         example = textwrap.indent(definition.example.rstrip(), "  ")
         sections += ["## Example", _fenced(f"terms:\n{example}", "yaml")]
     if definition.references:
-        listed = "\n".join(f"- {_linked(each)}" for each in definition.references)
+        listed = "\n".join(f"- {_linked(reference)}" for reference in definition.references)
         sections += ["## References", listed]
     generated = ", generated from its signature" if definition.generated else ""
     return "\n\n".join([*sections, f"From {escaped(origin)}{generated}."]) + "\n"
 
 
+def task_page(definition: TaskDefinition, origin: str) -> str:
+    """A task's page: everything that its definition says.
+
+    Args:
+        definition: The task.
+        origin: The distribution and version that provide it.
+    """
+    return "\n\n".join([*_head(definition), f"From {escaped(origin)}."]) + "\n"
+
+
+def _head(definition: Record) -> list[str]:
+    return [f"# {escaped(definition.name)}", f"{escaped(definition.summary)}."]
+
+
 def _formula(latex: str) -> str:
-    # Either would end the block early, and the rest would be read as markup.
+    # `$$` or an empty line would end the block early, and the rest would be read as markup.
     ends = "$$" in latex or any(not line.strip() for line in latex.splitlines())
     return _fenced(latex, "latex") if ends else f"$$\n{latex}\n$$"
 
@@ -83,14 +98,14 @@ def _fenced(text: str, language: str) -> str:
 def _inputs(definition: LossDefinition) -> str:
     rows = [
         (
-            f"`{each.name}`",
-            f"`{each.shape}`",
-            each.dtype,
-            each.domain,
-            "yes" if each.gradient else "no",
-            escaped(each.meaning),
+            f"`{argument.name}`",
+            f"`{argument.shape}`",
+            argument.dtype,
+            argument.domain,
+            "yes" if argument.gradient else "no",
+            escaped(argument.meaning),
         )
-        for each in definition.inputs
+        for argument in definition.inputs
     ]
     return _table(("input", "shape", "dtype", "values", "gradient", "meaning"), rows)
 
@@ -107,7 +122,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def escaped(prose: str) -> str:
-    r"""Plain prose as Markdown that reads the same: on one line, with nothing taken for markup.
+    r"""Plain prose as Markdown that reads the same: on one line, with all markup escaped.
 
     >>> print(escaped("x_1 is above 0 | *not* <b>1</b>"))
     x\_1 is above 0 \| \*not\* &lt;b&gt;1&lt;/b&gt;

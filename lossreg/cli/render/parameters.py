@@ -13,7 +13,7 @@ _BOUNDS = {
     "maximum": "at most",
     "exclusiveMaximum": "below",
 }
-# Bounds of 64-bit integers say nothing to a reader.
+# The bounds of 64-bit integers would not help a reader.
 _LARGEST_SHOWN = 2**53
 
 
@@ -59,9 +59,9 @@ def _kind(field: dict[str, Any]) -> str:
     """A JSON schema's type and bounds in words."""
     if "anyOf" in field or "oneOf" in field:
         arms = field.get("anyOf") or field["oneOf"]
-        return " or ".join(_kind(each) for each in arms if each.get("type") != "null")
+        return " or ".join(_kind(arm) for arm in arms if arm.get("type") != "null")
     if "enum" in field:
-        return " | ".join(str(each) for each in field["enum"])
+        return " | ".join(map(str, field["enum"]))
     if "const" in field:
         return str(field["const"])
     if "prefixItems" in field:

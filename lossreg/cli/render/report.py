@@ -24,12 +24,12 @@ __all__ = [
 
 _WIDEST = 100
 _BOLD, _RED, _YELLOW, _BLUE, _OFF = "\x1b[1m", "\x1b[31m", "\x1b[33m", "\x1b[34m", "\x1b[0m"
-# How much of a long line is shown before the caret.
+# How many cells of a long line are shown before the caret.
 _CONTEXT = 30
 
 
 def terminal_width() -> int:
-    """The terminal's width, up to what reads well."""
+    """The terminal's width, at most what reads well."""
     import shutil
 
     return min(shutil.get_terminal_size().columns, _WIDEST)
@@ -38,8 +38,8 @@ def terminal_width() -> int:
 def error_text(error: LossregError, *, colour: bool = False) -> str:
     """An error for a terminal."""
     if isinstance(error, ConfigError):
-        found = [diagnostic_text(each, colour=colour) for each in error.diagnostics]
-        return "\n".join([*found, summary_text(error.diagnostics)])
+        texts = [diagnostic_text(diagnostic, colour=colour) for diagnostic in error.diagnostics]
+        return "\n".join([*texts, summary_text(error.diagnostics)])
     return "error: " + printable(str(error), keep="\n")
 
 
@@ -49,12 +49,12 @@ def diagnostic_text(diagnostic: Diagnostic, *, colour: bool = False) -> str:
     severity = _RED if diagnostic.severity == "error" else _YELLOW
     tint, blue = (severity, _BLUE) if colour else ("", "")
     parts = (diagnostic.file, diagnostic.line, diagnostic.column)
-    place = _visible(":".join(str(each) for each in parts if each))
+    place = _visible(":".join(str(part) for part in parts if part))
     warning = "warning " if diagnostic.severity == "warning" else ""
     code = f"{tint}{warning}[{diagnostic.code}]{off}"
     path = _visible(diagnostic.path)
-    head = "  ".join(each for each in (f"{bold}{place}{off}", path, code) if each)
-    message = "\n".join(_visible(each) for each in diagnostic.message.splitlines())
+    head = "  ".join(part for part in (f"{bold}{place}{off}", path, code) if part)
+    message = "\n".join(map(_visible, diagnostic.message.splitlines()))
     lines = [head, textwrap.indent(message, "    ")]
     if diagnostic.source_line is not None and diagnostic.column is not None:
         end = diagnostic.end_column or diagnostic.column + 1
@@ -86,7 +86,7 @@ def _window(line: str, start: int, end: int) -> tuple[str, int, int]:
 
 
 def _visible(text: str) -> str:
-    """Tabs as spaces, and what a terminal would act upon as a replacement character."""
+    """The text with tabs as spaces, and with control characters replaced."""
     return printable(text.replace("\t", "    "))
 
 
@@ -129,7 +129,7 @@ def summary_text(diagnostics: Sequence[Diagnostic]) -> str:
     """How many errors and warnings there are: `2 errors, 1 warning`."""
     counts = []
     for severity in ("error", "warning"):
-        count = sum(each.severity == severity for each in diagnostics)
+        count = sum(diagnostic.severity == severity for diagnostic in diagnostics)
         if count:
             counts.append(f"{count} {severity}{'s' if count > 1 else ''}")
     return ", ".join(counts) or "no problems"
@@ -142,7 +142,7 @@ def table(rows: Sequence[Sequence[str]], *, width: int) -> str:
     l1   absolute error
     mse  squared error
     """
-    rows = [[*map(printable, row[:-1]), row[-1]] for row in rows]  # the last one is wrapped
+    rows = [[*map(printable, row[:-1]), row[-1]] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     indent = sum(widths) + 2 * len(widths)
     lines = []
@@ -152,5 +152,5 @@ def table(rows: Sequence[Sequence[str]], *, width: int) -> str:
         )
         wrapped = textwrap.wrap(printable(row[-1], keep="\n"), max(width - indent, 20)) or [""]
         lines.append((start + wrapped[0]).rstrip())
-        lines.extend(" " * indent + each for each in wrapped[1:])
+        lines.extend(" " * indent + line for line in wrapped[1:])
     return "\n".join(lines)

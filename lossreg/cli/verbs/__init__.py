@@ -1,1 +1,1 @@
-"""One module a verb: its options, what it calls, its exit code."""
+"""One module for each verb: its options, its run, its exit code."""

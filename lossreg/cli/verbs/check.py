@@ -28,18 +28,18 @@ _SUFFIXES = {".yaml", ".yml"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.add_argument(
         "paths",
         metavar="FILE|FOLDER",
         nargs="+",
-        help="a YAML file; a folder, of which every .yaml and .yml with an objective is checked; "
+        help="a YAML file; a folder, in which every .yaml and .yml with an objective is checked; "
         "or - for standard input",
     )
     parser.add_argument(
         "--key",
-        help="check only the objective that stands there: model.criterion; without it, every "
-        "objective of a document is",
+        help="check only the objective at this path, as in model.criterion; by default, every "
+        "objective of a document is checked",
     )
     parser.add_argument(
         "--set",
@@ -63,53 +63,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what is wrong with each file."""
     registry = registry_of(arguments)
-    found: list[Diagnostic] = []
+    reported: list[Diagnostic] = []
     checked = skipped = 0
-    left_out: list[str] = []
-    for path, in_folder in _files(arguments.paths, found, left_out):
+    not_followed: list[str] = []
+    for path, in_folder in _files(arguments.paths, reported, not_followed):
         diagnostics = _examine(path, registry, arguments).diagnostics
         if in_folder and any(map(_says_no_objective, diagnostics)):
-            # What looks like a part of an objective is reported all the same.
-            diagnostics = tuple(each for each in diagnostics if each.code == "LR905")
+            # A part of an objective (LR905) is reported even so.
+            diagnostics = tuple(fault for fault in diagnostics if fault.code == "LR905")
             if not diagnostics:
                 skipped += 1
                 continue
         checked += 1
-        found.extend(diagnostics)
-    if not checked and not skipped and not found:
-        complain("error: there is no .yaml or .yml file there")
+        reported.extend(diagnostics)
+    if not checked and not skipped and not reported:
+        complain("error: found no .yaml or .yml file")
         return 2
-    _print(found, arguments, checked, skipped, left_out)
+    _print(reported, arguments, checked, skipped, not_followed)
     failing = ("error", "warning") if arguments.strict else ("error",)
-    return int(any(each.severity in failing for each in found))
+    return int(any(diagnostic.severity in failing for diagnostic in reported))
 
 
 def _says_no_objective(diagnostic: Diagnostic) -> bool:
-    # With a path, LR109 is about a key that looks like a misspelt one.
+    # An LR109 with a path is about a key that looks misspelt.
     return diagnostic.code == "LR011" or (diagnostic.code == "LR109" and not diagnostic.path)
 
 
 def _files(
-    paths: list[str], found: list[Diagnostic], left_out: list[str]
+    paths: list[str], reported: list[Diagnostic], not_followed: list[str]
 ) -> Iterator[tuple[str, bool]]:
     """Each file's path, and whether it was found in a folder rather than named.
 
     Args:
         paths: The files and folders.
-        found: Takes the folders that cannot be read.
-        left_out: Takes the links to folders, which are not followed.
+        reported: Collects a diagnostic for each folder that cannot be read.
+        not_followed: Collects the links to folders.
     """
 
     def unread(error: OSError) -> None:
         message = f"the folder cannot be read: {error.strerror}"
-        found.append(Diagnostic(code="LR001", message=message, file=str(error.filename)))
+        reported.append(Diagnostic(code="LR001", message=message, file=str(error.filename)))
 
     for path in paths:
         if path != "-" and Path(path).is_dir():
             for folder, folders, names in os.walk(path, onerror=unread):
-                folders[:] = sorted(each for each in folders if not each.startswith("."))
-                inner = (Path(folder, each) for each in folders)
-                left_out.extend(str(each) for each in inner if each.is_symlink())
+                folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
+                paths_inside = (Path(folder, inner) for inner in folders)
+                not_followed.extend(str(inner) for inner in paths_inside if inner.is_symlink())
                 for name in sorted(names):
                     if Path(name).suffix.lower() in _SUFFIXES:
                         yield str(Path(folder, name)), True
@@ -131,42 +131,42 @@ def _examine(path: str, registry: Registry, arguments: argparse.Namespace) -> Ex
 def _standard_input() -> bytes:
     if sys.stdin is None:
         raise LossregError("there is no standard input")
-    # One byte more than is read tells that there is too much; a stream may have no end.
+    # One byte above the limit shows that the input is too large; a stream may be endless.
     return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
 def _print(
-    found: list[Diagnostic],
+    reported: list[Diagnostic],
     arguments: argparse.Namespace,
     checked: int,
     skipped: int,
-    left_out: list[str],
+    not_followed: list[str],
 ) -> None:
     form = arguments.format
     if form == "json":
         report = {
             "files": checked,
             "skipped": skipped,
-            "not_followed": left_out,
-            "diagnostics": [asdict(each) for each in found],
+            "not_followed": not_followed,
+            "diagnostics": [asdict(diagnostic) for diagnostic in reported],
         }
         say_json(report)
         return
     if form == "github":
-        for each in found:
-            say(github_text(each))
+        for diagnostic in reported:
+            say(github_text(diagnostic))
         return
     colour = is_coloured(sys.stdout)
-    for each in found:
-        say(diagnostic_text(each, colour=colour), end="\n\n", coloured=colour)
+    for diagnostic in reported:
+        say(diagnostic_text(diagnostic, colour=colour), end="\n\n", coloured=colour)
     wanted = "an objective" if arguments.key is None else f"'{arguments.key}'"
     notes = [f"{skipped} without {wanted} skipped"] * bool(skipped)
-    notes += [f"{_counted(len(left_out), 'linked folder')} not followed"] * bool(left_out)
+    notes += [f"{_counted(len(not_followed), 'linked folder')} not followed"] * bool(not_followed)
     aside = f" ({', '.join(notes)})" if notes else ""
-    # Of files that nobody has looked at, there is nothing to say.
-    result = f": {summary_text(found)}" if checked or found else ""
+    # "no problems" would be wrong where no file was checked.
+    result = f": {summary_text(reported)}" if checked or reported else ""
     say(f"{_counted(checked, 'file')} checked{aside}{result}")
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -23,8 +23,8 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.add_argument("code", metavar="CODE", nargs="?", help="such as LR103; all, if left out")
+    """Declare the command's arguments."""
+    parser.add_argument("code", metavar="CODE", nargs="?", help="such as LR103; by default, all")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument(
@@ -33,27 +33,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print one code's meaning and examples, or a line a code."""
+    """Print one code's meaning and examples, or one line for each code."""
     if arguments.code is None:
-        found = list(CODES.values())
+        codes = list(CODES.values())
     elif arguments.code.upper() in CODES:
-        found = [CODES[arguments.code.upper()]]
+        codes = [CODES[arguments.code.upper()]]
     else:
-        # Letters that look like digits are the likeliest slip.
+        # A letter that looks like a digit is the likeliest slip.
         meant = arguments.code.upper().translate(str.maketrans("OI", "01"))
         close = difflib.get_close_matches(meant, CODES, n=1)
         hint = f"did you mean {close[0]}?" if close else "`lossreg codes` lists them"
         complain(f"error: there is no code '{clipped(arguments.code)}'; {hint}")
         return 1
     if arguments.json:
-        say_json([asdict(each) for each in found])
+        say_json([asdict(code) for code in codes])
     elif arguments.markdown:
-        say(_markdown(found))
+        say(_markdown(codes))
     elif arguments.code is None:
-        rows = [(each.code, "warning" if each.warning else "error", each.title) for each in found]
+        rows = [(code.code, "warning" if code.warning else "error", code.title) for code in codes]
         say(table(rows, width=terminal_width()))
     else:
-        say(_text(found[0]))
+        say(_text(codes[0]))
     return 0
 
 
@@ -80,8 +80,8 @@ def _heading(code: Code) -> str:
 
 
 def _examples(code: Code) -> Iterable[tuple[str, str]]:
-    """The examples there are, under their titles, with what cannot be printed replaced."""
-    overrides = "".join(f"# with --set {each}\n" for each in code.overrides)
+    """The code's examples with their titles; characters that cannot be printed are replaced."""
+    overrides = "".join(f"# with --set {override}\n" for override in code.overrides)
     for title, example in (("Bad", overrides + code.bad), ("Good", code.good)):
         if example and code.bad:
             yield title, printable(example, keep="\n\t").rstrip()

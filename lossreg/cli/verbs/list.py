@@ -1,4 +1,4 @@
-"""List the installed losses."""
+"""List what is installed: losses, or tasks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lossreg.cli.output import say, say_json
 from lossreg.cli.plugins import add_plugin_arguments, registry_of
 from lossreg.cli.render.report import table
+from lossreg.registry import KINDS, LOSSES
 
 if TYPE_CHECKING:
     import argparse
@@ -16,26 +17,31 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_KINDS = {kind.noun: kind for kind in KINDS}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--kind", choices=_KINDS, default=LOSSES.noun, help="what to list; by default, losses"
+    )
     add_plugin_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print every loss, the broken and the conflicting ones included."""
-    entries = registry_of(arguments).entries()
+    """Print every loss, or every task, including broken and conflicting ones."""
+    entries = registry_of(arguments).of(_KINDS[arguments.kind]).entries()
     if arguments.json:
-        say_json([_as_dict(each) for each in entries])
+        say_json([_as_dict(entry) for entry in entries])
         return 0
     rows = [
         (
-            each.name,
-            f"{each.distribution or each.module} {each.version or ''}".rstrip(),
-            _about(each),
+            entry.name,
+            f"{entry.distribution or entry.module} {entry.version or ''}".rstrip(),
+            _about(entry),
         )
-        for each in entries
+        for entry in entries
     ]
     width = min(shutil.get_terminal_size().columns, 120)
     say(table([("NAME", "FROM", "SUMMARY"), *rows], width=width))
@@ -44,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _about(entry: RegistryEntry) -> str:
     if entry.state == "ok" and entry.definition is not None:
-        return entry.definition.summary + " (generated)" * entry.definition.generated
+        return entry.definition.summary + " (generated)" * bool(_generated(entry))
     return f"{entry.state.upper()}: {entry.reason} ({entry.module})"
 
 
@@ -57,5 +63,10 @@ def _as_dict(entry: RegistryEntry) -> dict[str, str | bool | None]:
         "module": entry.module,
         "state": entry.state,
         "reason": entry.reason or None,
-        "generated": entry.definition.generated if entry.definition else None,
+        "generated": _generated(entry),
     }
+
+
+def _generated(entry: RegistryEntry) -> bool | None:
+    """Whether a loss's parameters are inferred; None for a task, or if it does not load."""
+    return getattr(entry.definition, "generated", None)

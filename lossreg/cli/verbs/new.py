@@ -16,8 +16,8 @@ from lossreg.registry import Registry
 
 __all__ = ["add_arguments", "distribution", "run"]
 
-# What is written, and the template that it is made of. Templates end in .txt, for they are neither
-# Python nor a project before they are filled in.
+# Each file that is written, and its template. Templates end in .txt because they are not valid
+# Python or TOML before they are filled in.
 _FILES: dict[str, str | None] = {
     ".github/workflows/test.yml": "workflow.yml.txt",
     ".gitignore": "gitignore.txt",
@@ -32,14 +32,14 @@ _FILES: dict[str, str | None] = {
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST = 40
-# The names that would be made of them, LossConfig and lossreg_losses, mean something already.
+# `LossConfig` and `lossreg_losses`, the names made from these words, are lossreg's own.
 _TAKEN = ("loss", "losses")
 # Bools of YAML 1.1 that few parsers know.
 _BOOLS = ("y", "n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.add_argument(
         "name",
         metavar="NAME",
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         type=Path,
         default=Path(),
-        help="where its folder, lossreg-NAME, is made; the working directory, if left out",
+        help="where its folder, lossreg-NAME, is made; by default, the working directory",
     )
 
 
@@ -66,19 +66,19 @@ def _name(text: str) -> str:
     if resolve(text) != (text, "") or text in _BOOLS:
         raise argparse.ArgumentTypeError(
             f"{text!r}: YAML reads that word as true, false or nothing, so `type: {text}` would "
-            "name no loss; choose another name"
+            "not name a loss; choose another name"
         )
     return text
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the files, unless the name or the folder is taken, and say what to do next."""
+    """Write the files, unless the name or the folder is taken, and print the next steps."""
     name = arguments.name
     owners = Registry.installed().claimants(name)
     if owners:
         complain(
-            f"error: {' and '.join(owners)} has a loss '{name}' already, and of two losses "
-            "with one name neither can be picked by its name; choose another name"
+            f"error: {' and '.join(owners)} already has a loss '{name}', and a config cannot pick "
+            "between two losses by the name that they share; choose another name"
         )
         return 1
     files = distribution(name)
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             file.write_text(text, encoding="utf-8", newline="\n")
     except FileExistsError as error:
         place = printable(str(error.filename))
-        complain(f"error: {place} is there already; nothing is overwritten")
+        complain(f"error: {place} already exists; nothing is overwritten")
         return 1
     except OSError as error:
         complain(f"error: {printable(str(error.filename))}: {error.strerror}")
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def distribution(name: str) -> dict[str, str]:
-    """The files of a new plugin distribution: what each holds, by its path.
+    """The files of a new plugin distribution: from each path to its text.
 
     Args:
         name: The loss's name.
@@ -111,7 +111,7 @@ def distribution(name: str) -> dict[str, str]:
         "name": name,
         "distribution": _distribution(name),
         "package": f"lossreg_{name}",
-        "title": "".join(each.capitalize() for each in name.split("_")),
+        "title": "".join(word.capitalize() for word in name.split("_")),
         "version": version("lossreg"),
     }
     templates = resources.files("lossreg.cli") / "templates"

@@ -1,4 +1,4 @@
-"""Train a bundled task with the objective of an experiment file."""
+"""Train a task with the objective of an experiment file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the command's arguments."""
     parser.add_argument("file", metavar="FILE", help="an experiment: a YAML file with `task:`")
     parser.add_argument(
         "--set",
@@ -48,8 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     from lossreg.experiments.folder import kept_config
 
     file = Path(arguments.file)
-    options = [f"--plugin {each}" for each in arguments.plugins]
-    options += [f"--set {each}" for each in arguments.overrides]
+    options = [f"--plugin {module}" for module in arguments.plugins]
+    options += [f"--set {override}" for override in arguments.overrides]
     try:
         result = experiments.run(
             experiment,
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         rank = experiments.rank()
         if rank == 0:
             raise
-        # Rank 0 tells what befalls all; a fault of one rank's tensors would be seen nowhere else.
+        # Rank 0 reports what all ranks share; an error in another rank's tensors only shows there.
         if isinstance(error, InputError | NonFiniteError):
             complain(f"rank {rank}: {error_text(error)}")
         return 1 if isinstance(error, LossregError) else 130
@@ -91,12 +91,12 @@ def _as_dict(result: Result) -> dict[str, Any]:
         },
         "total": {"first": _or_none(first.total), "last": _or_none(last.total)},
         "held_out": {
-            each.name: {
-                "value": _or_none(result.held_out.get(each.name, math.nan)),
-                "baseline": each.baseline,
-                "baseline_name": each.baseline_name,
+            measure.name: {
+                "value": _or_none(result.held_out.get(measure.name, math.nan)),
+                "baseline": measure.baseline,
+                "baseline_name": measure.baseline_name,
             }
-            for each in result.measures
+            for measure in result.measures
         },
     }
 
@@ -109,12 +109,12 @@ def _text(result: Result) -> str:
         terms.append([name, *(f"{value:.4g}" for value in values)])
     terms.append(["total", f"{first.total:.4g}", f"{last.total:.4g}", f"{last.total:.4g}"])
     measures = [["held out", "this run", "baseline"]]
-    for each in result.measures:
-        value = result.held_out.get(each.name, math.nan)
-        measures.append([each.label, f"{value:.4g}", f"{each.baseline:.4g}"])
+    for measure in result.measures:
+        value = result.held_out.get(measure.name, math.nan)
+        measures.append([measure.label, f"{value:.4g}", f"{measure.baseline:.4g}"])
     lines = _columns(measures)
-    for index, each in enumerate(result.measures, start=1):
-        lines[index] += f"  {each.baseline_name}"
+    for index, measure in enumerate(result.measures, start=1):
+        lines[index] += f"  {measure.baseline_name}"
     steps = f"{last.step} step{'s' * (last.step != 1)}"
     epochs = f"{last.epoch} epoch{'s' * (last.epoch != 1)}"
     end = f"{steps}, {epochs}, {result.seconds:.1f} s: {result.folder}"

@@ -1,4 +1,4 @@
-"""Show what a loss is, what it takes and how to declare it."""
+"""Show what a loss is, what it takes and how to declare it; or what a task is."""
 
 from __future__ import annotations
 
@@ -9,23 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 from lossreg.cli.output import say, say_json
 from lossreg.cli.plugins import add_plugin_arguments, registry_of
-from lossreg.cli.render.page import BREAKS, loss_page
+from lossreg.cli.render.page import BREAKS, loss_page, task_page
 from lossreg.cli.render.parameters import parameters_in_words
 from lossreg.cli.render.report import table
-from lossreg.errors import printable
+from lossreg.errors import LossregError, PluginError, UnknownNameError, printable
+from lossreg.plugin import LossDefinition
+from lossreg.registry import KINDS, LOSSES
 
 if TYPE_CHECKING:
     import argparse
 
     from lossreg.cli.render.parameters import Parameter
-    from lossreg.plugin import LossDefinition
+    from lossreg.registry import Kind, Registry
+    from lossreg.registry.kinds import Record
 
 __all__ = ["add_arguments", "run"]
 
 
+_KINDS = {kind.noun: kind for kind in KINDS}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.add_argument("name", metavar="NAME", help="a loss, as `lossreg list` names it")
+    """Declare the command's arguments."""
+    parser.add_argument("name", metavar="NAME", help="a loss or a task, as `lossreg list` names it")
+    parser.add_argument("--kind", choices=_KINDS, help="which one, if several have that name")
     add_plugin_arguments(parser)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
@@ -33,36 +40,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print one loss's definition."""
+    """Print one definition."""
     registry = registry_of(arguments)
-    definition = registry[arguments.name]
-    entry = registry.entry(arguments.name)
-    origin = f"{entry.distribution} {entry.version}" if entry.distribution else entry.module
-    schema = definition.config.model_json_schema()
+    kind = _KINDS[arguments.kind] if arguments.kind else _kind_of(arguments.name, registry)
+    definitions = registry.of(kind)
+    definition = definitions[arguments.name]
+    provider = definitions.origin(arguments.name)
+    origin = provider.release or provider.module
+    is_loss = isinstance(definition, LossDefinition)
     if arguments.json:
-        say_json(_as_dict(definition, origin, schema))
-        return 0
-    if arguments.markdown:
-        say(loss_page(definition, origin), end="")
-        return 0
-    width = min(shutil.get_terminal_size().columns, 100)
-    say(_text(definition, origin, schema, width))
+        as_dict = _loss_as_dict(definition, origin) if is_loss else _as_dict(definition, origin)
+        say_json(as_dict)
+    elif arguments.markdown:
+        page = loss_page(definition, origin) if is_loss else task_page(definition, origin)
+        say(page, end="")
+    else:
+        width = min(shutil.get_terminal_size().columns, 100)
+        sections = [_head(definition, origin)]
+        say("\n\n".join([*sections, *_loss_sections(definition, width)] if is_loss else sections))
     return 0
 
 
-def _as_dict(definition: LossDefinition, origin: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _kind_of(name: str, registry: Registry) -> Kind[Any]:
+    """The kind with a definition of that name, or else of a similar name; or else losses."""
+    exact, near = [], []
+    for kind in KINDS:
+        try:
+            registry.of(kind).origin(name)
+        except UnknownNameError as error:
+            if error.suggestion is not None:
+                near.append(kind)
+            continue
+        except PluginError:  # several claim it
+            pass
+        exact.append(kind)
+    if len(exact) > 1:
+        nouns = " and ".join(f"a {kind.noun}" for kind in exact)
+        options = " or ".join(f"--kind {kind.noun}" for kind in exact)
+        raise LossregError(f"'{name}' is {nouns}; write {options}")
+    return (exact or near or [LOSSES])[0]
+
+
+def _as_dict(definition: Record, origin: str) -> dict[str, Any]:
+    return {"name": definition.name, "from": origin, "summary": definition.summary}
+
+
+def _loss_as_dict(definition: LossDefinition, origin: str) -> dict[str, Any]:
     return {
-        "name": definition.name,
-        "from": origin,
-        "summary": definition.summary,
+        **_as_dict(definition, origin),
         "use_when": definition.use_when,
         "avoid_when": definition.avoid_when,
         "formula": definition.formula,
         "references": list(definition.references),
-        "parameters": schema,
+        "parameters": definition.config.model_json_schema(),
         "inputs": [
-            {field.name: getattr(each, field.name) for field in fields(each) if field.init}
-            for each in definition.inputs
+            {field.name: getattr(argument, field.name) for field in fields(argument) if field.init}
+            for argument in definition.inputs
         ],
         "compiles": definition.compiles,
         "example": definition.example,
@@ -70,10 +103,14 @@ def _as_dict(definition: LossDefinition, origin: str, schema: dict[str, Any]) ->
     }
 
 
-def _text(definition: LossDefinition, origin: str, schema: dict[str, Any], width: int) -> str:
-    generated = ", generated from its signature" if definition.generated else ""
+def _head(definition: Record, origin: str) -> str:
+    generated = ", generated from its signature" * getattr(definition, "generated", False)
     title = printable(f"{definition.name}: {definition.summary}")
-    sections = [f"{title}\nfrom {printable(origin)}{generated}"]
+    return f"{title}\nfrom {printable(origin)}{generated}"
+
+
+def _loss_sections(definition: LossDefinition, width: int) -> list[str]:
+    sections = []
     for title, prose in (
         ("Use it when", definition.use_when),
         ("Choose another when", definition.avoid_when),
@@ -82,17 +119,17 @@ def _text(definition: LossDefinition, origin: str, schema: dict[str, Any], width
             sections.append(f"{title}\n{_indented(prose, width)}")
     if definition.formula:
         sections.append("Formula (LaTeX)\n" + textwrap.indent(definition.formula, "  "))
-    parameters = parameters_in_words(schema)
+    parameters = parameters_in_words(definition.config.model_json_schema())
     if parameters:
         sections.append("Parameters\n" + _blocks(parameters, width))
     inputs = [
         (
-            f"  {each.name}",
-            each.shape,
-            each.dtype,
-            each.meaning + ("" if each.domain == "real" else f" ({each.domain})"),
+            f"  {argument.name}",
+            argument.shape,
+            argument.dtype,
+            argument.meaning + ("" if argument.domain == "real" else f" ({argument.domain})"),
         )
-        for each in definition.inputs
+        for argument in definition.inputs
     ]
     sections.append("Inputs\n" + table(inputs, width=width))
     if not definition.compiles:
@@ -100,23 +137,23 @@ def _text(definition: LossDefinition, origin: str, schema: dict[str, Any], width
     if definition.example:
         sections.append("Example\n" + textwrap.indent(definition.example.rstrip(), "  "))
     if definition.references:
-        references = "\n".join(_indented(each, width) for each in definition.references)
+        references = "\n".join(_indented(reference, width) for reference in definition.references)
         sections.append("References\n" + references)
-    return "\n\n".join(sections)
+    return sections
 
 
 def _blocks(parameters: list[Parameter], width: int) -> str:
     lines = []
-    for each in parameters:
-        default = "required" if each.default is None else f"default {each.default}"
-        lines.append(printable(f"  {each.name}: {each.kind}, {default}"))
-        if each.description:
-            lines.append(_indented(each.description, width, by=6))
+    for parameter in parameters:
+        default = "required" if parameter.default is None else f"default {parameter.default}"
+        lines.append(printable(f"  {parameter.name}: {parameter.kind}, {default}"))
+        if parameter.description:
+            lines.append(_indented(parameter.description, width, by=6))
     return "\n".join(lines)
 
 
 def _indented(prose: str, width: int, by: int = 2) -> str:
-    # Neither a link nor a hyphenated name is broken: both are there to be copied.
+    # Links and hyphenated names stay whole, so that they can be copied.
     return textwrap.fill(
         prose,
         width,

@@ -1,1 +1,1 @@
-"""Nodes to models: a reader for each construct of the language."""
+"""From nodes to a tree as written: a reader for each construct of the language."""

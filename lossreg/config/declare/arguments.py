@@ -1,4 +1,4 @@
-"""The arguments of a transform: a node to values, each of its kind, all within the rule."""
+"""The arguments of a transform: each is checked for its kind, all by the transform's rule."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def read_arguments(
     key: Span,
     faults: Faults,
 ) -> Transform | None:
-    """A transform with its arguments, or None after noting what is wrong with them.
+    """A transform with its arguments, or None after noting their faults.
 
     Args:
         definition: The transform.
-        node: A mapping of its arguments, a single value, or None where it stands without any.
+        node: A mapping of its arguments, a single value, or None if it has no arguments.
         path: Its place.
         key: Where its name is written.
-        faults: Takes what is wrong.
+        faults: Takes the faults.
     """
     written = _by_name(definition, node, path, faults)
     if written is None:
@@ -53,7 +53,7 @@ def read_arguments(
         else:
             values[name] = argument.default
     names = {argument.name for argument in definition.arguments}
-    # A rule over all says nothing about what is only half of it.
+    # The rule holds for all arguments together, so it cannot judge some of them.
     if len(values) < len(names) or not written.keys() <= names:
         return None
     violation = None if definition.rule is None else definition.rule(values)
@@ -70,7 +70,7 @@ def read_arguments(
 def _by_name(
     definition: TransformDefinition, node: Node | None, path: ConfigPath, faults: Faults
 ) -> dict[str, Node] | None:
-    """The arguments that are written, by name; unknown ones, which are noted, included."""
+    """The written arguments by name; unknown ones are noted and included."""
     if node is None or node.value is None or node.value == {}:
         return {}
     names = tuple(argument.name for argument in definition.arguments)
@@ -88,6 +88,14 @@ def _by_name(
         message = f"'{definition.name}' takes its arguments by name, found {written}; write {ways}"
         faults.add("LR211", path, message, node)
         return None
+    if isinstance(node.value, list) and 1 < len(node.value) <= len(names):
+        first = definition.arguments[0].kind
+        if not first.accepts(tuple(element.value for element in node.value)):
+            pairs = zip(names, node.value, strict=False)
+            named = ", ".join(f"{name}: {clipped(str(element.value))}" for name, element in pairs)
+            message = f"expected {first.wanted}, found a list; write "
+            faults.add("LR211", path, f"{message}{{{definition.name}: {{{named}}}}}", node)
+            return None
     return {names[0]: node}
 
 

@@ -1,8 +1,9 @@
-"""Single values of a config: each reader notes what is wrong and gives None then."""
+"""Single values of a config: each reader reports faults and returns None."""
 
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from lossreg.config.faults.faults import clipped, describe
@@ -18,6 +19,7 @@ __all__ = [
     "SMALLEST_NORMAL",
     "check_float32",
     "is_mapping",
+    "note_interpolation",
     "note_wrong_type",
     "read_bool",
     "read_choice",
@@ -25,8 +27,8 @@ __all__ = [
     "read_whole_number",
 ]
 
-# Of float32, torch's default dtype: the largest number, the smallest that has all its digits, and
-# the smallest there is, of which half becomes 0.
+# Of float32, torch's default dtype: the largest number, the smallest with all its digits, and the
+# smallest of all, half of which becomes 0.
 LARGEST, SMALLEST_NORMAL = 3.4028234663852886e38, 1.1754943508222875e-38
 _SMALLEST = 1.401298464324817e-45
 _LARGEST_EXACT = 2**53  # floats hold every integer up to it
@@ -34,7 +36,7 @@ _WANTED: dict[type, str] = {bool: "true or false", float: "a number", int: "a wh
 
 
 def is_mapping(node: Node, path: ConfigPath, faults: Faults, *, wanted: str = "a mapping") -> bool:
-    """Whether a node is a mapping; notes it when it is not, with what was wanted."""
+    """Whether a node is a mapping; if not, notes what was wanted."""
     if isinstance(node.value, dict):
         return True
     hint = ""
@@ -45,7 +47,7 @@ def is_mapping(node: Node, path: ConfigPath, faults: Faults, *, wanted: str = "a
 
 
 def read_number(node: Node, path: ConfigPath, faults: Faults) -> float | None:
-    """A finite number; a bool is none."""
+    """A finite number; a bool is not a number."""
     value = node.value
     if isinstance(value, bool) or not isinstance(value, int | float):
         note_wrong_type(node, path, float, faults)
@@ -57,28 +59,29 @@ def read_number(node: Node, path: ConfigPath, faults: Faults) -> float | None:
 
 
 def check_float32(node: Node, path: ConfigPath, faults: Faults, code: str = "LR202") -> bool:
-    """Whether a number becomes neither infinity nor 0 in float32, if it is not by itself.
+    """Whether a number stays finite and other than 0 in float32, unless it is infinite or 0 itself.
 
     Args:
-        node: A number, or lists and mappings of values, in which each number is looked at.
+        node: A number, or lists and mappings whose numbers are all checked.
         path: Its place.
-        faults: Takes what is wrong.
+        faults: Takes the faults.
         code: The fault's code.
     """
     value = node.value
     if isinstance(value, dict):
-        found = [check_float32(value[name], (path, name), faults, code) for name in value]
-        return all(found)
+        fits = [check_float32(value[name], (path, name), faults, code) for name in value]
+        return all(fits)
     if isinstance(value, list):
-        found = [check_float32(value[at], (path, at), faults, code) for at in range(len(value))]
-        return all(found)
+        fits = [check_float32(child, (path, i), faults, code) for i, child in enumerate(value)]
+        return all(fits)
     if not isinstance(value, int | float):
         return True
     size = abs(value)
     if not (LARGEST < size < math.inf or 0 < size <= _SMALLEST / 2):
         return True
-    message = f"expected 0, or a number from {_SMALLEST:.2g} to {LARGEST:.2g} in size, as float32 "
-    faults.add(code, path, f"{message}has them, found {describe(value)}", node)
+    bounds = f"from {_SMALLEST:.2g} to {LARGEST:.2g} in size"
+    message = f"expected 0, or a number that float32 can hold, {bounds}, found {describe(value)}"
+    faults.add(code, path, message, node)
     return False
 
 
@@ -105,11 +108,26 @@ def read_bool(node: Node, path: ConfigPath, faults: Faults) -> bool | None:
     return None
 
 
+def note_interpolation(node: Node, path: ConfigPath, faults: Faults) -> bool:
+    """Whether a value is to be filled in by another config system; notes it."""
+    value = node.value
+    if not isinstance(value, str) or "${" not in value:
+        return False
+    message = (
+        f"'{clipped(value)}' is an interpolation, which lossreg does not resolve; resolve it "
+        "first, as OmegaConf.to_container(config, resolve=True) does, or write the value"
+    )
+    faults.add("LR201", path, message, node)
+    return True
+
+
 def note_wrong_type(
     node: Node, path: ConfigPath, wanted: type[bool | float], faults: Faults
 ) -> None:
     """Note a value that is not of a type: `bool`, `int`, or `float` for any number."""
     value = node.value
+    if note_interpolation(node, path, faults):
+        return
     if node.rewrite and (wanted is bool) == (node.rewrite in ("true", "false")):
         message = (
             f"expected {_WANTED[wanted]}, found {clipped(value)}, which YAML versions read "
@@ -121,6 +139,8 @@ def note_wrong_type(
     fits = isinstance(meant, int | float if wanted is float else wanted)
     quoted = fits and isinstance(meant, bool) == (wanted is bool)
     hint = "; leave out the quotes" if quoted else ""
+    if wanted is not bool and isinstance(value, str) and re.fullmatch(r"-?\d+,\d+", value):
+        hint = f"; a number has a decimal point: write {value.replace(',', '.')}"
     if wanted is int and isinstance(value, float) and value.is_integer():
         hint = f"; write {value:.0f}" if abs(value) < _LARGEST_EXACT else ""
     faults.add("LR201", path, f"expected {_WANTED[wanted]}, found {describe(value)}{hint}", node)
@@ -129,7 +149,7 @@ def note_wrong_type(
 def _is_finite(value: float) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # an integer beyond every float
+    except OverflowError:  # an integer larger than every float
         return False
 
 

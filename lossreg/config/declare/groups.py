@@ -1,4 +1,4 @@
-"""Terms by name, and the groups among them: a mapping with `terms:` inside another one's."""
+"""Terms by name, and the groups among them: mappings that have `terms:` of their own."""
 
 from __future__ import annotations
 
@@ -34,13 +34,16 @@ def read_terms(
         terms: The mapping.
         path: Its place.
         registry: Where losses are looked up.
-        faults: Takes what is wrong; what is neither a term nor a group is None.
+        faults: Takes the faults.
+
+    Returns:
+        In order; None for a value that is neither a term nor a group.
     """
     return _Reader(registry, faults).terms(terms, path)
 
 
 def _is_group(node: Node) -> bool:
-    """Whether a mapping declares terms rather than one: by a key that only a group has."""
+    """Whether a mapping is a group instead of a term: it has a key that only a group has."""
     if "terms" in node.value:
         return True
     if "type" in node.value or "from" in node.value:
@@ -100,5 +103,5 @@ class _Reader:
                 message = "expected at least one term, found none"
                 faults.add("LR108", place, message, node.keys["terms"])
             terms = self.terms(inner, place, in_group=True)
-        group.put("terms", terms, inner, place)
+        group.put("terms", terms)
         return group

@@ -1,4 +1,4 @@
-"""A term's `inputs`: for each argument of its loss, where its tensor comes from."""
+"""A term's `inputs`: the route of the tensor of each argument of its loss."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from lossreg.config.declare.fields import is_mapping
 from lossreg.config.declare.routes import read_route
-from lossreg.config.declare.tree import Value
 from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses, missing_space
 from lossreg.config.grammar import TERM
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from lossreg.config.read.nodes import Node, Span
     from lossreg.vocabulary.routes import Route
 
-    # An argument, the value bound to it, where among the inputs that is, and its key.
+    # An argument, the value bound to it, that value's key or index, and where the key is written.
     _Bound: TypeAlias = tuple[str, Node, str | int, Span | None]
 
 __all__ = ["check_inputs", "read_inputs"]
@@ -28,15 +27,15 @@ __all__ = ["check_inputs", "read_inputs"]
 
 def read_inputs(
     inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faults
-) -> dict[str, Value] | None:
-    """By argument its route, as it is written; None after noting what is wrong.
+) -> dict[str, Route] | None:
+    """The route of each argument, as it is written; None after noting a fault.
 
     Args:
         inputs: A list or a mapping.
         path: Its place.
         key: Where its key is written.
-        loss: Whose arguments they are.
-        faults: Takes what is wrong.
+        loss: The loss that has the arguments.
+        faults: Takes the faults.
     """
     arguments = loss.arguments
     if isinstance(inputs.value, list):
@@ -50,39 +49,39 @@ def read_inputs(
         )
         faults.add("LR101", path, message, inputs)
         return None
-    inputs_read: dict[str, Value] = {}
-    routes: set[Route] = set()
+    routes: dict[str, Route] = {}
     for argument, node, step, written in bound:
-        place = (path, step)
-        route = read_route(node, place, faults, written)
+        route = read_route(node, (path, step), faults, written)
         if route is not None:
-            routes.add(route)
-            inputs_read[argument] = Value(route, node, place)
-    if len(inputs_read) < len(arguments):
+            routes[argument] = route
+    if len(routes) < len(arguments):
         return None
-    if len(routes) < len(inputs_read):
-        _warn_of_twins(inputs_read, faults)
-    return inputs_read
+    if len(set(routes.values())) < len(routes):
+        _warn_of_twins(routes, bound, path, faults)
+    return routes
 
 
 def check_inputs(inputs: Node, path: ConfigPath, faults: Faults) -> None:
-    """Note what is wrong with the inputs of a loss that is not known."""
+    """Note the faults of the inputs of an unknown loss."""
     if isinstance(inputs.value, list):
         for index, node in enumerate(inputs.value):
             read_route(node, (path, index), faults)
     elif is_mapping(inputs, path, faults, wanted="a list or a mapping of paths"):
         for name, node in inputs.value.items():
-            if node.value is not None or ":" not in name:  # a key that lacks its space
+            if node.value is not None or ":" not in name:  # not a key that lacks its space
                 read_route(node, (path, name), faults, inputs.keys[name])
 
 
-def _warn_of_twins(inputs: dict[str, Value], faults: Faults) -> None:
+def _warn_of_twins(
+    routes: dict[str, Route], bound: list[_Bound], path: ConfigPath, faults: Faults
+) -> None:
     readers: dict[Route, str] = {}
-    for argument, (route, node, path) in inputs.items():
+    for argument, node, step, _ in bound:
+        route = routes[argument]
         first = readers.setdefault(route, argument)
         if first != argument:
             message = f"'{first}' and '{argument}' read the same tensor, '{clipped(str(route))}'"
-            faults.add("LR902", path, message, node, severity="warning")
+            faults.add("LR902", (path, step), message, node, severity="warning")
 
 
 def _by_position(inputs: Node, path: ConfigPath, loss: Loss, faults: Faults) -> list[_Bound]:
@@ -113,7 +112,7 @@ def _by_name(inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faul
 def _as_meant(
     inputs: Node, path: ConfigPath, loss: Loss, unknown: list[str], faults: Faults
 ) -> tuple[Node, list[str]]:
-    """The inputs as they were probably meant, after noting unknown ones; and what is missing."""
+    """The inputs as probably meant, after noting the unknown ones; and the missing arguments."""
     definition, arguments = loss.definition, loss.arguments
     astray = {}
     for name in unknown:

@@ -1,4 +1,4 @@
-"""The keys of a mapping, held against the grammar."""
+"""The keys of a mapping, compared with the grammar."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def as_meant(
 ) -> Node:
     """The mapping as it was probably meant, after noting its unknown keys.
 
-    One run finds what else is wrong that way.
+    So one run finds its other faults, too.
 
     Args:
-        construct: Which kind of mapping it is.
+        construct: The kind of mapping.
         node: The mapping.
         path: Its place.
-        faults: Takes what is wrong.
-        loss: A term's loss, whose parameters and inputs may stand in the wrong place.
+        faults: Takes the faults.
+        loss: A term's loss, whose parameters and inputs may be in the wrong place.
     """
     known = construct.keys
-    if node.keys.keys() <= known.keys():
-        return node
     unknown = [name for name in node.keys if name not in known][: MOST_FAULTS + 1]
+    if not unknown:
+        return node
     hints = {name: _belonging(missing_space(name)[0], construct, loss) for name in unknown}
     guesses = Guesses.of(construct, node, {name: hint for name, hint in hints.items() if hint})
     guesses.note(unknown, path, faults, otherwise=f"expected one of {', '.join(known)}")

@@ -14,15 +14,17 @@ from lossreg.config.declare.values import read_values
 from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import COMPOSITE, EXPERIMENT, TERM
-from lossreg.config.models import TASKS, ExperimentConfig
+from lossreg.config.models import ExperimentConfig
 from lossreg.config.read.nodes import MOST_FAULTS, Node, Span
 from lossreg.config.read.overrides import overridden
-from lossreg.names import closest
+from lossreg.errors import DuplicateNameError, PluginLoadError, UnknownNameError
+from lossreg.registry import TASKS
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults
     from lossreg.config.models import CompositeConfig
-    from lossreg.registry import Registry
+    from lossreg.plugin import TaskDefinition
+    from lossreg.registry import Definitions, Registry
 
 __all__ = [
     "holds_terms",
@@ -35,20 +37,20 @@ __all__ = [
 
 _EXAMPLE = "'fit: {type: mse}'"
 _LARGEST_SEED = 2**32 - 1  # numpy's
-_MOST_STRAYS = 3
+_MOST_LISTED = 3
 
 
 def read_composite(
     node: Node, path: ConfigPath, key: Span | None, registry: Registry, faults: Faults
 ) -> Declared | None:
-    """The composite that a mapping with `terms:` declares, as it is written.
+    """The composite in a mapping with `terms:`, as it is written; None if it is not a composite.
 
     Args:
         node: The mapping.
         path: Its place.
         key: Where its key is written, if it has one.
         registry: Where losses are looked up.
-        faults: Takes what is wrong; if it is not a composite at all, the result is None.
+        faults: Takes the faults.
     """
     if not is_mapping(node, path, faults, wanted="a mapping with 'terms:'"):
         return None
@@ -67,18 +69,19 @@ def read_composite(
     if not is_mapping(terms, place, faults, wanted=f"terms by name, such as {_EXAMPLE}"):
         return None
     composite = Declared(COMPOSITE, "", node, path, key)
-    composite.put("terms", read_terms(terms, place, registry, faults), terms, place)
+    composite.terms_path = place
+    composite.put("terms", read_terms(terms, place, registry, faults))
     read_values(composite, faults)
     return composite
 
 
 def is_loss(node: Node) -> bool:
-    """Whether what stands in the wrong place is a loss: it has terms, if only after a fashion."""
+    """Whether a misplaced mapping is a loss: it has terms, even if malformed."""
     return isinstance(node.value, dict) and (_has_terms(node) or bool(_stray_terms(node)))
 
 
 def is_map_of_terms(node: Node) -> bool:
-    """Whether a mapping is what stands under `terms:`, and nothing else."""
+    """Whether a mapping has only terms, so that it belongs under `terms:`."""
     return isinstance(node.value, dict) and node.value.keys() == set(_stray_terms(node)) != set()
 
 
@@ -107,25 +110,25 @@ def _has_terms(node: Node) -> bool:
     if "terms" in node.value:
         return True
     written = Guesses.of(COMPOSITE, node).written.get("terms")
-    # A term may bear a name that looks like a typo.
+    # A term's name may look like a typo of `terms`.
     return written is not None and not _is_term(node.value[written])
 
 
 def _stray_terms(node: Node) -> list[str]:
-    """The names of terms that stand where the key 'terms' should."""
+    """The names of terms that are where the key 'terms' should be."""
     if _has_terms(node):
         return []
-    found = [
+    names = [
         name
-        for name, each in node.value.items()
-        if isinstance(each.value, dict) and name not in COMPOSITE.keys and name not in TERM.keys
+        for name, child in node.value.items()
+        if isinstance(child.value, dict) and name not in COMPOSITE.keys and name not in TERM.keys
     ]
-    return found if any(_is_term(node.value[name]) for name in found[:MOST_FAULTS]) else []
+    return names if any(_is_term(node.value[name]) for name in names[:MOST_FAULTS]) else []
 
 
-def _listed(names: list[str]) -> str:
-    shown = [f"'{clipped(name)}'" for name in names[:_MOST_STRAYS]]
-    return ", ".join(shown) + (", …" if len(names) > _MOST_STRAYS else "")
+def _listed(names: list[str], quote: str = "'") -> str:
+    shown = [f"{quote}{clipped(name)}{quote}" for name in names[:_MOST_LISTED]]
+    return ", ".join(shown) + (", …" if len(names) > _MOST_LISTED else "")
 
 
 def _gathered(node: Node, strays: list[str]) -> Node:
@@ -139,7 +142,7 @@ def _gathered(node: Node, strays: list[str]) -> Node:
 
 
 def read_experiment(
-    root: Node, loss: CompositeConfig | None, faults: Faults
+    root: Node, loss: CompositeConfig | None, registry: Registry, faults: Faults
 ) -> ExperimentConfig | None:
     """The experiment around a loss that has been read already."""
     from lossreg.config.declare.trainer import TrainerConfig
@@ -152,11 +155,8 @@ def read_experiment(
     guesses.note((each for each in guesses.written.values() if each not in noted), "", faults)
     root = guesses.applied("", faults)
     task = root.value["task"]
-    if not isinstance(task.value, str) or task.value not in TASKS:
-        meant = closest(task.value, TASKS)
-        hint = f"; did you mean '{meant}'?" if meant else ""
-        message = f"expected a task ({', '.join(TASKS)}), found {describe(task.value)}{hint}"
-        faults.add("LR501", "task", message, task)
+    tasks = registry.of(TASKS)
+    definition = _read_task(task, tasks, faults)
     seed = read_whole_number(
         root.value.get("seed", Node(0)), ("", "seed"), faults, least=0, most=_LARGEST_SEED
     )
@@ -165,6 +165,28 @@ def read_experiment(
     if is_mapping(options, ("", "trainer"), faults, wanted="options, each 'name: value'"):
         where = ("", "trainer")
         trainer = validated(TrainerConfig, options, owner="trainer", path=where, faults=faults)
-    if loss is None or trainer is None or seed is None or faults.has_errors:
+    if loss is None or definition is None or trainer is None or seed is None or faults.has_errors:
         return None
-    return ExperimentConfig(task=task.value, seed=seed, trainer=trainer, loss=loss)
+    origin = tasks.origin(task.value)
+    return ExperimentConfig(task.value, definition, origin, seed, trainer, loss)
+
+
+def _read_task(
+    node: Node, tasks: Definitions[TaskDefinition], faults: Faults
+) -> TaskDefinition | None:
+    """The definition of a task that is named, after noting what is wrong with it."""
+    expected = f"expected a task ({_listed(list(tasks), quote='')})"
+    if not isinstance(node.value, str):
+        faults.add("LR501", "task", f"{expected}, found {describe(node.value)}", node)
+        return None
+    try:
+        return tasks[node.value]
+    except UnknownNameError as error:
+        hint = error.hint("").removeprefix("; ")
+        message = f"{expected}, found {describe(node.value)}" + (f"; {hint}" if hint else "")
+        faults.add("LR501", "task", message, node)
+    except DuplicateNameError as error:
+        faults.add("LR302", "task", str(error), node)
+    except PluginLoadError as error:
+        faults.add("LR301", "task", str(error), node)
+    return None

@@ -1,4 +1,4 @@
-"""Parameters against their model: pydantic judges, this module says it in lossreg's words."""
+"""Checks parameters with their pydantic model, and turns its errors into faults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lossreg.config.declare.fields import check_float32, note_wrong_type
+from lossreg.config.declare.fields import check_float32, note_interpolation, note_wrong_type
 from lossreg.config.faults.faults import describe
 from lossreg.config.faults.guesses import Guesses, missing_space
 from lossreg.config.read.nodes import MOST_FAULTS, SourceError
@@ -46,32 +46,35 @@ _BOUNDS = {
     "less_than_equal": ("le", "of at most"),
 }
 _LENGTHS = {"too_long": ("max_length", "fewer"), "too_short": ("min_length", "more")}
-# Parameters people know under another name: from Keras, from configs of other systems, from
-# torch's own past.
+# Names of parameters in Keras, in configs of other systems, and in older versions of torch.
 _FOREIGN = {
     "class_weight": "weight",
     "class_weights": "weight",
+    "from": "start",
     "from_logits": "log_input",
     "ignore_label": "ignore_index",
     "duration": "steps",
+    "begin": "start",
     "epsilon": "eps",
     "final": "end",
     "initial": "start",
     "num_steps": "steps",
     "smoothing": "label_smoothing",
+    "stop": "end",
+    "to": "end",
     "total_steps": "steps",
     "value": "weight",
     "weights": "weight",
 }
-# Parameters of what only looks like the same loss, by loss and name.
+# Parameters of another loss that looks like the same one, by loss and name.
 _DIFFERENT = {
-    ("smooth_l1", "delta"): "it is huber's; 'smooth_l1' has 'beta', and is huber divided by it",
+    ("smooth_l1", "delta"): "it is huber's; 'smooth_l1' is huber divided by its 'beta'",
 }
 _RETIRED = dict.fromkeys(
     ("reduce", "size_average"),
-    "torch has retired it, write 'reduction: mean', 'sum' or 'none'",
+    "torch has retired it; write 'reduction: mean', 'sum' or 'none'",
 )
-# What reductions are called elsewhere.
+# Names of reductions in other systems.
 _FOREIGN_CHOICES = {
     "average": "mean",
     "avg": "mean",
@@ -83,9 +86,9 @@ _FOREIGN_CHOICES = {
 def plain(node: Node) -> Any:
     """A node's value without its place."""
     if isinstance(node.value, dict):
-        return {key: plain(each) for key, each in node.value.items()}
+        return {key: plain(child) for key, child in node.value.items()}
     if isinstance(node.value, list):
-        return [plain(each) for each in node.value]
+        return [plain(element) for element in node.value]
     return node.value
 
 
@@ -99,41 +102,41 @@ def validated(
     key: Span | None = None,
     elsewhere: Callable[[str], str | None] = lambda _: None,
 ) -> ConfigT | None:
-    """The model made from a mapping of parameters, or None after noting what is wrong with it.
+    """The model made from a mapping of parameters, or None after noting the faults.
 
     Args:
-        model: What describes the parameters.
+        model: The class that describes the parameters.
         node: The mapping.
-        owner: Whose parameters they are, for messages: `cross_entropy`.
+        owner: The name of what has the parameters, for messages: `cross_entropy`.
         path: The mapping's place in the document.
-        faults: Takes what is wrong.
-        key: Where the mapping's key is written: there one that is missing is noted.
-        elsewhere: Says of a name that belongs elsewhere what to do with it.
+        faults: Takes the faults.
+        key: Where the mapping's key is written; a missing parameter is noted there.
+        elsewhere: What to do with a name that belongs elsewhere; None for other names.
     """
     try:
-        config, found = _judged_by(model, node)
+        config, errors = _judged_by(model, node)
         if config is not None:
             return config if check_float32(node, path, faults) else None
-        unknown = _unknown(found, model, node)
+        unknown = _unknown(errors, model, node)
         if unknown:
-            # What they were probably meant to be is judged as well: one run finds it all.
+            # Judge the parameters that were probably meant: one run finds all faults.
             node, dropped = _as_meant(unknown, model, node, owner, path, faults, elsewhere)
-            _, found = _judged_by(model, node)
-            # A rule for the whole says nothing of what is only half of it.
-            found = [each for each in found if each["loc"] or not dropped]
+            _, errors = _judged_by(model, node)
+            # A rule for the whole model cannot judge a part of it.
+            errors = [error for error in errors if error["loc"] or not dropped]
     except SourceError:
         raise
     except Exception as error:  # noqa: BLE001 - a third party's validator may raise anything
         message = f"validating the parameters of '{owner}' raised {type(error).__name__}"
         faults.add("LR301", path, message, node)
         return None
-    for each in found:
-        _note(each, node, owner=owner, path=path, faults=faults, key=key)
+    for wrong in errors:
+        _note(wrong, node, owner=owner, path=path, faults=faults, key=key)
     return None
 
 
 def _judged_by(model: type[ConfigT], node: Node) -> tuple[ConfigT | None, list[ErrorDetails]]:
-    """The model made from a mapping of parameters, or what pydantic finds wrong with them."""
+    """The model made from a mapping of parameters, or pydantic's errors."""
     values = plain(node)
     try:
         return model(**values), []
@@ -141,12 +144,12 @@ def _judged_by(model: type[ConfigT], node: Node) -> tuple[ConfigT | None, list[E
         return None, _errors(error, model, values)
 
 
-def _unknown(found: list[ErrorDetails], model: type[BaseModel], node: Node) -> list[str]:
-    """The parameters given that a model does not have."""
+def _unknown(errors: list[ErrorDetails], model: type[BaseModel], node: Node) -> list[str]:
+    """The parameters in a mapping that a model does not have."""
     known = _names(model)
-    extra = [each["loc"] for each in found if each["type"] == "extra_forbidden"]
+    extra = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
     names = [str(step) for step, *_ in filter(None, extra)]
-    # A validator of the plugin's may have renamed them before they were judged.
+    # A plugin's validator may have renamed parameters before pydantic judged them.
     return [name for name in names if name in node.keys and name not in known]
 
 
@@ -166,7 +169,7 @@ def _as_meant(
     """The parameters as they were probably meant, after noting the unknown ones.
 
     Returns:
-        The parameters that the model has, and whether others had to be left out.
+        The parameters that the model has, and whether unknown ones were left out.
     """
     known = _names(model)
     astray = {
@@ -181,7 +184,7 @@ def _as_meant(
     foreign = {
         name: _FOREIGN[name]
         for name, _ in map(missing_space, unknown)
-        # A near spelling of what a plugin has is more likely.
+        # A near spelling of a known parameter is preferred.
         if name in _FOREIGN and not closest_spelling(name, known)
     }
     guesses = Guesses(node, known, foreign, astray)
@@ -197,7 +200,7 @@ def _as_meant(
 def _errors(
     error: ValidationError, model: type[BaseModel], values: dict[str, Any]
 ) -> list[ErrorDetails]:
-    """What pydantic found; where that is very much, what it finds in the beginning."""
+    """pydantic's errors; if there are very many, those in the beginning of the values."""
     if error.error_count() > MOST_FAULTS:
         try:
             model(**_beginning(values))
@@ -212,7 +215,7 @@ def _beginning(value: Any) -> Any:
     return value[: MOST_FAULTS + 1] if isinstance(value, list) else value
 
 
-def _note(
+def _note(  # noqa: C901 - a table of cases
     error: ErrorDetails,
     node: Node,
     *,
@@ -221,45 +224,44 @@ def _note(
     faults: Faults,
     key: Span | None,
 ) -> None:
-    at = node
-    # A rule for a whole list may know which of its elements breaks it.
+    # A rule for a whole list may say which element breaks it.
     index = error.get("ctx", {}).get("index")
     for step in (*error["loc"], *(() if index is None else (index,))):
-        children = at.value
+        children = node.value
         if isinstance(children, dict) and isinstance(step, str) and step in children:
-            key, at = at.keys[step], children[step]
+            key, node = node.keys[step], children[step]
         elif isinstance(children, list) and isinstance(step, int) and step < len(children):
-            key, at = None, children[step]
+            key, node = None, children[step]
         else:
             continue  # the name of a union's arm, or a key that is missing
         path = (path, step)
     kind, last = error["type"], error["loc"][-1] if error["loc"] else None
     if kind == "extra_forbidden":
-        # Of a parameter's own model, or of the plugin's own making.
+        # From a model inside the parameters, or raised by the plugin itself.
         message = f"unknown parameter of '{owner}'; see `lossreg show {owner}`"
-        faults.add("LR103", path, message, key or at)
+        faults.add("LR103", path, message, key or node)
     elif kind == "missing" and isinstance(last, int):
-        # An element of a tuple that has a fixed number of them.
-        message = f"expected a longer list, found one of {len(at.value)}"
-        faults.add("LR202", path, message, at)
+        # An element of a tuple of fixed length.
+        message = f"expected a longer list, found one of {len(node.value)}"
+        faults.add("LR202", path, message, node)
     elif kind == "missing" and last is not None:
         message = f"the parameter '{last}' of '{owner}' is missing"
-        faults.add("LR102", path, message, key or at)
-    elif kind == "float_type" and isinstance(at.value, int) and not isinstance(at.value, bool):
-        # The one integer that is no number for pydantic is one beyond every float.
-        faults.add("LR202", path, f"expected a finite number, found {describe(at.value)}", at)
+        faults.add("LR102", path, message, key or node)
+    elif kind == "float_type" and isinstance(node.value, int) and not isinstance(node.value, bool):
+        # pydantic refuses an integer as a number only if it is larger than every float.
+        faults.add("LR202", path, f"expected a finite number, found {describe(node.value)}", node)
     elif kind in _SCALARS:
-        note_wrong_type(at, path, _SCALARS[kind], faults)
-    else:
+        note_wrong_type(node, path, _SCALARS[kind], faults)
+    elif not note_interpolation(node, path, faults):
         try:
-            code, message = _judged(error, at, owner)
-        except KeyError:  # a plugin's own error, which bears the name of one of pydantic's
-            code, message = "LR209", _not_taken(at, owner)
-        faults.add(code, path, message, at)
+            code, message = _judged(error, node, owner)
+        except KeyError:  # a plugin's own error with the name of one of pydantic's
+            code, message = "LR209", _not_taken(node, owner)
+        faults.add(code, path, message, node)
 
 
 def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:
-    """The code and the words for a value that is there, but wrong."""
+    """The code and the message for a value that is given, but wrong."""
     kind, context = error["type"], error.get("ctx", {})
     found = f"found {describe(node.value)}"
     if kind in _WANTED:
@@ -286,13 +288,15 @@ def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:
         return "LR203", f"expected {expected}, {found}{hint}"
     if kind == "class_weights":
         return "LR208", error["msg"][:300]
+    if kind == "misplaced":
+        return "LR209", error["msg"]
     if kind in ("value_error", "assertion_error"):
-        # The words of a plugin's own validator, after pydantic's "Value error, ".
+        # The message of a plugin's own validator, after pydantic's "Value error, ".
         words = error["msg"].partition(", ")[2] or error["msg"]
         return "LR209", f"{words[:300]} ({found})"
     return "LR209", _not_taken(node, owner)
 
 
 def _not_taken(node: Node, owner: str) -> str:
-    found = describe(node.value)
-    return f"not a value that '{owner}' takes here, found {found}; see `lossreg show {owner}`"
+    found = f"found {describe(node.value)}"
+    return f"expected a value that '{owner}' accepts, {found}; see `lossreg show {owner}`"

@@ -1,16 +1,18 @@
-"""Where a tensor comes from: a node to a `Route`."""
+"""Reads a node as a `Route`: where a tensor comes from."""
 
 from __future__ import annotations
 
+import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from lossreg.config.declare.fields import note_interpolation
 from lossreg.config.declare.keys import as_meant
 from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import ROUTE
 from lossreg.names import closest_spelling
-from lossreg.vocabulary.paths import Path, PathError
+from lossreg.vocabulary.paths import PathError, ValuePath
 from lossreg.vocabulary.routes import Route
 
 if TYPE_CHECKING:
@@ -21,16 +23,23 @@ if TYPE_CHECKING:
 __all__ = ["read_path", "read_route"]
 
 
-def read_path(node: Node, path: ConfigPath, faults: Faults) -> Path | None:
+def read_path(node: Node, path: ConfigPath, faults: Faults) -> ValuePath | None:
     """A path into a step's values."""
     if not isinstance(node.value, str):
         message = f"expected a path such as heads.seg.logits, found {describe(node.value)}"
         faults.add("LR206", path, message, node)
         return None
+    if note_interpolation(node, path, faults):
+        return None
     try:
-        return Path.parse(node.value)
+        return ValuePath.parse(node.value)
     except PathError as error:
-        faults.add("LR206", path, f"{error}, found {describe(node.value)}", node)
+        message = f"{error}, found {describe(node.value)}"
+        blank = next((char for char in node.value if char.isspace() and not char.isascii()), None)
+        if blank is not None:
+            name = unicodedata.name(blank, "blank").lower()
+            message += f"; it has a {name} (U+{ord(blank):04X}), remove it"
+        faults.add("LR206", path, message, node)
         return None
 
 
@@ -42,14 +51,14 @@ def read_route(
     Args:
         node: The path or the mapping.
         path: Its place.
-        faults: Takes what is wrong.
+        faults: Takes the faults.
         key: Where its key is written, if it has one.
     """
-    if type(node.value) is str and node.value.isidentifier():  # as most are
+    if type(node.value) is str and node.value.isidentifier():  # the common case
         return _named(node.value)
     if not isinstance(node.value, dict):
-        found = read_path(node, path, faults)
-        return None if found is None else Route(found)
+        source = read_path(node, path, faults)
+        return None if source is None else Route(source)
     is_route = not ROUTE.keys.keys().isdisjoint(node.value)
     if not is_route and not Guesses.of(ROUTE, node).written:
         message = f"expected a path, or a mapping with 'from', found {describe(node.value)}"
@@ -69,9 +78,9 @@ def read_route(
     return Route(source, transforms)
 
 
-@lru_cache(maxsize=1024)  # a few names come again and again
+@lru_cache(maxsize=1024)  # a few names recur
 def _named(name: str) -> Route:
-    return Route(Path((name,)))
+    return Route(ValuePath((name,)))
 
 
 def _transforms(node: Node, path: ConfigPath, faults: Faults) -> tuple[Transform, ...] | None:
@@ -82,22 +91,22 @@ def _transforms(node: Node, path: ConfigPath, faults: Faults) -> tuple[Transform
         message = f"expected a list of transforms, found {describe(node.value)}"
         faults.add("LR101", path, message, node)
         return None
-    read = [_transform(each, (path, index), faults) for index, each in enumerate(node.value)]
-    found = tuple(each for each in read if each is not None)
-    return found if len(found) == len(read) else None
+    read = [_transform(element, (path, i), faults) for i, element in enumerate(node.value)]
+    transforms = tuple(transform for transform in read if transform is not None)
+    return transforms if len(transforms) == len(read) else None
 
 
 def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None:
-    # A table that most configs do without.
+    # Imported late: most configs use no transform.
     from lossreg.config.declare.arguments import read_arguments
     from lossreg.vocabulary.transforms import TRANSFORMS
 
     value: Node | None = None
     if isinstance(node.value, str):
-        name, at = node.value, node.span
+        name, span = node.value, node.span
     elif isinstance(node.value, dict) and len(node.value) == 1:
         ((name, value),) = node.value.items()
-        at = node.keys[name]
+        span = node.keys[name]
     else:
         message = (
             "expected a transform: a name, or a mapping of one name to its arguments; "
@@ -108,8 +117,9 @@ def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None
         faults.add("LR210", path, message, node)
         return None
     if name not in TRANSFORMS:
-        meant = closest_spelling(name, TRANSFORMS)
-        hint = f"did you mean '{meant}'?" if meant else f"there are {', '.join(TRANSFORMS)}"
-        faults.add("LR210", path, f"there is no transform '{clipped(name)}'; {hint}", at)
+        foreign = {word: known for known, entry in TRANSFORMS.items() for word in entry.foreign}
+        meant = closest_spelling(name, TRANSFORMS) or foreign.get(name)
+        hint = f"did you mean '{meant}'?" if meant else f"expected one of {', '.join(TRANSFORMS)}"
+        faults.add("LR210", path, f"there is no transform '{clipped(name)}'; {hint}", span)
         return None
-    return read_arguments(TRANSFORMS[name], value, (path, name), at, faults)
+    return read_arguments(TRANSFORMS[name], value, (path, name), span, faults)

@@ -1,4 +1,4 @@
-"""Objectives, and terms that are in none, wherever they stand in a document."""
+"""Finds objectives, and terms outside them, anywhere in a document."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import COMPOSITE, TERM
 from lossreg.errors import LossregError, UnknownLossError
+from lossreg.names import closest
+from lossreg.registry import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,11 +24,11 @@ _MOST_GUESSES = 1_000  # in one document: each takes up to a millisecond
 
 
 class Located(NamedTuple):
-    """A value somewhere in a document.
+    """A value and its place in a document.
 
     Attributes:
         node: The value.
-        path: Where it is.
+        path: Its place.
         key: Where its key is written, if it has one.
     """
 
@@ -39,7 +41,7 @@ class Search:
     """Looks through one document.
 
     Args:
-        registry: The losses that there are.
+        registry: The installed losses.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -47,34 +49,43 @@ class Search:
         self._guesses_left = _MOST_GUESSES
 
     def objectives(self, root: Node, known: Located | None = None) -> list[Located]:
-        """Every objective but the one that is known, in the order of the document."""
-        found = [] if known is None else [known]
-        seen = {id(each.node) for each in found}
+        """Every objective except the known one, in the order of the document."""
+        objectives = [] if known is None else [known]
+        seen = {id(objective.node) for objective in objectives}
         open_values = [] if known is not None and known.node is root else [Located(root, "", None)]
         while open_values:
             place = open_values.pop()
             if id(place.node) in seen:
-                continue  # an alias of what has been looked at
+                continue  # an alias of a value that was already searched
             if isinstance(place.node.value, dict | list):
                 seen.add(id(place.node))
             if place.path and self._is_objective(place.node):
-                found.append(place)
+                objectives.append(place)
             else:
                 open_values.extend(reversed(_children(place)))
-        used = _Used(found)
-        return [each for each in found if each is not known and not used.as_group(each.node)]
+        used = _Used(objectives)
+        return [
+            objective
+            for objective in objectives
+            if objective is not known and not used.as_group(objective.node)
+        ]
 
     def holds_objective(self, node: Node) -> bool:
-        """Whether a value is an objective, or has one in it."""
+        """Whether a value is or contains an objective."""
         return self._is_objective(node) or bool(self.objectives(node))
 
+    def may_be_task(self, name: object) -> bool:
+        """Whether a value is the name of a task, or nearly one."""
+        tasks = self._registry.of(TASKS)
+        return isinstance(name, str) and (name in tasks or closest(name, tasks) is not None)
+
     def lone_terms(self, root: Node, objectives: Sequence[Located]) -> Iterator[Located]:
-        """Terms, and mappings of nothing but terms, that are in no objective.
+        """Terms, and mappings of only terms, that are outside every objective.
 
         Args:
             root: The document.
-            objectives: Those in it. If there are any, only what stands beside one is looked at,
-                or beside what it is in; otherwise the whole document is.
+            objectives: Its objectives. If there are any, only the values beside an objective, or
+                beside a value around one, are searched; otherwise the whole document.
         """
         used = _Used(objectives, () if root.document is None else root.document.dropped)
         whole = Located(root, "", None)
@@ -108,8 +119,8 @@ class Search:
 
     def _holds_terms(self, node: Node) -> bool:
         terms = _values(node)
-        # Losses that nobody knows are losses as long as there is nothing else.
-        all_have_types = bool(terms) and all(isinstance(_type(each), str) for each in terms)
+        # Even unknown types are taken for losses if every value has one.
+        all_have_types = bool(terms) and all(isinstance(_type(term), str) for term in terms)
         return all_have_types or any(map(self._is_term_or_group, terms))
 
     def _is_term_or_group(self, node: Node) -> bool:
@@ -123,7 +134,7 @@ class Search:
 
         Args:
             node: The mapping.
-            exactly: Whether both have to be spelt right.
+            exactly: Whether both must be spelt correctly.
         """
         kind = _type(node)
         if not exactly and kind is None and isinstance(node.value, dict) and self._may_guess():
@@ -154,11 +165,11 @@ class Search:
 
 
 class _Used:
-    """What of a document is in objectives, be it through an alias or a merge.
+    """The values of a document that objectives use, also through an alias or a merge.
 
     Args:
         objectives: The objectives.
-        dropped: What would be in one, were it not for a fault of its key.
+        dropped: Values that are in no objective only because their key has a fault.
     """
 
     def __init__(self, objectives: Sequence[Located], dropped: Sequence[Node] = ()) -> None:
@@ -166,22 +177,22 @@ class _Used:
         self._dropped = dropped
 
     def as_group(self, node: Node) -> bool:
-        """Whether the terms of a mapping stand in an objective as a group's."""
+        """Whether the terms of a mapping are a group's in an objective."""
         return id(node.value.get("terms")) in self._groups
 
     def as_term(self, node: Node) -> bool:
-        """Whether a mapping stands in an objective, as a term or merged into one."""
+        """Whether a mapping is in an objective, as a term or merged into one."""
         return isinstance(node.value, dict) and id(node.value.get("type")) in self._terms
 
     @cached_property
     def _terms(self) -> set[int]:
-        whole = [each.node for each in self._objectives]
-        return {id(each) for node in (*whole, *self._dropped) for each in _inside(node)}
+        whole = [objective.node for objective in self._objectives]
+        return {id(inner) for node in (*whole, *self._dropped) for inner in _inside(node)}
 
     @cached_property
     def _groups(self) -> set[int]:
-        children = [child for each in self._objectives for child in _values(each.node)]
-        return {id(each) for child in children for each in _inside(child)}
+        children = [child for objective in self._objectives for child in _values(objective.node)]
+        return {id(inner) for child in children for inner in _inside(child)}
 
 
 def _values(node: Node) -> list[Node]:
@@ -196,7 +207,7 @@ def _type(node: Node) -> object:
 
 
 def _inside(node: Node) -> Iterator[Node]:
-    """All that a node holds, without itself."""
+    """Every node inside a node, except itself."""
     nodes = _values(node)
     while nodes:
         inner = nodes.pop()
@@ -207,12 +218,12 @@ def _inside(node: Node) -> Iterator[Node]:
 def _children(place: Located) -> list[Located]:
     path, node = place.path, place.node
     if isinstance(node.value, dict):
-        return [Located(each, (path, name), node.keys[name]) for name, each in node.value.items()]
-    return [Located(each, (path, index), None) for index, each in enumerate(_values(node))]
+        return [Located(child, (path, name), node.keys[name]) for name, child in node.value.items()]
+    return [Located(child, (path, index), None) for index, child in enumerate(_values(node))]
 
 
 def _beside(root: Node, objectives: Sequence[Located]) -> list[Located]:
-    """What else is in each mapping that an objective is in, in the order of the document."""
+    """The other values of each mapping around an objective, in the order of the document."""
     around: dict[int, Located] = {}
     inside: dict[int, set[str | int]] = {}
     for objective in objectives:

@@ -1,4 +1,4 @@
-"""What of a term counts, and how much: `mask`, `sample_weight`, `ignore`, `denominator`."""
+"""Which entries of a term count, with what weight, and what their sum is divided by."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["check_divisible", "check_selection", "read_ignored"]
 
 _OF_ENTRIES = ("mask", "sample_weight", "ignore")
+_CHECKED = frozenset((*_OF_ENTRIES, "denominator"))
 
 
-def check_divisible(definition: LossDefinition, path: ConfigPath, at: Span, faults: Faults) -> bool:
-    """Whether a loss has a sum for a denominator, its own or its group's; notes it if not."""
+def check_divisible(
+    definition: LossDefinition, path: ConfigPath, key: Span, faults: Faults
+) -> bool:
+    """Whether a loss has a sum that a denominator can divide; notes it if not."""
     if "sum" in definition.reductions:
         return True
-    message = f"'{definition.name}' has no sum that could be divided by something else"
-    faults.add("LR213", path, message, at)
+    message = f"'{definition.name}' has no sum, so 'denominator' does not apply"
+    faults.add("LR213", path, message, key)
     return False
 
 
@@ -38,17 +41,19 @@ def read_ignored(node: Node, path: ConfigPath, faults: Faults) -> float | None:
         faults.add("LR201", path, message, node)
         return None
     number = read_number(node, path, faults)
-    # Of a float32 target, what is 0 there would be the zeros.
+    # A number that float32 makes 0 would ignore the zeros of a float32 target.
     return number if number is None or check_float32(node, path, faults) else None
 
 
-def _tells_shapes(definition: LossDefinition) -> bool:
-    shapes = (definition.unreduced, *(each.shape for each in definition.inputs))
+def _declares_shapes(definition: LossDefinition) -> bool:
+    shapes = (definition.unreduced, *(argument.shape for argument in definition.inputs))
     return ANY_SHAPE not in shapes
 
 
 def check_selection(term: Declared, definition: LossDefinition, faults: Faults) -> None:
-    """Note what of a term speaks of entries that its loss does not have."""
+    """Note the keys of a term that choose among entries, if its loss has no such entries."""
+    if _CHECKED.isdisjoint(term.values):  # the common case
+        return
     for name in _OF_ENTRIES:
         if name not in term.values:
             continue
@@ -56,7 +61,7 @@ def check_selection(term: Declared, definition: LossDefinition, faults: Faults) 
         if "none" not in definition.reductions:
             message = f"'{definition.name}' returns one number, so mask, sample_weight and ignore "
             message += "do not apply"
-        elif name != "sample_weight" and not _tells_shapes(definition):
+        elif name != "sample_weight" and not _declares_shapes(definition):
             message = (
                 f"'{definition.name}' does not declare the shapes of its inputs, so nothing can "
             )

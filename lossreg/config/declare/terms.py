@@ -1,11 +1,11 @@
-"""One term of a composite: a mapping to a `Declared` with its loss."""
+"""Reads one term of a composite as a `Declared` with its loss."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lossreg.config.declare.fields import is_mapping
+from lossreg.config.declare.fields import is_mapping, note_interpolation
 from lossreg.config.declare.inputs import check_inputs, read_inputs
 from lossreg.config.declare.keys import as_meant
 from lossreg.config.declare.parameters import validated
@@ -16,7 +16,13 @@ from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import TERM
 from lossreg.config.read.nodes import Node
-from lossreg.errors import DuplicateLossError, PluginLoadError, UnknownLossError, described
+from lossreg.errors import (
+    DuplicateLossError,
+    LossregError,
+    PluginLoadError,
+    UnknownLossError,
+    described,
+)
 from lossreg.names import closest_loss
 
 if TYPE_CHECKING:
@@ -33,7 +39,7 @@ _PARAMS = "parameters, each 'name: value'"
 
 
 class TermReader:
-    """Reads the terms of an objective; what is wrong goes to `faults`."""
+    """Reads the terms of an objective, and notes their faults."""
 
     def __init__(self, registry: Registry, faults: Faults) -> None:
         self._registry = registry
@@ -41,13 +47,13 @@ class TermReader:
         self._losses: dict[str, Loss] = {}
 
     def term(self, name: str, node: Node, path: ConfigPath, key: Span) -> Declared | None:
-        """The term that a mapping declares; None after noting that it is not one.
+        """The term in a mapping; None after noting that the value is not a mapping.
 
         Args:
             name: The term's name.
             node: The mapping.
             path: Its place.
-            key: Where its name is written.
+            key: Where the term's name is written.
         """
         faults = self._faults
         if not isinstance(node.value, dict):
@@ -56,6 +62,9 @@ class TermReader:
             is_mapping(node, path, faults, wanted=f"a mapping such as {{type: {named}}}")
             return None
         loss = self._loss(node, path)
+        inputs = node.value.get("inputs")
+        if inputs is not None and isinstance(inputs.value, str):
+            node = self._with_listed_inputs(node, inputs, path)
         node = as_meant(TERM, node, path, faults, loss)
         term = Declared(TERM, name, node, path, key, loss)
         if "type" not in node.value:
@@ -65,32 +74,49 @@ class TermReader:
             read_values(term, faults)
             self._check_rest(term)
             return term
-        term.put("type", node.value["type"].value, node.value["type"], (path, "type"))
-        self._refuse_class_weights(term, loss)
+        term.put("type", node.value["type"].value)
+        weight = node.value.get("weight")
+        if weight is not None and isinstance(weight.value, list):
+            self._refuse_class_weights(term, weight, loss)
         read_values(term, faults)
-        if "inputs" in node.value:
-            inputs, place = node.value["inputs"], (path, "inputs")
-            routes = read_inputs(inputs, place, node.keys["inputs"], loss, faults)
-            term.put("inputs", routes, inputs, place)
+        inputs = node.value.get("inputs")
+        if inputs is not None:
+            where = (path, "inputs")
+            term.put("inputs", read_inputs(inputs, where, node.keys["inputs"], loss, faults))
         self._read_params(term, loss)
         check_selection(term, loss.definition, faults)
+        if loss.is_guess:
+            term.is_complete = False
         return term
 
-    def _refuse_class_weights(self, term: Declared, loss: Loss) -> None:
-        """Note class weights that stand where the term's own weight does."""
-        weight = term.node.value.get("weight")
-        if weight is None or not isinstance(weight.value, list):
-            return
+    def _with_listed_inputs(self, node: Node, inputs: Node, path: ConfigPath) -> Node:
+        """The term with a list of inputs, where `{inputs: p, y}` made keys of all but the first."""
+        names = [name for name, value in node.value.items() if value.value is None]
+        names = [name for name in names if name not in TERM.keys and ":" not in name]
+        if not names:
+            return node
+        listed = ", ".join(map(clipped, (inputs.value, *names)))
+        message = f"expected a list or a mapping of paths; write inputs: [{listed}]"
+        self._faults.add("LR101", (path, "inputs"), message, inputs)
+        meant = node.copy()
+        meant.value["inputs"] = Node([inputs], *inputs.span)
+        for name in names:
+            del meant.value[name]
+            meant.value["inputs"].value.append(Node(name, *meant.keys.pop(name)))
+        return meant
+
+    def _refuse_class_weights(self, term: Declared, weight: Node, loss: Loss) -> None:
+        """Note class weights in the place of the term's own weight."""
         if "weight" in loss.definition.config.model_fields:
-            message = "expected a number, found a list; class weights stand under 'params'"
+            message = "expected a number, found a list; class weights go under 'params'"
             place = (term.path, "weight")
             self._faults.add("LR201", place, message, weight)
-            term.put("weight", None, weight, place)
+            term.put("weight", None)
 
     def _loss(self, node: Node, path: ConfigPath) -> Loss | None:
         name, where = node.value.get("type"), (path, "type")
         if name is None:
-            # A misspelt `type` is noted elsewhere; one run finds what else is wrong.
+            # `as_meant` notes a misspelt `type`; here its value lets one run find other faults.
             guesses = Guesses.of(TERM, node)
             written = guesses.written.get("type")
             if written is None:
@@ -100,26 +126,41 @@ class TermReader:
             message = f"expected the name of a loss, found {describe(name.value)}"
             self._faults.add("LR201", where, message, name)
             return None
-        loss = self._losses.get(name.value)
-        if loss is not None:
-            return loss
         try:
-            definition = self._registry[name.value]
-            arguments = [argument.name for argument in definition.inputs]
-            loss = Loss(definition, self._registry.origin(name.value), arguments)
-            return self._losses.setdefault(name.value, loss)
+            return self._installed(name.value)
         except UnknownLossError as error:
+            if note_interpolation(name, where, self._faults):
+                return None
             hint = error.hint("`lossreg list` shows what is installed")
             message = f"there is no loss '{clipped(name.value)}'; {hint}"
             self._faults.add("LR105", where, message, name)
+            return self._guessed(error.suggestion)
         except DuplicateLossError as error:
             self._faults.add("LR302", where, str(error), name)
         except PluginLoadError as error:
             self._faults.add("LR301", where, str(error), name)
         return None
 
+    def _installed(self, name: str) -> Loss:
+        loss = self._losses.get(name)
+        if loss is not None:
+            return loss
+        definition = self._registry[name]
+        arguments = [argument.name for argument in definition.inputs]
+        loss = Loss(definition, self._registry.origin(name), arguments)
+        return self._losses.setdefault(name, loss)
+
+    def _guessed(self, suggestion: str | None) -> Loss | None:
+        """The loss that was probably meant: by it, one run finds what else is wrong."""
+        if suggestion is None:
+            return None
+        try:
+            return self._installed(suggestion)._replace(is_guess=True)
+        except LossregError:
+            return None
+
     def _check_rest(self, term: Declared) -> None:
-        """Note what is wrong with what depends on the loss, whatever the loss."""
+        """Note the faults of `params` and `inputs` that can be seen without knowing the loss."""
         values, path = term.node.value, term.path
         if "params" in values:
             is_mapping(values["params"], (path, "params"), self._faults, wanted=_PARAMS)
@@ -132,11 +173,11 @@ class TermReader:
         config = _defaults(loss.definition.config) if params is None else None
         if config is None:
             key = term.node.keys.get("params", term.key)
-            given = Node({}, *term.node.span) if params is None else params
-            config = self._validated(given, place, key, loss.definition)
-        if config is not None:
+            options = Node({}, *term.node.span) if params is None else params
+            config = self._validated(options, place, key, loss.definition)
+        if config is not None and not loss.is_guess:
             self._warn(config, {} if params is None else params.value, place, term.key)
-        term.put("params", config, params or term.node, place)
+        term.put("params", config)
 
     def _validated(
         self, params: Node, path: ConfigPath, key: Span | None, definition: LossDefinition
@@ -152,8 +193,10 @@ class TermReader:
             key=key,
             elsewhere=partial(_one_level_up, definition),
         )
-        if config is not None and getattr(config, "reduction", None) == "none":
-            reduction = params.value.get("reduction", params)
+        written = params.value.get("reduction")
+        is_none = written is not None and written.value == "none" in definition.reductions
+        if is_none or (config is not None and getattr(config, "reduction", None) == "none"):
+            reduction = params if written is None else written
             message = "a term must be one number: 'none' works with lossreg.create only"
             self._faults.add("LR207", (path, "reduction"), message, reduction)
             return None
@@ -166,7 +209,7 @@ class TermReader:
         path: ConfigPath,
         key: Span | None,
     ) -> None:
-        """Note what a config suspects of its own values."""
+        """Note the warnings of a loss's config about its own values."""
         try:
             suspicions = list(config.suspicions())
         except Exception as error:  # noqa: BLE001 - a third party's method may raise anything
@@ -179,7 +222,7 @@ class TermReader:
 
 
 def _defaults(model: type[LossConfig]) -> LossConfig | None:
-    """The parameters of a term that gives none; None where that is a fault yet to be noted."""
+    """The parameters of a term without `params`; None if a fault in them is yet to be noted."""
     try:
         config = model()
     except Exception:  # noqa: BLE001 - a third party's validator may raise anything
@@ -188,7 +231,7 @@ def _defaults(model: type[LossConfig]) -> LossConfig | None:
 
 
 def _one_level_up(definition: LossDefinition, name: str) -> str | None:
-    """What to do with an unknown parameter that has a place elsewhere in the term."""
+    """What to do with an unknown parameter that belongs elsewhere in the term."""
     if any(argument.name == name for argument in definition.inputs):
         return "it is an input: move it under 'inputs'"
     return "it is a key of the term: move it one level up" if name in TERM.keys else None

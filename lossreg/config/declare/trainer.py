@@ -21,7 +21,7 @@ _Devices = Annotated[
 
 
 class TrainerConfig(BaseModel):
-    """Passed to Lightning's Trainer as they are; what is left out keeps Lightning's default."""
+    """Options passed to Lightning's Trainer unchanged; Lightning's defaults apply to the rest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 

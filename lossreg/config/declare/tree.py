@@ -13,52 +13,51 @@ if TYPE_CHECKING:
     from lossreg.plugin import LossDefinition
     from lossreg.registry.plugins import Origin
 
-__all__ = ["Declared", "Loss", "Value"]
-
-
-class Value(NamedTuple):
-    """What stands at one key.
-
-    Attributes:
-        read: What its reader made of it; None where it noted a fault.
-        node: The value as it is written.
-        path: Its place.
-    """
-
-    read: Any
-    node: Node
-    path: ConfigPath
+__all__ = ["Declared", "Loss"]
 
 
 class Loss(NamedTuple):
-    """What a term needs to know of its loss.
+    """The facts about its loss that a term needs.
 
     Attributes:
         definition: The loss.
-        origin: Where it is from.
+        origin: Its source.
         arguments: The names of its forward arguments.
+        is_guess: Whether another name is written, which probably means this loss.
     """
 
     definition: LossDefinition
     origin: Origin
     arguments: list[str]
+    is_guess: bool = False
 
 
 class Declared:
     """A mapping of the language: a composite, a group or a term.
 
     Attributes:
-        construct: Which kind of mapping it is.
-        name: The name that it stands under; a composite has none.
+        construct: The kind of mapping.
+        name: Its name; empty for a composite.
         node: The mapping as it was probably meant.
         path: Its place.
         key: Where its name is written, if it has one.
-        values: What stands at those of its keys that are written.
+        values: For each key that is written, the result of its reader; None for a fault.
+        terms_path: The place of the terms in it, if it has any.
         is_complete: Whether it can be used: nothing in it is missing or wrong.
-        loss: A term's loss; None where it is missing or not known.
+        loss: A term's loss; None if it is missing or unknown.
     """
 
-    __slots__ = ("construct", "is_complete", "key", "loss", "name", "node", "path", "values")
+    __slots__ = (
+        "construct",
+        "is_complete",
+        "key",
+        "loss",
+        "name",
+        "node",
+        "path",
+        "terms_path",
+        "values",
+    )
 
     def __init__(
         self,
@@ -74,25 +73,26 @@ class Declared:
         self.node = node
         self.path = path
         self.key = key
-        self.values: dict[str, Value] = {}
+        self.values: dict[str, Any] = {}
+        self.terms_path: ConfigPath = path
         self.is_complete = True
         self.loss = loss
 
-    def put(self, key: str, read: Any, node: Node, path: ConfigPath) -> None:
-        """Take what a reader made of a value; None for a fault."""
-        self.values[key] = Value(read, node, path)
+    def put(self, key: str, read: Any) -> None:
+        """Keep the result of a value's reader; None for a fault."""
+        self.values[key] = read
         if read is None:
             self.is_complete = False
 
     def get(self, key: str) -> Any:
-        """What was read at a key; its default where nothing was, or where a fault was noted."""
+        """The value read at a key; its default if the key is missing or has a fault."""
         value = self.values.get(key)
-        if value is not None and value.read is not None:
-            return value.read
+        if value is not None:
+            return value
         default = self.construct.keys[key].default
         return None if default is REQUIRED else default
 
     def place(self, key: str) -> Node | Span | None:
-        """Where a key's value is written; where the mapping's own name is, if it is not."""
-        value = self.values.get(key)
-        return self.key if value is None else value.node
+        """Where a key's value is written; where the mapping's name is, if the key is missing."""
+        place: Node | Span | None = self.node.value.get(key, self.key)
+        return place

@@ -1,4 +1,4 @@
-"""What stands at the keys of a mapping: a reader for each kind of value."""
+"""Reads the values of a mapping, with a reader for each kind of value."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from lossreg.config.declare.fields import read_bool, read_choice
 from lossreg.config.declare.routes import read_path, read_route
 from lossreg.config.declare.selection import read_ignored
 from lossreg.config.declare.weights import read_weight
+from lossreg.config.grammar import CONSTRUCTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,19 +32,27 @@ READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = Ma
         "weight": lambda node, path, faults, _, written: read_weight(node, path, faults, written),
     }
 )
-"""By kind of value: what reads it, and gives None after noting what is wrong.
+"""By kind of value: its reader, which returns None after noting a fault.
 
-Its arguments are the value, its place, what takes its faults, its key in the grammar, and where the
-key is written.
+The arguments are the value, its place, the faults, its key in the grammar, and where the key is
+written.
 """
 
 
+_BY_KEY = {
+    construct: {
+        key.name: (READERS[key.reads], key)
+        for key in construct.keys.values()
+        if key.reads in READERS
+    }
+    for construct in CONSTRUCTS
+}
+
+
 def read_values(declared: Declared, faults: Faults) -> None:
-    """Read what stands at each key of a mapping whose value depends on no other key."""
-    written, path, values = declared.node.keys, declared.path, declared.values
+    """Read the value of each key of a mapping that does not depend on other keys."""
+    readers, written, path = _BY_KEY[declared.construct], declared.node.keys, declared.path
     for name, node in declared.node.value.items():
-        key = declared.construct.keys.get(name)
-        if key is not None and key.reads in READERS and name not in values:
-            place = (path, name)
-            read = READERS[key.reads](node, place, faults, key, written[name])
-            declared.put(name, read, node, place)
+        if name in readers and name not in declared.values:
+            reader, key = readers[name]
+            declared.put(name, reader(node, (path, name), faults, key, written[name]))

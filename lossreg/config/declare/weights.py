@@ -1,4 +1,4 @@
-"""A term's weight: a node to a `Weight`."""
+"""Reads a term's weight."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import SCHEDULED
 from lossreg.config.models import Weight
+from lossreg.config.read.nodes import Node
 from lossreg.names import closest
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults
-    from lossreg.config.read.nodes import Node, Span
+    from lossreg.config.read.nodes import Span
     from lossreg.vocabulary.schedules import Schedule
 
 __all__ = ["read_weight"]
@@ -26,7 +27,7 @@ def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weig
     Args:
         node: The number or the mapping.
         path: Its place.
-        faults: Takes what is wrong.
+        faults: Takes the faults.
         key: Where its key is written.
     """
     if isinstance(node.value, dict):
@@ -34,7 +35,7 @@ def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weig
         if schedule is None:
             return None
         numbers = schedule.bounds()
-        # A schedule that stands still is a number: a constant 0 must leave the graph.
+        # Read a schedule that never changes as a number: a constant 0 must leave the graph.
         constant = numbers[0] == numbers[1]
         weight = Weight(numbers[0]) if constant else Weight(schedules=(schedule,))
         least = numbers[0]
@@ -53,14 +54,14 @@ def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weig
     return weight
 
 
-def _is_schedule(name: str) -> bool:
+def _is_schedule(value: object) -> bool:
     from lossreg.vocabulary.schedules import SCHEDULES
 
-    return name in SCHEDULES
+    return isinstance(value, str) and value in SCHEDULES
 
 
 def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedule | None:
-    from lossreg.vocabulary.schedules import SCHEDULES  # six models that most configs do without
+    from lossreg.vocabulary.schedules import SCHEDULES  # imported late: six models
 
     names = ", ".join(SCHEDULES)
     if "schedule" not in node.value:
@@ -69,20 +70,25 @@ def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedu
         node = guesses.applied(path, faults)
     if "schedule" not in node.value:
         message = f"expected a number, or a mapping with 'schedule' ({names})"
-        for wrong, each in node.value.items():
-            if isinstance(each.value, str) and each.value in SCHEDULES:
-                message += f"; write 'schedule: {each.value}' instead of '{clipped(wrong)}'"
-                break
+        wrong = next((name for name in node.value if _is_schedule(node.value[name].value)), None)
+        if wrong is None:
+            faults.add("LR102", path, message, key)
+            return None
+        message += f"; write 'schedule: {node.value[wrong].value}' instead of '{clipped(wrong)}'"
         faults.add("LR102", path, message, key)
-        return None
+        node = node.copy()
+        node.value["schedule"], node.keys["schedule"] = node.value.pop(wrong), node.keys.pop(wrong)
     name = node.value["schedule"]
     if not isinstance(name.value, str) or name.value not in SCHEDULES:
         meant = closest(name.value, SCHEDULES)
-        found = f"'{clipped(name.value)}'" if isinstance(name.value, str) else describe(name.value)
-        hint = f"did you mean '{meant}'?" if meant else f"there are {names}"
-        message = f"there is no schedule {found}; {hint}"
+        shown = f"'{clipped(name.value)}'" if isinstance(name.value, str) else describe(name.value)
+        hint = f"did you mean '{meant}'?" if meant else f"expected one of {names}"
+        message = f"there is no schedule {shown}; {hint}"
         faults.add("LR212", (path, "schedule"), message, name)
-        return None
+        if meant is None:
+            return None
+        # Validated as what was probably meant: one run finds what else is wrong.
+        name = Node(meant, *name.span)
     options = node.copy()
     del options.value["schedule"], options.keys["schedule"]
     owner = f"schedule {name.value}"

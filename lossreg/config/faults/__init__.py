@@ -1,1 +1,1 @@
-"""What is wrong with a config: diagnostics, guesses at what was meant, codes."""
+"""The faults of a config: diagnostics, guesses at what was meant, codes."""

@@ -15,9 +15,9 @@ class Code:
         code: Its stable name.
         title: What it is, in a few words.
         explanation: Why it is refused, and what to do.
-        bad: A document that has the fault; empty where no document alone can have it.
-        good: The same document without it.
-        overrides: Overrides that go with `bad`, where they are the fault.
+        bad: A document that has the fault; empty if the fault needs more than a document.
+        good: The same document without the fault.
+        overrides: Overrides to apply to `bad`, if the fault is in them.
         warning: Whether it is a warning.
     """
 
@@ -36,10 +36,10 @@ _ALL = (
     Code(
         code="LR001",
         title="the file cannot be read",
-        explanation="There is no such file, it is a folder, or the system does not let it be read. "
-        "The path is taken from the folder the command runs in. Only regular files are opened: a "
-        "named pipe, a socket or a device may keep a reader waiting for ever. Standard input (-) "
-        "and what a shell's <(command) stands for are read to their end.",
+        explanation="There is no such file, it is a folder, or the system does not allow reading "
+        "it. A relative path starts at the folder in which the command runs. Only regular files "
+        "are opened, because a named pipe, a socket or a device may keep a reader waiting for "
+        "ever. Standard input (-) and the pipe of a shell's <(command) are read to their end.",
         bad="",
         good=_GOOD,
     ),
@@ -48,7 +48,7 @@ _ALL = (
         title="a character that YAML does not allow",
         explanation="The text is not UTF-8, or holds a control character, a NUL, or a line "
         "separator (NEL, U+2028, U+2029) outside quotes, where editors and parsers count lines "
-        "differently. Save the file as UTF-8 and take the character out.",
+        "differently. Save the file as UTF-8 and remove the character.",
         bad="terms:\n  fit: {type: mse\x07}\n",
         good=_GOOD,
     ),
@@ -65,24 +65,24 @@ _ALL = (
         code="LR004",
         title="the document is too large",
         explanation="A config may have 1 MiB, 100,000 values (aliases counted each time they are "
-        "used) and 64 levels. No objective needs more; a document that does is a mistake or an "
-        "attack. One with more than 1,000 faults is not read to its end either: mend those first.",
+        "used) and 64 levels. No objective needs more; a larger document is a mistake or an "
+        "attack. Reading also stops after 1,000 faults: correct those first.",
         bad="terms: " + "[" * 70 + "]" * 70 + "\n",
         good=_GOOD,
     ),
     Code(
         code="LR005",
         title="several documents in one file",
-        explanation="A '---' after the first document begins another one. Split the file.",
+        explanation="A '---' after the first document begins another document. Split the file.",
         bad="terms:\n  fit: {type: mse}\n---\nterms: {}\n",
         good=_GOOD,
     ),
     Code(
         code="LR006",
         title="a tag",
-        explanation="Tags such as !!python/object or !include make a parser run or read things. "
-        "A config only names things. The tags of plain values (!!str and the like) are fine "
-        "where they fit.",
+        explanation="Tags such as !!python/object or !include make a parser run code or read "
+        "files. A config only names things. The tags of plain values (!!str and the like) are "
+        "allowed if they fit the value.",
         bad="terms:\n  fit: !loss {type: mse}\n",
         good=_GOOD,
     ),
@@ -96,46 +96,46 @@ _ALL = (
     ),
     Code(
         code="LR008",
-        title="a key that stands twice",
-        explanation="Most parsers silently keep the last of two equal keys. Remove one. Of two "
-        "'<<' some prefer the first, others the second: write one, as <<: [*a, *b], in which the "
-        "first mapping has precedence.",
+        title="a duplicate key",
+        explanation="Most parsers silently keep the last of two equal keys. Remove one. If a "
+        "mapping has two '<<', some parsers prefer the first and others the second: write one, as "
+        "<<: [*a, *b], in which the first mapping has precedence.",
         bad="terms:\n  fit: {type: mse}\n  fit: {type: l1}\n",
         good="terms:\n  fit: {type: mse}\n  fit2: {type: l1}\n",
     ),
     Code(
         code="LR009",
         title="an alias or merge that leads nowhere",
-        explanation="An alias (*name) needs an anchor (&name) above it, cannot stand inside its "
-        "own anchor, and '<<' takes a mapping.",
+        explanation="An alias (*name) needs an anchor (&name) above it and cannot be inside its "
+        "own anchor. '<<' takes a mapping.",
         bad="terms:\n  fit: *base\n",
         good="terms:\n  first: &base {type: mse}\n  fit: *base\n",
     ),
     Code(
         code="LR010",
         title="a tab as indentation",
-        explanation="YAML indents with spaces alone.",
+        explanation="YAML allows only spaces as indentation.",
         bad="terms:\n\tfit: {type: mse}\n",
         good=_GOOD,
     ),
     Code(
         code="LR011",
         title="an empty document",
-        explanation="The file holds nothing, or nothing but comments.",
+        explanation="The file is empty, or has only comments.",
         bad="# nothing yet\n",
         good=_GOOD,
     ),
     Code(
         code="LR101",
         title="the wrong kind of value",
-        explanation="A mapping (key: value) or a list was expected, and something else was found.",
+        explanation="A mapping (key: value) or a list was expected, but something else was found.",
         bad="terms: [mse, l1]\n",
         good=_GOOD,
     ),
     Code(
         code="LR102",
         title="a missing key",
-        explanation="Something that has no default was left out: a term's type, a loss's required "
+        explanation="A key that has no default was left out: a term's type, a loss's required "
         "parameter, one of its inputs, an experiment's task.",
         bad="terms:\n  fit: {weight: 2.0}\n",
         good="terms:\n  fit: {type: mse, weight: 2.0}\n",
@@ -144,7 +144,7 @@ _ALL = (
         code="LR103",
         title="an unknown parameter",
         explanation="The loss (or the trainer) has no parameter of this name. `lossreg show` "
-        "lists those it has.",
+        "lists its parameters.",
         bad="terms:\n  fit: {type: smooth_l1, params: {betta: 0.5}}\n",
         good="terms:\n  fit: {type: smooth_l1, params: {beta: 0.5}}\n",
     ),
@@ -158,16 +158,16 @@ _ALL = (
     Code(
         code="LR105",
         title="an unknown loss",
-        explanation="No installed plugin has this name. `lossreg list` shows all that are "
-        "installed, under the one name each has.",
+        explanation="No installed plugin has a loss of this name. `lossreg list` shows every "
+        "installed loss under its only name.",
         bad="terms:\n  fit: {type: MSELoss}\n",
         good=_GOOD,
     ),
     Code(
         code="LR106",
         title="inputs that do not fit the loss",
-        explanation="A name that is no forward argument of the loss, or a list with too many or "
-        "too few paths.",
+        explanation="`inputs` names something that is not a forward argument of the loss, or lists "
+        "too many or too few paths.",
         bad="terms:\n  fit: {type: mse, inputs: {input: prediction, label: y}}\n",
         good="terms:\n  fit: {type: mse, inputs: {input: prediction, target: y}}\n",
     ),
@@ -175,7 +175,7 @@ _ALL = (
         code="LR107",
         title="a name that a term cannot have",
         explanation="Terms are named with letters, digits, '_' and '-': the name is a log key and "
-        "part of the state_dict. 'total' is the sum.",
+        "part of the state_dict. 'total' is the name of the sum.",
         bad="terms:\n  total: {type: mse}\n",
         good=_GOOD,
     ),
@@ -189,15 +189,15 @@ _ALL = (
     Code(
         code="LR109",
         title="no loss in the document",
-        explanation="A document has its objective under `loss:`, or is one itself, with `terms:` "
-        "at its root; or --key (in Python, key=) says where it is.",
+        explanation="A document has its objective under `loss:`, or is itself an objective, with "
+        "`terms:` at its root. If the objective is elsewhere, --key (in Python, key=) says where.",
         bad="losses:\n  terms:\n    fit: {type: mse}\n",
         good="loss:\n  terms:\n    fit: {type: mse}\n",
     ),
     Code(
         code="LR201",
         title="a value of the wrong type",
-        explanation="Values are not converted: a number in quotes is a string, and true is no "
+        explanation="Values are not converted: a number in quotes is a string, and true is not a "
         "number.",
         bad="terms:\n  fit: {type: mse, weight: '2.0'}\n",
         good="terms:\n  fit: {type: mse, weight: 2.0}\n",
@@ -205,11 +205,11 @@ _ALL = (
     Code(
         code="LR202",
         title="a number out of bounds",
-        explanation="torch refuses the number, or computes something without meaning from it: the "
-        "parameter's description in `lossreg show` says why. A number that would become infinite "
-        "in float32, or 0 without being written as 0, is one as well. A weight, times those of its "
-        "groups and at either end of a schedule, is 0 or at least 1.2e-38, below which float32 "
-        "loses digits.",
+        explanation="torch refuses the number, or computes something meaningless from it: the "
+        "parameter's description in `lossreg show` says why. A number that float32 turns into "
+        "infinity, or into 0 although it is not written as 0, is out of bounds as well. A weight, "
+        "multiplied by the weights of its groups and at either end of a schedule, must be 0 or at "
+        "least 1.2e-38, because float32 loses digits below that.",
         bad="terms:\n  fit: {type: smooth_l1, params: {beta: -1}}\n",
         good="terms:\n  fit: {type: smooth_l1, params: {beta: 1}}\n",
     ),
@@ -224,7 +224,7 @@ _ALL = (
         code="LR204",
         title="a value that YAML versions read differently",
         explanation="yes, no, on, off, 012, 1_000, 12:30 and dates are bools or numbers in YAML "
-        "1.1 and strings in 1.2. Where a number or a bool is wanted, write a plain one.",
+        "1.1 and strings in 1.2. Where a number or a bool is expected, write a plain one.",
         bad="terms:\n  fit: {type: mse, enabled: yes}\n",
         good="terms:\n  fit: {type: mse, enabled: true}\n",
     ),
@@ -240,38 +240,38 @@ _ALL = (
         code="LR207",
         title="a term without reduction",
         explanation="A term is one number, so that it can be weighted and summed. `reduction: "
-        "none` works with `lossreg.create` alone.",
+        "none` works with `lossreg.create` only.",
         bad="terms:\n  fit: {type: mse, params: {reduction: none}}\n",
         good="terms:\n  fit: {type: mse, params: {reduction: sum}}\n",
     ),
     Code(
         code="LR208",
-        title="class weights without meaning",
-        explanation="Class weights are finite numbers, none of them negative (that would reward "
-        "mistakes) and not all zero (the mean would be nan).",
+        title="meaningless class weights",
+        explanation="Class weights are finite numbers. None may be negative (it would reward "
+        "mistakes), and not all may be zero (the mean would be nan).",
         bad="terms:\n  fit: {type: nll, params: {weight: [1.0, -1.0]}}\n",
         good="terms:\n  fit: {type: nll, params: {weight: [1.0, 2.0]}}\n",
     ),
     Code(
         code="LR209",
         title="a value that the loss's plugin refuses",
-        explanation="The plugin's own rule for its parameters; the message is the plugin's.",
+        explanation="The plugin has its own rule for its parameters; the message is the plugin's.",
         bad="",
         good=_GOOD,
     ),
     Code(
         code="LR210",
         title="an unknown transform",
-        explanation="Transforms are a closed list, each under one name; a mapping holds one "
-        "transform and its arguments, a list several in their order.",
+        explanation="Transforms are a closed list, each under one name. A mapping holds one "
+        "transform with its arguments; a list holds several transforms in order.",
         bad="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [sofmax]}, y]}\n",
         good="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [softmax]}, y]}\n",
     ),
     Code(
         code="LR211",
         title="a transform's argument",
-        explanation="An argument is missing, there is one too many, it is of the wrong kind, or it "
-        "does not fit another one. A single value binds to the first one; several are written by "
+        explanation="An argument is missing, is unknown, is of the wrong kind, or does not fit "
+        "another argument. A single value is the first argument; several arguments are written by "
         "name.",
         bad="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [{div: 0}]}, y]}\n",
         good="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [{div: 2}]}, y]}\n",
@@ -279,8 +279,8 @@ _ALL = (
     Code(
         code="LR212",
         title="an unknown schedule",
-        explanation="Schedules are a closed list, which the docs hold; points of piecewise "
-        "draw any other.",
+        explanation="Schedules are a closed list, given in the docs. The points of `piecewise` can "
+        "draw any other curve.",
         bad="terms:\n  fit: {type: mse, weight: {schedule: ramp, start: 0, end: 1, steps: 9}}\n",
         good="terms:\n  fit: {type: mse, weight: {schedule: linear, start: 0, end: 1, steps: 9}}\n",
     ),
@@ -288,32 +288,32 @@ _ALL = (
         code="LR213",
         title="a loss without entries to choose from",
         explanation="mask, sample_weight and ignore choose among the entries of the unreduced "
-        "loss, and ignore needs a target with one number for each; denominator divides a sum. "
-        "This loss has no such form.",
+        "loss; ignore also needs a target with one number for each entry. denominator divides a "
+        "sum. This loss has no such form.",
         bad="terms:\n  aux: {type: value, mask: valid}\n",
         good="terms:\n  aux: {type: value}\n",
     ),
     Code(
         code="LR301",
         title="a plugin that does not work",
-        explanation="The loss is installed, but its module cannot be loaded or is not what its "
-        "entry point says. The message names the distribution that brought it.",
+        explanation="The loss, or the task, is installed, but its module cannot be loaded or is "
+        "not what its entry point says. The message names the distribution that provides it.",
         bad="",
         good=_GOOD,
     ),
     Code(
         code="LR302",
-        title="a loss that two distributions claim",
-        explanation="Write the distribution's name before the loss's, with a colon between them, "
-        "or uninstall one.",
+        title="a name that two distributions claim",
+        explanation="Write the distribution's name before the loss's, or the task's, with a colon "
+        "between them, or uninstall one.",
         bad="",
         good=_GOOD,
     ),
     Code(
         code="LR303",
         title="a loss that its plugin cannot build",
-        explanation="The parameters are valid, but the plugin's builder raised an error or gave "
-        "something that is no torch.nn.Module.",
+        explanation="The parameters are valid, but the plugin's builder raised an error or "
+        "returned something that is not a torch.nn.Module.",
         bad="",
         good=_GOOD,
     ),
@@ -337,15 +337,17 @@ _ALL = (
     Code(
         code="LR501",
         title="an unknown task",
-        explanation="`task:` names a bundled task that `lossreg run` can train.",
+        explanation="`task:` names an installed task, which `lossreg run` can train; "
+        "`lossreg list --kind task` shows them.",
         bad="task: mnist\nloss:\n  terms:\n    fit: {type: mse}\n",
         good="task: digits\nloss:\n  terms:\n    fit: {type: mse}\n",
     ),
     Code(
         code="LR901",
-        title="a parameter that is probably not what is meant",
-        explanation="The value is allowed, but the plugin warns of it: kl_div's `mean`, say, "
-        "divides by every entry, and is not the divergence, which `batchmean` is.",
+        title="a parameter that is probably not what was meant",
+        explanation="The value is allowed, but the plugin warns about it. For example, kl_div with "
+        "`reduction: mean` divides by the number of entries, which does not give the divergence; "
+        "`batchmean` does.",
         bad="terms:\n  fit: {type: kl_div, params: {reduction: mean}}\n",
         good="terms:\n  fit: {type: kl_div, params: {reduction: batchmean}}\n",
         warning=True,
@@ -362,7 +364,7 @@ _ALL = (
     Code(
         code="LR903",
         title="all weights are zero",
-        explanation="The total is always 0, and nothing is learnt.",
+        explanation="The total is always 0, so nothing is learnt.",
         bad="terms:\n  fit: {type: mse, weight: 0}\n",
         good="terms:\n  fit: {type: mse, weight: 1}\n",
         warning=True,
@@ -370,8 +372,8 @@ _ALL = (
     Code(
         code="LR904",
         title="a negative weight",
-        explanation="The term is maximised. If that is meant, an entropy bonus say, ignore the "
-        "warning.",
+        explanation="The term is maximised. If that is the purpose, as for an entropy bonus, "
+        "ignore the warning.",
         bad="terms:\n  fit: {type: mse, weight: -1}\n",
         good="terms:\n  fit: {type: mse, weight: 1}\n",
         warning=True,
@@ -380,14 +382,14 @@ _ALL = (
         code="LR905",
         title="a term outside the objective",
         explanation="A mapping beside the objective has the name of an installed loss as its type, "
-        "and another key of a term; but only what stands under `terms:` is trained. It is probably "
-        "indented too little. In an experiment this is an error. If it is something else, call its "
-        "`type` by another name.",
+        "and another key of a term; but only terms under `terms:` are trained. It is probably "
+        "indented too little. In an experiment this is an error. If it is not a term, rename its "
+        "key `type`.",
         bad="loss:\n  terms:\n    fit: {type: mse}\nrebuild: {type: l1, weight: 5.0}\n",
         good="loss:\n  terms:\n    fit: {type: mse}\n    rebuild: {type: l1, weight: 5.0}\n",
         warning=True,
     ),
 )
 
-CODES = {each.code: each for each in _ALL}
+CODES = {code.code: code for code in _ALL}
 """Every code, in order."""

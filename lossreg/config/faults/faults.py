@@ -1,4 +1,4 @@
-"""Every fault of a config, located, and in words that say what to write instead."""
+"""Collects the faults of a config, each with its place and what to write instead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ConfigPath", "Faults", "clipped", "describe", "path_text"]
 
 ConfigPath: TypeAlias = "str | tuple[ConfigPath, str | int]"
-"""A place in a document: a text, or a place and one step further; "" is the whole of it."""
+"""A place in a document: a text, or a place and one step further; "" is the whole document."""
 
 _LONGEST_VALUE = 60
 _LONGEST_LINE = 4_000
@@ -27,11 +27,11 @@ _MOST_USERS = 3
 def path_text(
     path: ConfigPath, written: Mapping[tuple[str, str | int], str] = MappingProxyType({})
 ) -> str:
-    """A place as it is shown; making it is left to the moment when there is a fault.
+    """The text of a place, made only when there is a fault.
 
     Args:
         path: The place.
-        written: How the keys are spelt that are read as others, by mapping and key.
+        written: The spelling of misspelt keys, by mapping and the key that was meant.
 
     >>> path_text((("loss.terms", "seg"), 0))
     'loss.terms.seg[0]'
@@ -54,7 +54,7 @@ def clipped(text: str) -> str:
 
 
 def describe(value: object) -> str:
-    """What was found, in a few words: never more than some 70 characters.
+    """A value in a few words, about 70 characters at most.
 
     >>> describe("mean"), describe(None), describe([1])
     ("the string 'mean'", 'nothing', 'a list')
@@ -84,13 +84,14 @@ class Faults:
     """Collects diagnostics while a config is read."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[object, ...], Diagnostic] = {}
-        # A fault in an anchored value is found once for each of its users: their paths, in order.
+        self._diagnostics: dict[tuple[object, ...], Diagnostic] = {}
+        # A fault in an anchored value is noted once for each user of the value: their paths, in
+        # order.
         self._users: dict[tuple[object, ...], dict[str, None]] = {}
         self._written: dict[tuple[str, str | int], str] = {}
 
     def read_as(self, path: ConfigPath, written: str, meant: str) -> None:
-        """Show the key of a mapping as it is written, although it is read as another one."""
+        """In later paths, show a misspelt key as it is written."""
         self._written[path_text(path, self._written), meant] = written
 
     def add(
@@ -98,74 +99,76 @@ class Faults:
         code: str,
         path: ConfigPath,
         message: str,
-        at: Node | Span | None = None,
+        place: Node | Span | None = None,
         *,
         severity: Literal["error", "warning"] = "error",
     ) -> None:
         """Note a fault at a value or a key.
 
         Raises:
-            SourceError: There are too many of them.
+            SourceError: There are more than `MOST_FAULTS` faults.
         """
         shown = path_text(path, self._written)
-        span = at if isinstance(at, tuple) else (None, 0, 0) if at is None else at.span
+        span = place if isinstance(place, tuple) else (None, 0, 0) if place is None else place.span
         document, start, end = span
-        # The text tells one override from another.
-        place = (shown,) if document is None else (document.name, document.text, start)
-        key = (*place, code, message)
-        if key not in self._found:
-            found = Diagnostic(code=code, message=message, path=shown, severity=severity)
+        # All overrides have one name; the text says which one it is.
+        origin = (shown,) if document is None else (document.name, document.text, start)
+        key = (*origin, code, message)
+        if key not in self._diagnostics:
+            diagnostic = Diagnostic(code=code, message=message, path=shown, severity=severity)
             if document is not None:
-                found = _located(found, document, start, end)
-            self._found[key] = found
-            if len(self._found) > MOST_FAULTS:
-                self._found.popitem()
+                diagnostic = _located(diagnostic, document, start, end)
+            self._diagnostics[key] = diagnostic
+            if len(self._diagnostics) > MOST_FAULTS:
+                self._diagnostics.popitem()
                 raise too_many_faults(span)
         users = self._users.setdefault(key, {})
-        if len(users) < _MOST_USERS + 2:  # with the first, and one that is told as '…'
+        if len(users) < _MOST_USERS + 2:  # with the first, and one that is shown as '…'
             users[shown] = None
 
     def add_source_error(self, error: SourceError) -> None:
-        """Note what kept a document from being read."""
+        """Note why a document could not be read."""
         document = error.document
         diagnostic = Diagnostic(code=error.code, message=error.message)
         if document is not None and document.text:
             diagnostic = _located(diagnostic, document, error.start, error.end)
         elif document is not None:
             diagnostic = dataclasses.replace(diagnostic, file=document.name)
-        self._found.setdefault((diagnostic,), diagnostic)
+        self._diagnostics.setdefault((diagnostic,), diagnostic)
 
     def sorted(self) -> list[Diagnostic]:
-        """The faults in the order of the text; one in an anchored value told once."""
-        found = []
-        tagged = {_place(each) for each in self._found.values() if each.code == "LR006"}
-        for key, each in self._found.items():
-            if _place(each) in tagged and each.code != "LR006":
-                continue  # what a value is cannot be said while it bears a tag
-            others = [path for path in self._users.get(key, ()) if path != each.path]
-            message = each.message
+        """The faults in the order of the text; one in an anchored value is reported once."""
+        diagnostics = []
+        noted = self._diagnostics.items()
+        tagged = {_place(fault) for _, fault in noted if fault.code == "LR006"}
+        for key, diagnostic in noted:
+            if _place(diagnostic) in tagged and diagnostic.code != "LR006":
+                continue  # the kind of a value is not known while it has a tag
+            others = [path for path in self._users.get(key, ()) if path != diagnostic.path]
+            message = diagnostic.message
             if others:
                 shown = ", ".join(map(clipped, others[:_MOST_USERS]))
                 more = ", …" if len(others) > _MOST_USERS else ""
                 message += f" (used by {shown}{more} as well)"
-            found.append(dataclasses.replace(each, message=message))
-        # Each override is a document of its own, so that their columns say nothing of an order.
-        return sorted(
-            found,
-            key=lambda each: (
-                (1, 0, 0) if each.file == "--set" else (0, each.line or 0, each.column or 0)
-            ),
-        )
+            diagnostics.append(dataclasses.replace(diagnostic, message=message))
+        return sorted(diagnostics, key=_order)
 
     @property
     def has_errors(self) -> bool:
-        """Whether there is more than warnings."""
-        return any(each.severity == "error" for each in self._found.values())
+        """Whether any fault is an error, not only a warning."""
+        return any(fault.severity == "error" for fault in self._diagnostics.values())
 
     def raise_errors(self) -> None:
-        """Raise a ConfigError with all that was found, if it holds an error."""
+        """Raise a ConfigError with every fault, if one of them is an error."""
         if self.has_errors:
             raise ConfigError(self.sorted())
+
+
+def _order(diagnostic: Diagnostic) -> tuple[int, int, int]:
+    if diagnostic.file == "--set":
+        # Each override is a document of its own, so its column does not order it among the others.
+        return 1, 0, 0
+    return 0, diagnostic.line or 0, diagnostic.column or 0
 
 
 def _place(diagnostic: Diagnostic) -> tuple[object, ...]:

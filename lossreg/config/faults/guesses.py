@@ -1,4 +1,4 @@
-"""What the unknown keys of a mapping were probably meant to be."""
+"""Guesses at what the unknown keys of a mapping were meant to be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def missing_space(written: str) -> tuple[str, str]:
-    """A key, and the value in it where the space after the colon is missing.
+    """A key, and the value inside it if the space after the colon is missing.
 
     >>> missing_space("beta:0.5"), missing_space("beta")
     (('beta', '0.5'), ('beta', ''))
@@ -33,22 +33,23 @@ def missing_space(written: str) -> tuple[str, str]:
     return (stem, rest) if rest else (written, "")
 
 
-@lru_cache(maxsize=4096)  # a value with many aliases asks the same for each
+@lru_cache(maxsize=4096)  # asked again for every alias of a value
 def _near(name: str, known: tuple[str, ...]) -> str | None:
     return closest(name, known)
 
 
 class Guesses:
-    """What the unknown keys of a mapping were probably meant to be.
+    """Guesses at what the unknown keys of a mapping were meant to be.
 
     Args:
         node: The mapping.
         known: The keys it may have.
-        foreign: What other systems call them; a near spelling is more likely.
-        astray: Unknown keys that belong elsewhere: what to do with each.
+        foreign: The key that each name in other systems stands for; a near spelling of a known
+            key is preferred.
+        astray: What to do with each unknown key that belongs elsewhere.
 
     Attributes:
-        written: How keys that the mapping lacks are probably written in it.
+        written: By each key that the mapping lacks, the unknown key that was probably meant as it.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Guesses:
         return named if named in self._known else _near(stem, self._known)
 
     def hint(self, name: str) -> str | None:
-        """What to do with an unknown key, where there is a guess."""
+        """What to do with an unknown key; None if there is no guess."""
         if name in self._astray:
             return self._astray[name]
         taken = (meant for meant, written in self.written.items() if written == name)
@@ -94,7 +95,7 @@ class Guesses:
             return None
         keys = self._node.keys
         if meant in keys and keys[meant][0] is keys[name][0]:  # an override may mean that one
-            return f"'{meant}' is there already; remove this one"
+            return f"'{meant}' is already given; remove this key"
         other = self.written.get(meant, name)
         if other != name:
             return f"did you mean '{meant}', as with '{clipped(other)}'? remove one of them"
@@ -118,21 +119,21 @@ class Guesses:
         Args:
             names: The keys.
             path: The mapping's place.
-            faults: Takes what is wrong.
+            faults: Takes the faults.
             code: The fault's code.
-            what: What the keys are.
-            otherwise: What to say where there is no guess.
+            what: The start of the message: what the keys are.
+            otherwise: The hint where there is no guess.
         """
         for name in names:
             message = f"{what}; {self.hint(name) or otherwise}"
             faults.add(code, (path, name), message, self._node.keys[name])
 
     def applied(self, path: ConfigPath, faults: Faults) -> Node:
-        """The mapping as it was probably meant, so that one run finds what else is wrong.
+        """The mapping as it was probably meant, so that one run finds its other faults, too.
 
         Args:
             path: Its place.
-            faults: Is told how keys are written, to show them so.
+            faults: Learns how the keys are written, to show them so.
         """
         if not self.written:
             return self._node
@@ -145,15 +146,15 @@ class Guesses:
         return meant
 
     def value(self, name: str) -> Node:
-        """The value of an unknown key, which is in the key itself where that lacks its space."""
+        """The value of an unknown key: inside the key if the space after its colon is missing."""
         value: Node = self._node.value[name]
         stem, text = missing_space(name)
         if value.value is not None or not text:
             return value
         document, start, end = self._node.keys[name]
-        if end - start == len(name):  # not in quotes, nor with escapes
+        if end - start == len(name):  # without quotes and escapes
             start += len(stem) + 1
         if text[0] in "'\"" and text[-1] == text[0]:
             return Node(text[1:-1], document, start, end)
-        inside, rewrite = resolve(text)
-        return Node(inside, document, start, end, rewrite)
+        scalar, rewrite = resolve(text)
+        return Node(scalar, document, start, end, rewrite)

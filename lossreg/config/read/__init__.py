@@ -1,1 +1,1 @@
-"""Text, files and Python values to nodes that know their places, and back to text."""
+"""From text, files and Python values to nodes with places, and back to text."""

@@ -1,14 +1,14 @@
-"""YAML text to values that know their place.
+"""From YAML text to nodes with places.
 
-The parser's events are counted and turned into nodes one by one: nothing here recurses, so a
-document can neither exhaust the stack nor be expanded beyond the limits.
+The parser's events are counted and turned into nodes one by one. Nothing recurses, so a document
+can neither exhaust the stack nor expand beyond the limits.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
@@ -33,15 +33,16 @@ MAX_BYTES = 2**20
 MAX_NODES = 100_000
 MAX_LEVELS = 64
 
-# The C parser gives the same events four to five times faster, where PyYAML was built with it.
+# The C parser gives the same events four to five times faster, if PyYAML was built with it.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# Where it may read otherwise: tabs, tags, '?', directives, a comment right after a '|' or a '>'.
-# There, and wherever there is a fault, the other parser is asked: one file has one verdict.
+# The two parsers may disagree about tabs, tags, '?', directives, and a comment right after a '|' or
+# a '>'. A text with one of these, or with a fault, is read by the Python parser: so its diagnostics
+# do not depend on how PyYAML was built.
 _DOUBTFUL = re.compile("[\t!?%]|[|>][-+0-9]*#")
 _CORE_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}
 _STRING_TAGS = {"tag:yaml.org,2002:str", "!"}
 _MAP_TAG, _SEQ_TAG = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
-# What YAML forbids: control characters (but for tab, line feed, carriage return and NEL),
+# What YAML forbids: control characters (except tab, line feed, carriage return and NEL),
 # surrogates, the two non-characters, and a byte order mark that is not the first character.
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]"
@@ -51,7 +52,7 @@ _ODD_BREAK = "[\x85\u2028\u2029]"
 _COLON = r"\s*:"
 _STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
-# What becomes of a value whose key is none of the mapping's.
+# Stand in for a key: its value is merged (`<<`), or dropped after an error.
 _MERGED, _DROPPED = object(), object()
 
 
@@ -59,7 +60,7 @@ def read_bytes(data: bytes, name: str) -> tuple[Document, Node]:
     """A YAML document from UTF-8 bytes: the document and its root.
 
     Raises:
-        SourceError: It is not the YAML that lossreg takes.
+        SourceError: It is not YAML that lossreg accepts.
     """
     if len(data) > MAX_BYTES:
         message = f"the document is larger than {MAX_BYTES:,} bytes"
@@ -67,17 +68,17 @@ def read_bytes(data: bytes, name: str) -> tuple[Document, Node]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        read, at = error.object, error.start  # what the error counts has no byte order mark
-        message = f"the document is not UTF-8: byte 0x{read[at]:02x}; save it as UTF-8"
-        readable = Document(name, read[:at].decode() + "\N{REPLACEMENT CHARACTER}")
-        at = len(readable.text) - 1
-        raise SourceError("LR002", message, readable, at, at + 1) from None
+        undecoded, wrong = error.object, error.start  # both without the byte order mark
+        message = f"the document is not UTF-8: byte 0x{undecoded[wrong]:02x}; save it as UTF-8"
+        readable = Document(name, undecoded[:wrong].decode() + "\N{REPLACEMENT CHARACTER}")
+        last = len(readable.text) - 1
+        raise SourceError("LR002", message, readable, last, last + 1) from None
     document = Document(name, text)
     return document, read_document(document)
 
 
 def read_document(document: Document) -> Node:
-    """The root of a YAML document; what does not end the reading is left in `document.faults`.
+    """The root of a YAML document; faults that do not end the reading go to `document.faults`.
 
     Raises:
         SourceError: As for `read_bytes`.
@@ -87,9 +88,9 @@ def read_document(document: Document) -> Node:
         raise SourceError("LR004", f"the document is larger than {MAX_BYTES:,} bytes", document)
     forbidden = _FORBIDDEN.search(text)
     if forbidden:
-        at = forbidden.start()
-        message = f"the character U+{ord(text[at]):04X} is not allowed in YAML; remove it"
-        raise SourceError("LR002", message, document, at, at + 1)
+        start, end = forbidden.span()
+        message = f"the character U+{ord(forbidden[0]):04X} is not allowed in YAML; remove it"
+        raise SourceError("LR002", message, document, start, end)
     if _LOADER is not yaml.SafeLoader and not _DOUBTFUL.search(text):
         try:
             root = _Reader(document, _LOADER).root()
@@ -108,11 +109,11 @@ class _Reader:
         self.document = document
         self.loader = loader
         self.anchors: dict[str, tuple[Node, int] | None] = {}
-        # The collections that are not yet closed, from the outermost: the one around each, the
-        # key there whose value it is, and how many values stand before it.
+        # Per open collection, from the outermost: the collection around it, the key there whose
+        # value it is, and how many values were counted before it.
         self.open: list[tuple[Node, object, int]] = []
-        # By level, of those of them that have any: the anchor, what is merged into them, and
-        # where their '<<' stands.
+        # Per open level: its anchor name, the mappings merged into it by `<<`, and where its `<<`
+        # is written.
         self.names: dict[int, str] = {}
         self.merges: dict[int, list[Node]] = {}
         self.merge_keys: dict[int, int] = {}
@@ -138,12 +139,13 @@ class _Reader:
             raise SourceError("LR011", "the document is empty", self.document)
         return roots[0]
 
-    def _read(self, next_event: Callable[[], Any]) -> list[Node]:  # noqa: C901, PLR0912, PLR0915 - calls for each value cost a quarter more
-        """What stands outside every collection: one node, or none."""
+    def _read(self, next_event: Callable[[], Any]) -> list[Node]:  # noqa: C901, PLR0912, PLR0915 - a call for each value would cost a quarter more time
+        """The nodes outside every collection: the root, or none."""
         document, whole = self.document, self.document.text
         scalar, mapping = yaml.ScalarEvent, yaml.MappingStartEvent
-        # The innermost collection: its values; if it is a mapping, the places of its keys, and
-        # the key whose value comes next, or what becomes of that value instead.
+        # The innermost open collection and its values. For a mapping also the places of its keys,
+        # and the key whose value comes next: None before a key; `_MERGED` and `_DROPPED` stand in
+        # for one.
         around = Node([], document)
         roots: list[Node] = around.value
         values: Any = roots
@@ -161,8 +163,8 @@ class _Reader:
                     or not text
                     or self.count > MAX_NODES
                 ):
-                    at = keys[key] if keys is not None and type(key) is str else None
-                    node = self._special_scalar(event, at)
+                    key_span = keys[key] if keys is not None and type(key) is str else None
+                    node = self._special_scalar(event, key_span)
                 else:
                     value, rewrite = resolve(text)
                     start, end = event.start_mark.index, event.end_mark.index
@@ -228,21 +230,21 @@ class _Reader:
 
     def _refuse_odd_breaks(self, end: int) -> None:
         text = self.document.text
-        for found in () if text.isascii() else re.compile(_ODD_BREAK).finditer(text, 0, end):
-            at = found.start()
-            before = bisect_right(self.quoted, (at, at))
-            if before == 0 or self.quoted[before - 1][1] <= at:
+        for odd_break in () if text.isascii() else re.compile(_ODD_BREAK).finditer(text, 0, end):
+            start = odd_break.start()
+            before = bisect_right(self.quoted, (start, start))
+            if before == 0 or self.quoted[before - 1][1] <= start:
                 message = (
-                    f"the line separator U+{ord(found[0]):04X} stands outside quotes; "
+                    f"the line separator U+{ord(odd_break[0]):04X} stands outside quotes; "
                     "remove it, or write it as an escape in double quotes"
                 )
-                raise SourceError("LR002", message, self.document, at, at + 1)
+                raise SourceError("LR002", message, self.document, start, start + 1)
 
     def _node(self, value: Any, event: Any, key: Span | None) -> Node:
         start, end, text = event.start_mark.index, event.end_mark.index, self.document.text
         if start == end and value == "":
-            # In brackets one parser sets an empty value where it is missing, the other where the
-            # next thing stands.
+            # Inside brackets, one parser places an empty value where it is missing, and the other
+            # at the next token: take the first.
             colon = None if key is None else re.compile(_COLON).match(text, key[2])
             if colon is not None:
                 start = colon.end()
@@ -256,7 +258,7 @@ class _Reader:
             self._refuse("LR004", f"the document has more than {MAX_NODES:,} values", event)
 
     def _special_scalar(self, event: Any, key: Span | None) -> Node:
-        """One that is empty, quoted, tagged, anchored, or one too many."""
+        """A scalar that is empty, quoted, tagged or anchored, or exceeds the limit."""
         self._refuse_too_many(event)
         node = self._node(event.value, event, key)
         tag, style = event.tag, event.style
@@ -268,7 +270,7 @@ class _Reader:
         if plain and (tag is None or tag not in _STRING_TAGS):
             node.value, node.rewrite = resolve(event.value)
         if tag is not None and tag in _CORE_TAGS and isinstance(node.value, str):
-            message = "the tag does not fit the value; leave it out"
+            message = "the tag does not fit the value; remove it"
             self._note("LR006", message, node.start, node.end)
         if event.anchor is not None:
             self.anchors[event.anchor] = (node, 1)
@@ -278,7 +280,7 @@ class _Reader:
         if event.style in ("'", '"'):
             self.quoted.append((node.start, node.end))
         if event.style == '"' and not event.value.isascii():
-            # The parser makes a surrogate of its escape, which no text can hold.
+            # The parser turns the escape of a surrogate into one, which no text can hold.
             from lossreg.config.read.syntax import refuse_surrogates
 
             refuse_surrogates(self.document, event.value, node.start)
@@ -296,7 +298,7 @@ class _Reader:
             self.seen_document = True
 
     def _check_start(self, event: Any, *, is_key: bool) -> None:
-        """A collection that is tagged, anchored, a key, one too many or nested too deep."""
+        """Check a collection that is tagged, anchored, a key, or exceeds a limit."""
         self._refuse_too_many(event)
         level = len(self.open)
         is_mapping = type(event) is yaml.MappingStartEvent
@@ -311,8 +313,8 @@ class _Reader:
             self.names[level] = event.anchor
 
     def _close(self, node: Node, before: int) -> None:
-        """A collection in blocks, with what is merged into it, or among anchored ones."""
-        # A block's end mark stands before the next token: cut the white space.
+        """Finish a collection: trim its end, merge what `<<` names, and record its anchor."""
+        # The end mark of a block stands before the next token, after white space.
         node.end = node.start + len(self.document.text[node.start : node.end].rstrip())
         level = len(self.open) + 1
         self.merge_keys.pop(level, None)
@@ -329,24 +331,30 @@ class _Reader:
         name = event.anchor
         if name not in self.anchors:
             self._refuse("LR009", f"there is no anchor '&{clipped(name)}' above this alias", event)
-        found = self.anchors[name]
-        if found is None:
+        anchored = self.anchors[name]
+        if anchored is None:
             self._refuse(
                 "LR009", f"the alias '*{clipped(name)}' stands inside its own anchor", event
             )
-        node, size = found
+        node, size = anchored
         self.count += size
         self._refuse_too_many(event)
         if is_key:
-            # A key's place is where the key stands, not where its text was anchored.
+            # A key's place is the alias, not the anchor.
             node = Node(node.value, self.document, event.start_mark.index, event.end_mark.index)
         return node
 
     def _key(self, name: object, start: int, end: int, keys: dict[str, Span]) -> object:
-        """A key that is added to a mapping's, or what becomes of its value instead."""
+        """Add a key to a mapping; give the key, or `_MERGED` or `_DROPPED` instead of it."""
         if not isinstance(name, str):
             shown = clipped(self.document.text[start:end])
-            self._note("LR007", f"a key must be a string; write '{shown}' in quotes", start, end)
+            message = f"a key must be a string; write '{shown}' in quotes"
+            comma = re.search(
+                r"(?<![\w.])(-?\d+),$", self.document.text[max(start - 20, 0) : start]
+            )
+            if comma and shown.isdigit():
+                message = f"a number has a decimal point: write {comma[1]}.{shown}"
+            self._note("LR007", message, start, end)
             return _DROPPED
         if name == "<<" and self.document.text.startswith(name, start):  # without quotes
             first = self.merge_keys.setdefault(len(self.open), start)
@@ -365,19 +373,19 @@ class _Reader:
         return _DROPPED
 
     def _merged(self, node: Node) -> list[Node]:
-        each = node.value if isinstance(node.value, list) else [node]
-        for merged in each:
+        merged_nodes = node.value if isinstance(node.value, list) else [node]
+        for merged in merged_nodes:
             if not isinstance(merged.value, dict):
                 message = "'<<' takes a mapping, or a list of mappings"
                 self._note("LR009", message, merged.start, merged.end)
-        return [merged for merged in each if isinstance(merged.value, dict)]
+        return [merged for merged in merged_nodes if isinstance(merged.value, dict)]
 
 
 def from_python(value: object, name: str = "config") -> Node:
     """Nodes without a place, from mappings, lists and scalars of Python.
 
     Raises:
-        SourceError: A key is no string, or the value is too large, nested too deep or refers to
+        SourceError: A key is not a string, or the value is too large, nested too deep or refers to
             itself.
     """
     count = 0
@@ -394,14 +402,22 @@ def from_python(value: object, name: str = "config") -> Node:
             raise SourceError("LR004", f"{name} is nested deeper than {MAX_LEVELS} levels")
         if isinstance(value, Mapping):
             node = Node({})
-            for key, each in value.items():
+            for key, child in value.items():
                 if not isinstance(key, str):
                     raise SourceError("LR007", f"a key must be a string, not {describe(key)}")
-                node.value[key] = convert(each, level + 1)
+                node.value[key] = convert(child, level + 1)
                 node.keys[key] = None, 0, 0
             return node
-        if isinstance(value, list | tuple):
-            return Node([convert(each, level + 1) for each in value])
+        if not isinstance(value, bool | int | float | str | None) and hasattr(value, "tolist"):
+            value = _without_numpy(value)
+        if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            return Node([convert(element, level + 1) for element in value])
         return Node(value)
 
     return convert(value, 0)
+
+
+def _without_numpy(value: Any) -> object:
+    """A number or a list of numbers for one of numpy's; a tensor stays what it is."""
+    module = type(value).__module__.partition(".")[0]
+    return value.tolist() if module == "numpy" else value

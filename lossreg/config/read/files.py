@@ -1,4 +1,4 @@
-"""A config's file: opened if reading it comes to an end."""
+"""Read a config's file, but no pipe or device that may never end."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read_file"]
 
-# Names of what the process was handed when it started: /dev/stdin, and <(command) in a shell.
-_HANDED = ("/dev/fd", "/proc/self/fd")
+# Folders of the files that the process inherited, such as those of <(command) in a shell.
+_INHERITED = ("/dev/fd", "/proc/self/fd")
 _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFCHR: "a device",
@@ -28,18 +28,18 @@ _KINDS = {
 def read_file(path: Path) -> tuple[Document, Node]:
     """A YAML file's document and root.
 
-    Only regular files are opened, since a pipe or a device may keep a reader waiting for ever; but
-    a pipe that was handed to the process, such as /dev/stdin or /dev/fd/63, is read to its end.
+    Only regular files are opened, because a pipe or a device may keep a reader waiting for ever.
+    A pipe that the process inherited, such as /dev/stdin or /dev/fd/63, is read to its end.
 
     Raises:
-        SourceError: It cannot be read, or is not the YAML that lossreg takes.
+        SourceError: It cannot be read, or is not YAML that lossreg accepts.
     """
     name = str(path)
     unread = Document(name, "")
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
-        is_handed = name == "/dev/stdin" or str(path.parent) in _HANDED
-        if kind in _KINDS and not is_handed:
+        is_inherited = name == "/dev/stdin" or str(path.parent) in _INHERITED
+        if kind in _KINDS and not is_inherited:
             message = f"this is {_KINDS[kind]}; a config is a regular file, or standard input"
             raise SourceError("LR001", message, unread)
         if kind == stat.S_IFDIR:

@@ -1,4 +1,4 @@
-"""Values that know their place: a document, its nodes, and what keeps it from being read."""
+"""A document, its nodes with their places, and why it could not be read."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, TypeAlias
 __all__ = ["MOST_FAULTS", "Document", "Node", "Place", "SourceError", "Span", "too_many_faults"]
 
 MOST_FAULTS = 1_000
-"""How many faults are told: a document with more of them is mended step by step."""
+"""How many faults are reported: a document with more is corrected step by step."""
 
 _LINE_BREAK = re.compile("\r\n|\r|\n")
 
 
 class Place(NamedTuple):
-    """A stretch of a line: both count from 1, columns in characters; `end` is exclusive."""
+    """A stretch of a line: lines and columns from 1, columns in characters; `end` is exclusive."""
 
     line: int
     column: int
@@ -29,7 +29,7 @@ class Document:
     def __init__(self, name: str, text: str) -> None:
         self.name = name
         self.text = text
-        self.faults: list[SourceError] = []  # those that do not keep the rest from being read
+        self.faults: list[SourceError] = []  # faults despite which the rest can be read
         self.dropped: list[Node] = []  # values whose keys have such a fault
         self._line_starts = array("l")
 
@@ -41,6 +41,11 @@ class Document:
         limit = self._line_end(line)
         return Place(line, start - begin + 1, max(min(end, limit), start + 1) - begin + 1)
 
+    def start(self, number: int) -> int:
+        """The offset of a line's first character."""
+        self._find_lines()
+        return self._line_starts[number - 1]
+
     def line(self, number: int, longest: int | None = None) -> str:
         """A line's text, without its break; its first `longest` characters."""
         self._find_lines()
@@ -50,7 +55,7 @@ class Document:
     def _find_lines(self) -> None:
         if not self._line_starts:
             self._line_starts.append(0)
-            self._line_starts.extend(each.end() for each in _LINE_BREAK.finditer(self.text))
+            self._line_starts.extend(match.end() for match in _LINE_BREAK.finditer(self.text))
 
     def _line_end(self, number: int) -> int:
         if number == len(self._line_starts):
@@ -64,7 +69,7 @@ Span: TypeAlias = tuple[Document | None, int, int]
 
 
 class SourceError(Exception):
-    """A document cannot be read; `config/diagnostics.py` makes a diagnostic of it."""
+    """A document cannot be read; `Faults.add_source_error` makes a diagnostic of it."""
 
     def __init__(
         self,
@@ -82,10 +87,10 @@ class SourceError(Exception):
         self.end = end
 
 
-def too_many_faults(at: Span) -> SourceError:
-    """What ends the reading of a document with more faults than anyone reads."""
+def too_many_faults(span: Span) -> SourceError:
+    """The error that ends the reading of a document with more than `MOST_FAULTS` faults."""
     message = f"there are more than {MOST_FAULTS:,} faults; the rest is not read"
-    return SourceError("LR004", message, *at)
+    return SourceError("LR004", message, *span)
 
 
 class Node:
@@ -93,11 +98,11 @@ class Node:
 
     Attributes:
         value: A scalar; or a list of nodes; or a dict of nodes by key.
-        document: Where it comes from; None for what came from Python.
+        document: Where it comes from; None for a value from Python.
         start: The offset of its first character.
         end: The offset after its last one.
         keys: For a mapping, where each key is written.
-        rewrite: For a scalar that YAML 1.1 reads as a number or a bool: what to write for one.
+        rewrite: For a string that YAML 1.1 reads as a number or a bool: how to write that value.
     """
 
     __slots__ = ("document", "end", "keys", "rewrite", "start", "value")
@@ -123,7 +128,7 @@ class Node:
         return self.document, self.start, self.end
 
     def copy(self) -> Node:
-        """A node of its own with the same children."""
+        """A new node with the same children."""
         is_collection = isinstance(self.value, dict | list)
         value = self.value.copy() if is_collection else self.value
         twin = Node(value, self.document, self.start, self.end, self.rewrite)

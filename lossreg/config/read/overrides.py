@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lossreg.config.faults.faults import clipped, describe, path_text
 from lossreg.config.read.documents import MAX_LEVELS, read_document
 from lossreg.config.read.nodes import Document, Node, SourceError
-from lossreg.vocabulary.paths import Path, PathError
+from lossreg.vocabulary.paths import PathError, ValuePath
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults
@@ -18,7 +18,7 @@ _ORIGIN = "--set"
 
 
 def apply_override(root: Node, override: object, faults: Faults) -> None:
-    """Set one value in a tree of nodes; missing mappings on the way are made."""
+    """Set one value in a tree of nodes, and make the mappings that are missing on the way."""
     if not isinstance(override, str):
         faults.add("LR401", "", f"expected PATH=VALUE, found {describe(override)}")
         return
@@ -29,7 +29,7 @@ def apply_override(root: Node, override: object, faults: Faults) -> None:
         faults.add("LR401", "", "expected PATH=VALUE, found no '='", target)
         return
     try:
-        steps = Path.parse(path.strip()).steps
+        steps = ValuePath.parse(path.strip()).steps
     except PathError:
         faults.add("LR401", "", "expected a path such as loss.terms.seg.weight before '='", target)
         return
@@ -48,7 +48,7 @@ def apply_override(root: Node, override: object, faults: Faults) -> None:
 
 
 def overridden(root: Node) -> list[str]:
-    """The keys at a document's root that overrides have made."""
+    """The keys at a document's root that overrides created."""
     return [
         name
         for name, (document, _, _) in root.keys.items()
@@ -59,7 +59,7 @@ def overridden(root: Node) -> list[str]:
 def _set(
     root: Node, steps: tuple[str | int, ...], value: Node, target: Node, faults: Faults
 ) -> None:
-    where: ConfigPath = ""
+    path: ConfigPath = ""
     node = root
     for step in steps[:-1]:
         child = _child(node, step)
@@ -68,18 +68,18 @@ def _set(
             child = Node({}, target.document, target.start, target.end)
             _put(node, step, child, target)
         if child is None:
-            _refuse(node, step, where, target, faults)
+            _refuse(node, step, path, target, faults)
             return
-        # An anchored node has several users, and the override means this one alone.
+        # An anchored node has several users; the override means only this one.
         child = node.value[step] = child.copy()
-        node, where = child, (where, step)
+        node, path = child, (path, step)
     last = steps[-1]
     if isinstance(node.value, dict) and isinstance(last, str):
         _put(node, last, value, target)
     elif _child(node, last) is not None:
         node.value[last] = value
     else:
-        _refuse(node, last, where, target, faults)
+        _refuse(node, last, path, target, faults)
 
 
 def _value(override: str, start: int, document: Document) -> Node:
@@ -98,8 +98,8 @@ def _value(override: str, start: int, document: Document) -> Node:
 def _child(node: Node, step: str | int) -> Node | None:
     children = node.value
     if isinstance(children, dict) and isinstance(step, str):
-        found: Node | None = children.get(step)
-        return found
+        child: Node | None = children.get(step)
+        return child
     if (
         isinstance(children, list)
         and isinstance(step, int)
@@ -115,10 +115,10 @@ def _put(node: Node, name: str, value: Node, target: Node) -> None:
     node.value[name] = value
 
 
-def _refuse(node: Node, step: str | int, where: ConfigPath, target: Node, faults: Faults) -> None:
-    found = describe(node.value)
+def _refuse(node: Node, step: str | int, path: ConfigPath, target: Node, faults: Faults) -> None:
     shown = f"element {step}" if isinstance(step, int) else f"'{clipped(step)}'"
     message = (
-        f"cannot set {shown} there: '{clipped(path_text(where)) or 'the document'}' is {found}"
+        f"cannot set {shown} there: '{clipped(path_text(path)) or 'the document'}' is "
+        f"{describe(node.value)}"
     )
-    faults.add("LR402", where, message, target)
+    faults.add("LR402", path, message, target)

@@ -1,4 +1,4 @@
-"""Plain scalars by YAML 1.2's core schema, and what YAML 1.1 would have made of them."""
+"""Plain scalars by YAML 1.2's core schema, and how YAML 1.1 reads them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _YES = frozenset({"yes", "Yes", "YES", "on", "On", "ON"})
 _NO = frozenset({"no", "No", "NO", "off", "Off", "OFF"})
-# What few documents have is compiled when one has it.
+# Few documents have these, so the patterns are compiled on first use.
 _OCTAL, _HEX = r"0o[0-7]+", r"0x[0-9a-fA-F]+"
 _LEADING_ZERO = r"([-+]?)0+([0-9]+)"
 _UNDERSCORED = r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?"
@@ -31,15 +31,15 @@ _BINARY = r"([-+]?)0b([01_]+)"
 _SIGNED_HEX = r"[-+]0x[0-9a-fA-F]+"
 _BASE_60 = r"[-+]?[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9]*)?"
 _DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?"
-# Python refuses to read longer integers, and no parameter is one.
+# Python refuses to read much longer integers, and no parameter needs one.
 _LONGEST_NUMBER = 1_000
 
 
 Resolved: TypeAlias = tuple[str | int | float | bool | None, str]
-"""A scalar's value; and, where YAML 1.1 reads it otherwise, what to write instead."""
+"""A scalar's value; and what to write instead if YAML 1.1 reads it differently."""
 
 
-@lru_cache(maxsize=1024)  # keys and common values come again and again
+@lru_cache(maxsize=1024)  # keys and common values recur
 def resolve(text: str) -> Resolved:
     """The value of a plain scalar, and what to write instead.
 
@@ -64,7 +64,7 @@ def resolve(text: str) -> Resolved:
 
 
 def _near_zero(text: str) -> float:
-    """A number that float() makes 0: the nearest to it that is not, unless it is written as 0."""
+    """A number that `float` makes 0: the float nearest to 0 unless it is written as 0."""
     is_zero = not text.lower().partition("e")[0].strip("+-.0")
     return float(text) if is_zero else math.copysign(math.ulp(0.0), float(text))
 

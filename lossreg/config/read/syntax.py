@@ -1,4 +1,4 @@
-"""What is wrong with a text that is not YAML, in lossreg's words."""
+"""Messages for a text that is not YAML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["refuse_surrogates", "syntax_error"]
 
-# The escape of a surrogate, or of what is beyond Unicode.
+# The escape of a surrogate, or of a number beyond Unicode.
 _NO_CHARACTER = (
     r"\\[uU]((?<=u)[dD][89a-fA-F][0-9a-fA-F]{2}|(?<=U)0000[dD][89a-fA-F][0-9a-fA-F]{2}"
     r"|(?<=U)(?!0010|000[0-9a-fA-F])[0-9a-fA-F]{8})"
@@ -22,12 +22,16 @@ _SURROGATE = "[\ud800-\udfff]"
 # A path with an index, which has a bracket where YAML expects none.
 _NEAR = 100
 _INDEXED = r"[\w.]+\[[-\w]*\][\w.\[\]-]*"
+# A key without the space after its colon, at the start of a line.
+_JOINED = r"([ ]*(?:- )?)([A-Za-z_][\w-]*):([^\s:/\\][^:{\[]*)$"
+_LINES_BEFORE = 3
+_INTERPOLATION = r"\$\{[^{}\n]*\}"
 _UNEXPECTED = {
     "\t": "a tab stands where only spaces may; write spaces instead",
     "?": "a '?' inside brackets or braces; put the value in quotes",
-    **{each: f"a value cannot begin with '{each}'; put it in quotes" for each in "@`%"},
+    **{char: f"a value cannot begin with '{char}'; put it in quotes" for char in "@`%"},
 }
-# A bracket, or what brackets do not count in: quotes, closed or not, and comments.
+# A bracket; or quotes, closed or not, and comments, inside which brackets do not count.
 _BRACKET = (
     r"""(?x) (?<!\w) (?: "(?:\\.|[^"\\])*("|\Z) | '(?:''|[^'])*('|\Z) ) """
     r"""| (?<!\S)\#[^\n]* | [\[\]{}]"""
@@ -35,7 +39,7 @@ _BRACKET = (
 
 
 def refuse_surrogates(document: Document, value: str, start: int) -> None:
-    """Refuse a text in quotes that holds half a character.
+    """Refuse a text in quotes that holds a surrogate.
 
     Args:
         document: Where it is written.
@@ -52,25 +56,27 @@ def refuse_surrogates(document: Document, value: str, start: int) -> None:
 
 
 def syntax_error(document: Document, error: Exception) -> SourceError:
-    """The parser's complaint in lossreg's words."""
+    """The parser's error as a fault with a place and a hint."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     text = document.text
     # Python's own error, for an escape that stands for no character, has no mark.
     escape = re.search(_NO_CHARACTER, text) if mark is None else None
     if escape:
         return _no_character(document, escape)
-    at = min(mark.index if mark is not None else 0, len(text))
-    if text[at - 1 : at] == "\\" and text[at : at + 1] != "\\":
-        at -= 1  # of an unknown escape, the parser stops after the backslash
-    place = document.place(at, at)
+    stop = min(mark.index if mark is not None else 0, len(text))
+    if text[stop - 1 : stop] == "\\" and text[stop : stop + 1] != "\\":
+        stop -= 1  # in an unknown escape, the parser stops after the backslash
+    place = document.place(stop, stop)
     line = document.line(place.line)
     if re.match(r"[ ]*\t", line):
-        at += line.index("\t") - (place.column - 1)
-        return SourceError(
-            "LR010", "a tab is used as indentation; use spaces", document, at, at + 1
-        )
-    message = "this is not valid YAML: " + _guess(text, at, line)
-    return SourceError("LR003", message, document, at, at + 1)
+        tab = stop + line.index("\t") - (place.column - 1)
+        message = "a tab is used as indentation; use spaces"
+        return SourceError("LR010", message, document, tab, tab + 1)
+    joined = _joined(document, place.line)
+    if joined is not None:
+        return joined
+    message = "this is not valid YAML: " + _guess(text, stop, line)
+    return SourceError("LR003", message, document, stop, stop + 1)
 
 
 def _no_character(document: Document, escape: re.Match[str]) -> SourceError:
@@ -78,40 +84,71 @@ def _no_character(document: Document, escape: re.Match[str]) -> SourceError:
     return SourceError("LR003", message, document, escape.start(), escape.end())
 
 
-def _guess(text: str, at: int, line: str) -> str:
-    """What is probably wrong at a place where the parser stopped."""
-    char = text[at : at + 1]
+def _joined(document: Document, line: int) -> SourceError | None:
+    """A key without a space after its colon, in the line where the parser stopped or before."""
+    for number in range(line, max(line - _LINES_BEFORE, 0), -1):
+        text = document.line(number)
+        match = re.match(_JOINED, text)
+        if match:
+            written, start = match[0].lstrip(), document.start(number) + len(match[1])
+            message = f"'{clipped(written)}' has no space after the colon; write "
+            message += f"'{clipped(f'{match[2]}: {match[3]}')}'"
+            return SourceError("LR003", message, document, start, start + len(written))
+        if number < line and text.strip():
+            break
+    return None
+
+
+def _guess(text: str, stop: int, line: str) -> str:
+    """What is probably wrong where the parser stopped."""
+    char = text[stop : stop + 1]
     if char in _UNEXPECTED:
         return _UNEXPECTED[char]
-    if not text[at:].strip():
-        opened = _still_open(text[:at]) or "a quote, a bracket or a mapping"
+    if not text[stop:].strip():
+        opened = _still_open(text[:stop]) or "a quote, a bracket or a mapping"
         return f"the document ends before {opened} is closed"
-    if char == "[" and (value := re.search(_INDEXED, text[max(at - _NEAR, 0) : at + _NEAR])):
+    if char == "[" and (value := re.search(_INDEXED, text[max(stop - _NEAR, 0) : stop + _NEAR])):
         return f"a '[' inside a value; put the value in quotes: '{clipped(value[0])}'"
+    if char == "{" and (value := re.match(_INTERPOLATION, text[max(stop - 1, 0) :])):
+        return f"put '{clipped(value[0])}' in quotes; lossreg does not resolve interpolations"
     if re.search(r":\s.*:\s", line) and not any(bracket in line for bracket in "{["):
         return "a ': ' inside a value; put the value in quotes"
     if char in ("]", "}", ",", ":"):
-        opened = _still_open(text[:at])
+        opened = _still_open(text[:stop])
         if opened:
             return f"an unexpected '{char}'; {opened} is still open"
         if char != ":":
             return f"an unexpected '{char}'; check the brackets"
-    if re.match(r"-\s", text[at:]):
+    if re.match(r"-\s", text[stop:]):
         return "an unexpected '- '; a list cannot stand among the keys of a mapping"
-    return "check the indentation, the quotes and the brackets up to here"
+    quote = _long_quote(text[:stop])
+    return quote or "check the indentation, the quotes and the brackets up to here"
+
+
+def _long_quote(text: str) -> str:
+    """The last quote that is closed lines after its start, in words; empty if there is none."""
+    quotes = [match for match in re.finditer(_BRACKET, text) if match[1] or match[2]]
+    if not quotes or "\n" not in quotes[-1][0]:
+        return ""
+    start, last = _at(text, quotes[-1].start()), _at(text, quotes[-1].end() - 1)
+    return f"the quote of {start} is closed only at {last}; close it where the text ends"
 
 
 def _still_open(text: str) -> str:
     """The innermost quote or bracket that a text leaves open, in words; empty if none is."""
     opened: list[int] = []
-    for found in re.finditer(_BRACKET, text):
-        first = found[0][0]
-        if first in ("[", "{") or (first in ("'", '"') and not (found[1] or found[2])):
-            opened.append(found.start())
+    for match in re.finditer(_BRACKET, text):
+        first = match[0][0]
+        if first in ("[", "{") or (first in ("'", '"') and not (match[1] or match[2])):
+            opened.append(match.start())
         elif first in ("]", "}") and opened:
             opened.pop()
     if not opened:
         return ""
-    at = opened[-1]
-    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-    return f"the {text[at]} of line {line}, column {column}"
+    last = opened[-1]
+    return f"the {text[last]} of {_at(text, last)}"
+
+
+def _at(text: str, place: int) -> str:
+    line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
+    return f"line {line}, column {column}"

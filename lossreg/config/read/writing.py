@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["TooLargeError", "same_values", "yaml_text"]
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-# YAML 1.1 takes these for bools, though few parsers do.
+# Bools in YAML 1.1, though few parsers read them so.
 _BOOLS = frozenset(("y", "Y", "n", "N"))
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
-# A key is read up to 1024 characters after its start without a mark in front.
+# Without a '?' in front, parsers read a key of at most 1024 characters.
 _LONGEST_KEY = 1_000
-_LONGEST_DECIMAL = 900  # digits; the reader takes longer numbers for text
+_LONGEST_DECIMAL = 900  # digits; the reader reads longer numbers as text
 _WORTH_AN_ANCHOR = 40  # characters
 
 
@@ -31,13 +31,13 @@ class TooLargeError(ValueError):
 
 
 def yaml_text(root: Node) -> str:
-    """A mapping's text, plainly: without anchors, unless it were too large without them.
+    """The text of a mapping, with anchors only if it would be too large without them.
 
     Args:
-        root: The mapping. Its keys are strings, its scalars those that YAML's core schema has.
+        root: The mapping. Its keys are strings, its scalars those of YAML's core schema.
 
     Raises:
-        TooLargeError: It is too large with them, too.
+        TooLargeError: It is too large even with anchors.
     """
     try:
         return _Writer(frozenset()).text(root)
@@ -53,12 +53,12 @@ def same_values(one: Node, other: Node) -> bool:
         )
     if isinstance(one.value, list) and isinstance(other.value, list):
         return len(one.value) == len(other.value) and all(map(same_values, one.value, other.value))
-    # Their texts tell 1 from 1.0 and from true, 0.0 from -0.0, and nan is nan.
+    # The texts of 1, 1.0 and true differ, and those of 0.0 and -0.0; that of nan equals itself.
     return repr(one.value) == repr(other.value)
 
 
 def _shared(root: Node) -> frozenset[int]:
-    """The values that stand in several places and are long enough to be written once."""
+    """The values that are used in several places and long enough for an anchor."""
     count: Counter[int] = Counter()
     worth: set[int] = set()
     waiting = [root]
@@ -72,14 +72,14 @@ def _shared(root: Node) -> frozenset[int]:
             waiting.extend(value.values() if isinstance(value, dict) else value)
         if value and (not isinstance(value, str) or len(value) > _WORTH_AN_ANCHOR):
             worth.add(id(node))
-    return frozenset(each for each in worth if count[each] > 1)
+    return frozenset(identity for identity in worth if count[identity] > 1)
 
 
 class _Writer:
     """Writes line by line.
 
     Args:
-        shared: The values, by identity, that are written once and then referred to.
+        shared: The values, by identity, that are written once, with an anchor.
     """
 
     def __init__(self, shared: AbstractSet[int]) -> None:
@@ -104,8 +104,8 @@ class _Writer:
 
         Args:
             node: The mapping.
-            first: What stands in front of its first key.
-            indent: What stands in front of the others.
+            first: The text in front of its first key.
+            indent: The text in front of the other keys.
         """
         if not node.value:
             self._put(f"{first}{{}}\n")
@@ -120,7 +120,7 @@ class _Writer:
             first = indent
 
     def _value(self, node: Node, indent: str) -> None:
-        """A value after its key, in the same line or in those below."""
+        """A value after its key, on the same line or on those below."""
         anchor, is_known = self._anchor(node)
         if is_known or not self._is_tall(node):
             self._put(f" {anchor}{'' if is_known else self._line(node)}".rstrip() + "\n")
@@ -133,7 +133,7 @@ class _Writer:
             self._items(node, deeper)
 
     def _items(self, node: Node, indent: str) -> None:
-        """A list with one line, or several, for each element."""
+        """A list whose elements each have one or more lines."""
         for child in node.value:
             if isinstance(child.value, dict) and child.value and id(child) not in self._shared:
                 self._mapping(child, f"{indent}- ", f"{indent}  ")
@@ -142,13 +142,13 @@ class _Writer:
                 self._value(child, indent)
 
     def _is_tall(self, node: Node) -> bool:
-        """Whether a value has lines of its own."""
+        """Whether a value needs lines of its own."""
         if isinstance(node.value, list):
             return any(isinstance(child.value, dict | list) and child.value for child in node.value)
         return isinstance(node.value, dict) and bool(node.value)
 
     def _line(self, node: Node) -> str:
-        """A scalar, an empty mapping, or a list of them, in one line."""
+        """A scalar, an empty mapping, or a list of these, on one line."""
         value = node.value
         if isinstance(value, dict):
             return "{}"
@@ -164,7 +164,7 @@ class _Writer:
         return f"[{', '.join(shown)}]"
 
     def _anchor(self, node: Node) -> tuple[str, bool]:
-        """What stands in front of a value, and whether that is all because it was written above."""
+        """The text in front of a value, and whether it is an alias that replaces the value."""
         if id(node) not in self._shared:
             return "", False
         if id(node) in self._names:
@@ -184,7 +184,7 @@ def _scalar(value: object) -> str:
         return _float(value)
     if isinstance(value, str):
         return _string(value)
-    raise TypeError(f"a document has no {type(value).__name__}")
+    raise TypeError(f"a document cannot hold a {type(value).__name__}")
 
 
 def _float(value: float) -> str:
@@ -192,12 +192,12 @@ def _float(value: float) -> str:
     if text in ("nan", "inf", "-inf"):
         return f"-.{text[1:]}" if text.startswith("-") else f".{text}"
     digits, e, exponent = text.partition("e")
-    # YAML 1.1 takes 1e-05 for text.
+    # YAML 1.1 reads 1e-05 as text.
     return f"{digits}.0{e}{exponent}" if e and "." not in digits else text
 
 
 def _string(text: str) -> str:
-    """A string without quotes where no version of YAML takes it for anything else."""
+    """A string, without quotes where every version of YAML reads it as that string."""
     if _PLAIN.fullmatch(text) and resolve(text) == (text, "") and text not in _BOOLS:
         return text
     return f'"{"".join(map(_escaped, text))}"'

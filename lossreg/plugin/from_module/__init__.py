@@ -1,1 +1,1 @@
-"""A definition from the signature and docstring of a class that exists already."""
+"""A definition from the signature and docstring of an existing class."""

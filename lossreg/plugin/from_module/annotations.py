@@ -1,4 +1,4 @@
-"""From an annotation to the type of a config's field: what YAML can say, and nothing else."""
+"""The type of a config's field, from a parameter's annotation; only values that YAML can hold."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PLAIN = (bool, int, float, str)
 
 
 class Refusal(Exception):  # noqa: N818 - caught here
-    """A parameter that has no form in YAML: why."""
+    """The reason why a parameter cannot be written in YAML."""
 
 
 def _whole_or_not(value: Any, validate: Callable[[Any], float]) -> float:
@@ -36,8 +36,8 @@ def _whole_or_not(value: Any, validate: Callable[[Any], float]) -> float:
     return value if type(value) is int else checked
 
 
-# `gamma=2` says that gamma is a number, and `dim=1` that it is a whole one: nobody can tell. So
-# a whole number is taken, and stays one.
+# From a default of 2 nobody can know whether a parameter takes any number, as `gamma=2` does, or
+# only whole ones, as `dim=1` does. So any number is accepted, and a whole number stays an int.
 _Number = Annotated[float, WrapValidator(_whole_or_not)]
 
 
@@ -55,11 +55,11 @@ def type_of_parameter(parameter: inspect.Parameter, hint: Any, about: Described 
     if is_tensor(default):
         raise Refusal("has a tensor as its default")
     if hint is parameter.empty:
-        hint = _told_by_default(default, about)
+        hint = _type_from_default(default, about)
     if parameter.name == "reduction" and default in _REDUCTIONS and _is_text(hint):
         return Reduction
     if default is None and type(None) not in get_args(hint):
-        hint = Union[hint, None]  # noqa: UP007 - a hint may be a string's or a class's
+        hint = Union[hint, None]  # noqa: UP007 - `|` does not work for every hint
     return _field_type(hint)
 
 
@@ -67,7 +67,7 @@ def _is_text(hint: Any) -> bool:
     return hint is str or (get_origin(hint) in _UNIONS and set(get_args(hint)) == {str, type(None)})
 
 
-def _told_by_default(default: Any, about: Described | None) -> Any:
+def _type_from_default(default: Any, about: Described | None) -> Any:
     """The type of a parameter without an annotation."""
     if default is inspect.Parameter.empty:
         raise Refusal("has neither an annotation nor a default")
@@ -76,19 +76,19 @@ def _told_by_default(default: Any, about: Described | None) -> Any:
     if isinstance(default, int | float):
         return int | float
     if isinstance(default, list | tuple) and default:
-        elements = {_told_by_default(each, None) for each in default}
+        elements = {_type_from_default(element, None) for element in default}
         if len(elements) == 1:
             kind: Any = list if isinstance(default, list) else tuple
             return kind[elements.pop()] if kind is list else kind[elements.pop(), ...]
-    written = None if default is not None or about is None else _told_by_docstring(about.kind)
+    written = None if default is not None or about is None else _type_from_docstring(about.kind)
     if written is None:
-        told = f"its default {_shown(default)} does not tell its type"
-        raise Refusal(f"has no annotation, and {told}")
+        reason = f"its default {_shown(default)} does not show its type"
+        raise Refusal(f"has no annotation, and {reason}")
     return written
 
 
-def _told_by_docstring(kind: str) -> Any:
-    """The type that a docstring writes for a parameter whose default is None."""
+def _type_from_docstring(kind: str) -> Any:
+    """The type of a parameter whose default is None, from its docstring."""
     for word in re.split(r"[^\w.]+", kind.lower()):
         if word in _WRITTEN:
             return _WRITTEN[word] | None
@@ -109,7 +109,7 @@ _UNIONS = (Union, types.UnionType)
 
 
 def _field_type(hint: Any) -> Any:
-    """What pydantic is given for an annotation."""
+    """The type that pydantic gets for an annotation."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         marked: Any = Annotated
@@ -122,12 +122,12 @@ def _field_type(hint: Any) -> Any:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return _members(hint)
     if origin in (list, tuple, Sequence) and arguments:
-        kinds = [each if each is ... else _element_type(each) for each in arguments]
+        kinds = [argument if argument is ... else _element_type(argument) for argument in arguments]
         container: Any = list if origin is list else tuple
         return container[(*kinds, ...) if origin is Sequence else tuple(kinds)]
     if _is_tensor_type(hint):
-        raise Refusal("is a tensor that must be given")
-    raise Refusal(f"is {_shown(hint)}, which has no form in YAML")
+        raise Refusal("is a required tensor")
+    raise Refusal(f"is {_shown(hint)}, which cannot be written in YAML")
 
 
 def _element_type(hint: Any) -> Any:
@@ -135,37 +135,39 @@ def _element_type(hint: Any) -> Any:
         return hint
     if get_origin(hint) in _UNIONS and set(get_args(hint)) == {int, float}:
         return _Number
-    raise Refusal(f"is a list of {_shown(hint)}, which has no form in YAML")
+    raise Refusal(f"is a list of {_shown(hint)}, which cannot be written in YAML")
 
 
 def _field_type_of_union(arms: Sequence[Any]) -> Any:
-    """One type for each kind of value that YAML has, and the choice by that kind.
+    """A union with one type for each kind of YAML value, chosen by the kind of the value.
 
-    Left to itself pydantic would complain of a wrong value once for each of them.
+    Without that choice pydantic would report a wrong value once for each type.
     """
-    given = [each for each in arms if each is not type(None)]
-    optional = len(given) < len(arms)
+    alternatives = [arm for arm in arms if arm is not type(None)]
+    optional = len(alternatives) < len(arms)
     kinds: dict[str, Any] = {}
-    if any(map(_is_tensor_type, given)):
+    if any(map(_is_tensor_type, alternatives)):
         if not optional:
-            raise Refusal("is a tensor that must be given")
+            raise Refusal("is a required tensor")
         kinds["list"] = ClassWeights
-        # Class weights are a list already.
-        given = [each for each in given if not _is_tensor_type(each) and not _is_list(each)]
-    if {int, float} <= set(given):
-        given = [each for each in given if each not in (int, float)]
+        # ClassWeights accepts lists as well.
+        alternatives = [
+            arm for arm in alternatives if not _is_tensor_type(arm) and not _is_list(arm)
+        ]
+    if {int, float} <= set(alternatives):
+        alternatives = [arm for arm in alternatives if arm not in (int, float)]
         kinds["number"] = _Number
-    for each in given:
-        kind = _field_type(each)
-        name = _kind_of_type(each)
+    for arm in alternatives:
+        kind = _field_type(arm)
+        name = _kind_of_type(arm)
         if name in kinds:
             raise Refusal(f"is one of several types that are all a {name} in YAML")
         kinds[name] = kind
     if not kinds:
-        raise Refusal("can be nothing but None")
+        raise Refusal("can only be None")
     chosen = next(iter(kinds.values()))
     if len(kinds) > 1:
-        tagged = tuple(Annotated[each, Tag(name)] for name, each in kinds.items())
+        tagged = tuple(Annotated[kind, Tag(name)] for name, kind in kinds.items())
         chosen = Annotated[Union[tagged], Discriminator(_kind_of_value)]  # noqa: UP007 - computed
     return chosen | None if optional else chosen
 
@@ -203,16 +205,18 @@ class Members:
     kind: type[Enum]
 
     def member(self, value: object) -> object:
-        """The member with this value; the value itself, where a union's other arm took it."""
-        return next((each for each in self.kind if each.value == value), value)
+        """The member with this value, or the value itself if another arm of a union took it."""
+        return next((member for member in self.kind if member.value == value), value)
 
 
 def _members(enumeration: type[Enum]) -> Any:
-    values = tuple(each.value for each in enumeration)
-    if not values or not all(isinstance(each, str | int) for each in values):
+    values = tuple(member.value for member in enumeration)
+    if not values or not all(isinstance(value, str | int) for value in values):
         raise Refusal(f"is {_shown(enumeration)}, whose members are not all words or numbers")
     choice: Any = Literal
-    unwrapped = BeforeValidator(lambda each: each.value if isinstance(each, enumeration) else each)
+    unwrapped = BeforeValidator(
+        lambda value: value.value if isinstance(value, enumeration) else value
+    )
     return Annotated[choice[values], unwrapped, Members(enumeration)]
 
 

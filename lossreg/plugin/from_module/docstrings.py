@@ -1,4 +1,4 @@
-"""What a docstring says of each parameter, in the three notations that people write."""
+"""The descriptions of parameters in a docstring, in the three common notations."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["Described", "described_parameters", "summary_of"]
 _GOOGLE = re.compile(
     r"(args|arguments|params|parameters|attributes|inputs?|keyword args):", re.IGNORECASE
 )
-# In none of these can two parts in a row match the same characters: a line takes time that grows
-# only with its length.
+# In none of these can two neighbouring parts match the same characters, so that matching takes
+# time linear in the line's length.
 _GOOGLE_ENTRY = re.compile(
     r"[-*` ]*(?P<name>\w+)[`\s]*(\((?P<kind>.*?)\)[`\s]*)?:(\s+|$)(?P<text>.*)"
 )
@@ -26,7 +26,7 @@ _RULE = re.compile(r"-{3,}|={3,}")
 
 
 class Described(NamedTuple):
-    """What is said of a parameter.
+    """A parameter's description in a docstring.
 
     Attributes:
         text: Its description, in one line without markup.
@@ -56,7 +56,7 @@ def described_parameters(text: str | None) -> dict[str, Described]:
     {'gamma': Described(text='How much.', kind='float, optional')}
     """
     lines = inspect.cleandoc(text or "").splitlines()
-    found: dict[str, Described] = {}
+    described: dict[str, Described] = {}
     for index, line in enumerate(lines):
         if _GOOGLE.fullmatch(line.strip()):
             entries = _entries(_block(lines, index + 1, _indent(line)), _GOOGLE_ENTRY)
@@ -66,13 +66,13 @@ def described_parameters(text: str | None) -> dict[str, Described]:
             entries = _entries([line, *_block(lines, index + 1, _indent(line))], _SPHINX_ENTRY)
         else:
             continue
-        for name, each in entries.items():
-            found.setdefault(name, each)
+        for name, entry in entries.items():
+            described.setdefault(name, entry)
     for line in lines:
         kind = _SPHINX_KIND.match(line.strip())
-        if kind and kind["name"] in found:
-            found[kind["name"]] = found[kind["name"]]._replace(kind=kind["kind"].strip())
-    return found
+        if kind and kind["name"] in described:
+            described[kind["name"]] = described[kind["name"]]._replace(kind=kind["kind"].strip())
+    return described
 
 
 def _indent(line: str) -> int:
@@ -84,7 +84,7 @@ def _is_rule(lines: list[str], index: int) -> bool:
 
 
 def _block(lines: list[str], start: int, indent: int) -> list[str]:
-    """The lines from one on, up to the first that is indented no further."""
+    """The lines from `start` to the first that is not indented further than `indent`."""
     end = start
     while end < len(lines) and not (lines[end].strip() and _indent(lines[end]) <= indent):
         end += 1
@@ -92,7 +92,7 @@ def _block(lines: list[str], start: int, indent: int) -> list[str]:
 
 
 def _until_heading(lines: list[str], start: int) -> list[str]:
-    """The lines from one on, up to the next that is underlined."""
+    """The lines from `start` to the next underlined one."""
     end = start
     while end < len(lines) and not _is_rule(lines, end):
         end += 1
@@ -100,20 +100,20 @@ def _until_heading(lines: list[str], start: int) -> list[str]:
 
 
 def _entries(lines: list[str], pattern: re.Pattern[str]) -> dict[str, Described]:
-    """The entries that begin at the block's own indentation, each with what is indented below."""
+    """The entries at the block's own indentation, each with the lines indented below it."""
     outer = min((_indent(line) for line in lines if line.strip()), default=0)
-    found = {}
+    entries = {}
     for index, line in enumerate(lines):
         match = pattern.fullmatch(line.strip()) if _indent(line) == outer else None
         if match is None:
             continue
         groups = match.groupdict()
-        below = "\n".join(each.strip() for each in _block(lines, index + 1, outer))
+        below = "\n".join(map(str.strip, _block(lines, index + 1, outer)))
         text = f"{groups.get('text') or ''}\n{below}".strip().partition("\n\n")[0]
-        found[match["name"]] = Described(_plain(text), (groups["kind"] or "").strip())
-    return found
+        entries[match["name"]] = Described(_plain(text), (groups["kind"] or "").strip())
+    return entries
 
 
 def _plain(text: str) -> str:
-    """One line without the marks of reStructuredText."""
+    """The text on one line, without reStructuredText's markup."""
     return " ".join(re.sub(r":\w+:(?=`)|`+|\*\*", "", text).split())

@@ -1,4 +1,4 @@
-"""A definition from a module's class: its parameters and inputs as the signatures tell them."""
+"""A definition from a module's class: its parameters and inputs, from the signatures."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["generated_fields"]
 
-# torch's own losses still have them, to say that they are gone.
+# Deprecated parameters that torch's own losses still accept.
 _RETIRED = ("size_average", "reduce")
 
 
@@ -52,7 +52,7 @@ def generated_fields(
     config: type[LossConfig] | None,
     inputs: tuple[LossInput, ...] | None,
 ) -> dict[str, Any]:
-    """The fields of a LossDefinition that a module's class tells.
+    """The fields of a LossDefinition that follow from a module's class.
 
     Raises:
         TypeError: Something in a signature cannot be described, or the config does not fit.
@@ -61,7 +61,7 @@ def generated_fields(
     if not (isinstance(module, type) and torch and issubclass(module, torch.nn.Module)):
         raise TypeError(f"from_module takes a class of torch.nn.Module, not {module!r}")
     if isinstance(config, type) and issubclass(config, LossConfig):
-        _check_fit(module, config)  # of anything else the definition itself complains
+        _check_fit(module, config)  # LossDefinition itself refuses anything else
     model = generated_config(cast("Any", module)) if config is None else config
     return {
         "name": _snake_case(module.__name__) if name is None else name,
@@ -77,18 +77,18 @@ def generated_fields(
 def _snake_case(name: str) -> str:
     """A class's name as a loss's.
 
-    >>> [_snake_case(each) for each in ("FocalLoss", "NTXentLoss", "BCEDice", "L1Loss", "Loss")]
+    >>> [_snake_case(name) for name in ("FocalLoss", "NTXentLoss", "BCEDice", "L1Loss", "Loss")]
     ['focal', 'nt_xent', 'bce_dice', 'l1', 'loss']
     """
     stem = re.sub(r"_?(loss|criterion)$", "", name, flags=re.IGNORECASE) or name
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", stem).lower()
 
 
-_Metaclass: Any = type(BaseModel)  # pydantic does not name it
+_Metaclass: Any = type(BaseModel)  # pydantic has no public name for it
 
 
 class _Generated(_Metaclass):  # type: ignore[misc]
-    """The class of generated configs, which pickles them as what they are generated from."""
+    """The metaclass of generated configs: a config's class is pickled as its module's class."""
 
 
 class GeneratedConfig(LossConfig, metaclass=_Generated):
@@ -121,16 +121,16 @@ class ModuleBuilder:
     config: type[LossConfig]
 
     def __call__(self, config: LossConfig) -> nn.Module:
-        """The module; class weights are buffers of it, so that they go where it goes."""
+        """The module; class weights become its buffers, so that they move with it."""
         arguments = dict(with_tensors(config))
         for name, field in self.config.model_fields.items():
             for mark in marks(field):
                 if isinstance(mark, Members):
                     arguments[name] = mark.member(arguments[name])
         module = self.module(**arguments)
-        for each in arguments.values():
-            if is_tensor(each):
-                _keep_as_buffer(module, each)
+        for argument in arguments.values():
+            if is_tensor(argument):
+                _keep_as_buffer(module, argument)
         return module
 
 
@@ -138,7 +138,7 @@ def _keep_as_buffer(module: nn.Module, tensor: Tensor) -> None:
     for child in module.modules():
         for name in [name for name, value in vars(child).items() if value is tensor]:
             delattr(child, name)
-            # The class's own state_dict does not have it.
+            # Not persistent: the class's own state_dict does not have it.
             child.register_buffer(name, tensor, persistent=False)
 
 
@@ -151,11 +151,11 @@ def generated_config(module: type[nn.Module]) -> type[GeneratedConfig]:
     """
     fields: dict[str, Any] = {}
     refused: list[str] = []
-    said = _said_of_parameters(module)
+    documented = _documented_parameters(module)
     for parameter, hint in _parameters(module, "__init__"):
         if parameter.name in _RETIRED and parameter.default is None:
             continue
-        about = said.get(parameter.name)
+        about = documented.get(parameter.name)
         try:
             kind = type_of_parameter(parameter, hint, about)
         except Refusal as refusal:
@@ -175,7 +175,7 @@ def generated_config(module: type[nn.Module]) -> type[GeneratedConfig]:
     try:
         model()
     except ValidationError as error:
-        wrong = [str(each["loc"][0]) for each in error.errors() if each["type"] != "missing"]
+        wrong = [str(fault["loc"][0]) for fault in error.errors() if fault["type"] != "missing"]
         if wrong:
             names = [f"{name!r} has a default that is not of its type" for name in wrong]
             raise _cannot_describe(module, list(dict.fromkeys(names))) from None
@@ -193,9 +193,9 @@ def _field(
     default = parameter.default
     if isinstance(default, Enum):
         default = default.value
-    is_list = list in [get_origin(each) for each in (kind, *get_args(kind))]
+    is_list = list in [get_origin(arm) for arm in (kind, *get_args(kind))]
     if isinstance(default, tuple) and is_list:
-        default = list(default)  # what cannot change is a good default of a list
+        default = list(default)  # authors write immutable defaults for lists
     return Field(... if default is parameter.empty else default, description=text)
 
 
@@ -206,37 +206,37 @@ def _cannot_describe(module: type, refused: list[str]) -> TypeError:
     )
 
 
-def _said_of_parameters(module: type[nn.Module]) -> dict[str, Described]:
-    """What the docstrings of a class, of its constructor and of its bases say."""
-    found: dict[str, Described] = {}
-    for each in module.__mro__:
-        for text in (each.__doc__, getattr(vars(each).get("__init__"), "__doc__", None)):
-            found = {**described_parameters(text), **found}
-    return found
+def _documented_parameters(module: type[nn.Module]) -> dict[str, Described]:
+    """The parameters that a class, its constructor and its bases describe in their docstrings."""
+    documented: dict[str, Described] = {}
+    for base in module.__mro__:
+        for text in (base.__doc__, getattr(vars(base).get("__init__"), "__doc__", None)):
+            documented = {**described_parameters(text), **documented}
+    return documented
 
 
 def _parameters(module: type[nn.Module], method: str) -> Iterator[tuple[inspect.Parameter, Any]]:
     """Each parameter of a method with its annotation, resolved; a Refusal if it cannot be."""
     if getattr(module, method) is getattr(sys.modules["torch"].nn.Module, method):
-        return  # it takes anything, to hand it on
+        return  # torch's own takes any argument, and passes it on
     function = inspect.unwrap(getattr(module, method))
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         hint = parameter.annotation
         if hint is parameter.empty:
             yield parameter, parameter.empty
             continue
-        # One at a time: were one unknown, Python would resolve none.
-        alone = types.SimpleNamespace(__annotations__={parameter.name: hint})
+        # One at a time: if one is unknown, Python resolves none of them.
+        single = types.SimpleNamespace(__annotations__={parameter.name: hint})
         scope = {**vars(typing), **_torch_names(), **getattr(function, "__globals__", {})}
         try:
-            hint = typing.get_type_hints(alone, scope, include_extras=True)[parameter.name]
+            hint = typing.get_type_hints(single, scope, include_extras=True)[parameter.name]
         except Exception as error:  # noqa: BLE001 - an annotation may be any expression
             hint = Refusal(f"is annotated {hint!r}, which cannot be resolved ({error})")
         yield parameter, hint
 
 
 def _torch_names() -> dict[str, Any]:
-    """What modules import for their annotations alone, so that they do not have it."""
+    """Names that modules often import only for type checking, so that they lack them."""
     torch = sys.modules["torch"]
     return {"torch": torch, "nn": torch.nn, "Tensor": torch.Tensor}
 
@@ -253,18 +253,18 @@ def _check_fit(module: type[nn.Module], config: type[LossConfig]) -> None:
         if named and parameter.default is parameter.empty and parameter.name not in fields:
             problems.append(f"no field for the parameter {parameter.name!r}")
     unknown = [] if takes_more else [name for name in fields if name not in known]
-    problems += [f"a field {name!r} that is no parameter" for name in unknown]
+    problems += [f"a field {name!r} that is not a parameter" for name in unknown]
     if problems:
         raise TypeError(f"{config.__name__} has {', and '.join(problems)} of {module.__name__}")
 
 
 def _inputs(module: type[nn.Module]) -> tuple[LossInput, ...]:
-    """The arguments of forward that must be given."""
-    said: Mapping[str, Described] = {
-        **_said_of_parameters(module),
+    """The required arguments of forward."""
+    documented: Mapping[str, Described] = {
+        **_documented_parameters(module),
         **described_parameters(module.forward.__doc__),
     }
-    found: list[LossInput] = []
+    inputs: list[LossInput] = []
     for parameter, _ in _parameters(module, "forward"):
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
@@ -272,19 +272,21 @@ def _inputs(module: type[nn.Module]) -> tuple[LossInput, ...]:
             continue
         if parameter.kind is parameter.KEYWORD_ONLY:
             raise TypeError(
-                f"{module.__name__}.forward takes {parameter.name!r} by keyword alone, and a "
-                "loss is called by position"
+                f"{module.__name__}.forward takes {parameter.name!r} only by keyword, but a loss "
+                "is called by position"
             )
-        text = said[parameter.name].text if parameter.name in said else ""
-        found.append(
+        text = documented[parameter.name].text if parameter.name in documented else ""
+        inputs.append(
             LossInput(
                 name=parameter.name,
                 meaning=text or f"the argument {parameter.name} of {module.__name__}",
-                dtype="float or int" if found else "float",
+                dtype="float or int" if inputs else "float",
                 shape=ANY_SHAPE,
-                gradient=not found,
+                gradient=not inputs,
             )
         )
-    if not found:
-        raise TypeError(f"{module.__name__}.forward names no argument; give from_module the inputs")
-    return tuple(found)
+    if not inputs:
+        raise TypeError(
+            f"{module.__name__}.forward has no named argument; pass `inputs` to from_module"
+        )
+    return tuple(inputs)

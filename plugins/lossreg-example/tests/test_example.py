@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class TestExample(LossContract):
-    """What every loss plugin must hold; `batch` is the data it is tried on."""
+    """What every loss plugin must satisfy; `batch` is the data that it is tried on."""
 
     loss = "example"
     torch_free = True

@@ -36,6 +36,8 @@ MOMENTS = {
     "codes": [FIRST, "lossreg.config.faults.codes"],
     "run task.yaml": ["lossreg.config", "torch._C", "torch.nn", "sklearn"],
 }
+# The others, nightly.
+OFTEN = {FIRST, "lossreg_losses.bce", "pydantic_core._pydantic_core", "torch._C"}
 SLEEP = "\nprint('ready', flush=True)\nimport time\ntime.sleep(60)\n"
 
 
@@ -49,7 +51,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def launched(
-    *arguments: str, ignoring: bool = False, python: tuple[str, ...] = ()
+    *arguments: str,
+    ignoring: bool = False,
+    python: tuple[str, ...] = (),
+    stdin: int = subprocess.DEVNULL,
 ) -> Iterator[subprocess.Popen[str]]:
     """The command, which is told of interrupts even where this process ignores them."""
     before = signal.signal(
@@ -58,6 +63,7 @@ def launched(
     try:
         process = subprocess.Popen(
             [sys.executable, *python, "-m", "lossreg", *arguments],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -96,7 +102,11 @@ def interrupted_after(imported: str | int, *arguments: str, times: int = 1) -> t
 
 @pytest.mark.parametrize(
     ("command", "module"),
-    [(command, module) for command, modules in MOMENTS.items() for module in modules],
+    [
+        pytest.param(command, module, marks=[pytest.mark.nightly] * (module not in OFTEN))
+        for command, modules in MOMENTS.items()
+        for module in modules
+    ],
 )
 def test_while_modules_are_imported(command: str, module: str) -> None:
     code, out, told = interrupted_after(module, *command.split())
@@ -206,21 +216,19 @@ threading.Thread(target=wait, daemon=False).start()
 @pytest.mark.parametrize(
     "places",
     [
-        {"head": NAP},
-        {"head": SWALLOWING},
-        {"head": CLEANING},
-        {"head": TWICE},
-        {"head": SHY},
-        {"head": DYING},
-        {"head": AT_EXIT},
-        {"head": THREAD},
-        {"validator": NAP},
-        {"suspicions": NAP},
-        {"hook": NAP},
+        pytest.param({"head": NAP}, id="import", marks=pytest.mark.nightly),
+        pytest.param({"head": SWALLOWING}, id="swallowed"),
+        pytest.param({"head": CLEANING}, id="finally", marks=pytest.mark.nightly),
+        pytest.param({"head": TWICE}, id="raised anew", marks=pytest.mark.nightly),
+        pytest.param({"head": SHY}, id="message"),
+        pytest.param({"head": DYING}, id="destructor", marks=pytest.mark.nightly),
+        pytest.param({"head": AT_EXIT}, id="exit", marks=pytest.mark.nightly),
+        pytest.param({"head": THREAD}, id="thread"),
+        pytest.param({"validator": NAP}, id="validator"),
+        pytest.param({"suspicions": NAP}, id="suspicions", marks=pytest.mark.nightly),
+        pytest.param({"hook": NAP}, id="hook", marks=pytest.mark.nightly),
     ],
-    ids=["import", "swallowed", "finally", "raised anew", "message", "destructor", "exit", "thread",
-         "validator", "suspicions", "hook"],
-)  # fmt: skip
+)
 def test_in_a_plugins_code(places: dict[str, str]) -> None:
     given = {"head": "", "validator": "pass", "suspicions": "pass", "hook": "pass", **places}
     source = PLUGIN.format(**{**given, "head": WAIT + given["head"]})
@@ -255,14 +263,15 @@ def test_once_the_work_is_done_it_is_too_late() -> None:
 
 
 def test_while_it_waits_for_standard_input() -> None:
-    with launched("check", "-", python=("-X", "importtime")) as process:
+    # Nobody writes there, and it is closed only once the command has ended: it cannot read an empty
+    # document instead, whenever the signal arrives.
+    with launched("check", "-", python=("-X", "importtime"), stdin=subprocess.PIPE) as process:
         assert process.stderr is not None
         while process.stderr.readline().rpartition("|")[2].strip() != "lossreg.config":
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert err.endswith("interrupted\n")
+        assert process.wait(timeout=30) == 130
+        assert process.stderr.read().endswith("interrupted\n")
 
 
 def test_a_background_job_that_ignores_the_signal_goes_on() -> None:

@@ -45,9 +45,18 @@ ROWS = {
     "odd names": [row(1, {"_hidden": 1.0, "-": 2.0}), row(2, {"_hidden": 1.0, "-": 2.0})],
 }
 
+# The others, nightly.
+OFTEN = {"usual", "one row", "nan", "huge"}
+
 
 # Warnings are errors here, so these hold that matplotlib has nothing to complain of as well.
-@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(rows, id=name, marks=[pytest.mark.nightly] * (name not in OFTEN))
+        for name, rows in ROWS.items()
+    ],
+)
 def test_a_picture_comes_of_whatever_was_recorded(rows: list[Row], tmp_path: Path) -> None:
     file = tmp_path / "curves.png"
     draw_curves(rows, [ACCURACY], file, "digits")
@@ -56,7 +65,9 @@ def test_a_picture_comes_of_whatever_was_recorded(rows: list[Row], tmp_path: Pat
     assert picture[..., :3].std() > 0.01
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    "count", [0, 2, *(pytest.param(count, marks=pytest.mark.nightly) for count in (1, 3))]
+)
 def test_there_is_a_panel_for_each_measure(count: int, tmp_path: Path) -> None:
     file = tmp_path / "curves.png"
     draw_curves(ROWS["usual"], [ACCURACY] * count, file, "digits")
@@ -64,7 +75,16 @@ def test_there_is_a_panel_for_each_measure(count: int, tmp_path: Path) -> None:
     assert imread(file).shape[0] == pytest.approx(heights[count] * 3.3 * 150 + 45, abs=2)
 
 
-@pytest.mark.parametrize("title", ["$\\frac$", "a$b$c", "損失 🔥", "", "x" * 500])
+@pytest.mark.parametrize(
+    "title",
+    [
+        "$\\frac$",
+        *(
+            pytest.param(title, marks=pytest.mark.nightly)
+            for title in ("a$b$c", "損失 🔥", "", "x" * 500)
+        ),
+    ],
+)
 def test_a_title_may_be_anything(title: str, tmp_path: Path) -> None:
     draw_curves(ROWS["usual"], [ACCURACY], tmp_path / "curves.png", title)
     assert imread(tmp_path / "curves.png").shape[0] > 500

@@ -18,6 +18,8 @@ from lossreg import experiments
 from lossreg.config import load_experiment
 from lossreg.errors import InputError, LossregError, MissingExtraError
 from lossreg.experiments import runner
+from lossreg.experiments.task import Task
+from lossreg.registry import TASKS, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +112,8 @@ def test_a_row_is_the_mean_over_the_steps_since_the_row_before(
 
 def test_the_held_out_values_are_those_of_the_checkpoint(result: Result) -> None:
     checkpoint = torch.load(result.folder / "last.ckpt", weights_only=True)
-    task = runner.load_task("digits")
+    task = Registry.installed().of(TASKS)["digits"].build()
+    assert isinstance(task, Task)
     prefix = "model."
     state = {
         name.removeprefix(prefix): each
@@ -208,6 +211,7 @@ def test_a_schedule_by_epochs_moves_at_each_epochs_end(tmp_path: Path) -> None:
     assert (progress(run)["steps"], progress(run)["epochs"]) == (66, 3)
 
 
+@pytest.mark.nightly
 def test_a_run_with_a_schedule_gives_the_same_bytes_for_the_same_seed(tmp_path: Path) -> None:
     runs = [train(tmp_path, terms=schedule("step", 30), max_epochs=2) for _ in range(2)]
     first, second = [(run.folder / "metrics.csv").read_bytes() for run in runs]
@@ -228,7 +232,9 @@ def test_the_progress_of_a_checkpoint_can_be_loaded(tmp_path: Path) -> None:
     assert loss.weights["rebuild"] == pytest.approx(1 - 7 / 100)
 
 
-@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+@pytest.mark.parametrize(
+    "precision", ["bf16-mixed", pytest.param("64-true", marks=pytest.mark.nightly)]
+)
 def test_precision_is_lightnings(precision: str, tmp_path: Path) -> None:
     assert math.isfinite(train(tmp_path, precision=precision, max_steps=2).rows[-1].total)
 

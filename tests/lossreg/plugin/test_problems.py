@@ -174,10 +174,10 @@ def test_a_weight_where_torch_puts_it_passes(weight: Tensor | None, shape: tuple
         ((2, 1), "found (2, 1)"),  # torch would make columns of it
         ((4,), "found (4,)"),
         ((), "found ()"),
-        ((2, 3, 8, 8), "[{permute: [0, 2, 3, 1]}, {flatten: {end: -2}}] where the classes are at"),
-        ((2, 3, 8, 3), "[{permute: [0, 2, 3, 1]}, {flatten: {end: -2}}] where the classes are at"),
-        ((2, 3, 5), "[{permute: [0, 2, 1]}, {flatten: {end: -2}}] where the classes are at"),
-        ((2, 8, 3, 3), "dimension 1, [{flatten: {end: -2}}] where they are last"),
+        ((2, 3, 8, 8), "[{permute: [0, 2, 3, 1]}, {flatten: {end: -2}}] if the classes are at"),
+        ((2, 3, 8, 3), "[{permute: [0, 2, 3, 1]}, {flatten: {end: -2}}] if the classes are at"),
+        ((2, 3, 5), "[{permute: [0, 2, 1]}, {flatten: {end: -2}}] if the classes are at"),
+        ((2, 8, 3, 3), "dimension 1, or [{flatten: {end: -2}}] if they are last"),
         ((2, 8, 8, 5), "torch aligns them with the last dimension, found (2, 8, 8, 5)"),
     ],
 )
@@ -187,7 +187,7 @@ def test_one_number_a_class_is_refused_where_classes_are_not_last(
     found = aligned_weight("pos_weight", LIST, "input", torch.zeros(shape))
     assert found is not None
     assert (found.argument, found.certain) == ("input", True)
-    assert "expected a last dimension of 3, for 'pos_weight' has so many numbers" in found.message
+    assert "expected a last dimension of 3, because 'pos_weight' has 3 numbers" in found.message
     assert found.message.endswith(message) or message in found.message
     assert ("permute" in found.message) == (3 in shape[1:-1])
 

@@ -1,9 +1,8 @@
-"""What is looked at before a loss sees its tensors, when, and what is let through."""
+"""What does not fit a loss is refused with its place; what torch takes is taken."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any, get_args
 
 import pytest
@@ -11,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 import lossreg
-from lossreg.errors import ConfigWarning, InputError
+from checked import arguments, build, longs, probabilities, zeros
+from lossreg.errors import InputError
 from lossreg.plugin import Domain, LossInput
 from lossreg.registry import Registry
-from lossreg.runtime.checks import _outside, check_inputs, check_sample_weight, is_changed
+from lossreg.runtime.checks import _outside, check_inputs
 from lossreg.runtime.reduction import Misfit
 
 # kl_div warns of its mean.
@@ -22,15 +22,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::lossreg.errors.ConfigWarning",
     "ignore:reduction. 'mean' divides:UserWarning:torch",
 )
-
-
-def build(name: str, checks: str = "always", **term: Any) -> lossreg.CompositeLoss:
-    return lossreg.build({"checks": checks, "terms": {"fit": {"type": name, **term}}})
-
-
-def arguments(name: str, *tensors: Tensor) -> dict[str, Tensor]:
-    inputs = Registry.installed()[name].inputs
-    return {each.name: tensor for each, tensor in zip(inputs, tensors, strict=True)}
 
 
 def refusal(name: str, *tensors: Tensor, **term: Any) -> InputError:
@@ -42,14 +33,6 @@ def refusal(name: str, *tensors: Tensor, **term: Any) -> InputError:
 
 def signs(*shape: int) -> Tensor:
     return torch.ones(shape).where(torch.rand(shape) < 0.5, -1.0)
-
-
-def zeros(*shape: int) -> Tensor:
-    return torch.zeros(shape)
-
-
-def longs(*shape: int) -> Tensor:
-    return torch.zeros(shape, dtype=torch.int64)
 
 
 BROADCASTING = [
@@ -114,10 +97,6 @@ def test_what_does_not_fit_is_told_with_what_it_does_not_fit() -> None:
     )
 
 
-def probabilities(*shape: int) -> Tensor:
-    return torch.rand(shape).mul(0.8).add(0.1)
-
-
 ANY = [(), (3,), (2, 3)]
 VECTORS = [(3,), (2, 3), (2, 4, 3)]
 REGRESSIONS = ("l1", "mse", "smooth_l1", "poisson_nll")
@@ -164,10 +143,6 @@ GOOD: list[tuple[Any, ...]] = [
 def test_what_torch_takes_is_taken(name: str, tensors: list[Tensor]) -> None:
     expected = lossreg.create(name)(*tensors)
     assert torch.equal(build(name)(arguments(name, *tensors)).terms["fit"], expected)
-
-
-def test_every_loss_is_among_the_good_ones() -> None:
-    assert {name for name, *_ in GOOD} == set(Registry.installed()) - {"value"}
 
 
 COUNTED = [7, -1]
@@ -361,269 +336,6 @@ def test_what_is_masked_may_be_anything_and_the_rest_may_not() -> None:
     loss(input=zeros(2, 3) - 1, target=torch.tensor([0, 255]))
     with pytest.raises(InputError, match="from 0 to 2, found 7"):
         loss(input=zeros(2, 3) - 1, target=torch.tensor([7, 255]))
-
-
-def weighed(checks: str = "always", **term: Any) -> lossreg.CompositeLoss:
-    return lossreg.build({"checks": checks, "terms": {"fit": {"type": "l1", **term}}})
-
-
-# Absolute errors 1, 2 and 3.
-ERRORS = {"input": torch.tensor([1.0, 2.0, 3.0]), "target": zeros(3)}
-DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
-
-
-@pytest.mark.parametrize("checks", ["first", "always"])
-@pytest.mark.parametrize(
-    ("mask", "shown"),
-    [
-        *((torch.tensor([1.0, math.nan, 0.0], dtype=dtype), "nan") for dtype in DTYPES),
-        *((torch.tensor([1.0, 0.5, 0.0], dtype=dtype), "0.5") for dtype in DTYPES),
-        (torch.tensor([1.0, math.inf, 0.0]), "inf"),
-        (torch.tensor([1.0, -math.inf, 0.0]), "-inf"),
-        (torch.tensor([1.0, -1.0, 0.0]), "-1"),
-        (torch.tensor([1, -1, 0]), "-1"),
-        (torch.tensor([1, 2, -1]), "-1"),  # what is wrong, and not what is suspicious
-        (torch.tensor([1.0, 1e-8, 0.0]), "1e-08"),
-        (torch.tensor([1.0, 0.0, 0.0], dtype=torch.complex64), "torch.complex64"),
-    ],
-)
-def test_a_mask_that_is_none_is_refused(mask: Tensor, shown: str, checks: str) -> None:
-    loss = weighed(checks, mask="m")
-    for _ in range(2):
-        with pytest.raises(InputError) as raised:
-            loss({**ERRORS, "m": mask})
-        assert (raised.value.argument, raised.value.path) == ("mask", "m")
-        assert f"expected a mask of bool, or of 0 and 1, found {shown}" in str(raised.value)
-    assert loss({**ERRORS, "m": torch.tensor([1, 0, 1])}).total == 2
-
-
-@pytest.mark.filterwarnings("default::lossreg.errors.ConfigWarning")
-@pytest.mark.parametrize(
-    ("mask", "shown"),
-    [
-        (torch.tensor([255, 0, 255], dtype=torch.uint8), "255"),
-        (torch.tensor([2, 0, 1]), "2"),
-        (torch.tensor([1.5, 0.0, 1.0]), "1.5"),
-    ],
-)
-def test_a_mask_of_larger_numbers_is_warned_of_once(mask: Tensor, shown: str) -> None:
-    loss = weighed(mask="m")
-    with pytest.warns(ConfigWarning) as found:
-        assert loss({**ERRORS, "m": mask}).total == 2
-    (warning,) = found
-    assert str(warning.message) == (
-        f"term 'fit', 'mask' (path 'm'): expected a mask of bool, or of 0 and 1, found {shown}: "
-        "every number but 0 keeps an entry, and none weighs it; apply: [{cast: bool}] says that "
-        "this is meant"
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        loss({**ERRORS, "m": mask})
-        meant = {"from": "m", "apply": [{"cast": "bool"}]}
-        assert weighed(mask=meant)({**ERRORS, "m": mask}).total == 2
-
-
-@pytest.mark.filterwarnings("error::lossreg.errors.ConfigWarning")
-@pytest.mark.parametrize(
-    "dtype", [torch.bool, torch.uint8, torch.int32, torch.int64, *DTYPES], ids=str
-)
-def test_a_mask_of_0_and_1_is_one(dtype: torch.dtype) -> None:
-    for mask, expected in (([1, 0, 1], 2), ([0, 0, 0], 0), ([1, 1, 1], 2)):
-        assert weighed(mask="m")({**ERRORS, "m": torch.tensor(mask).to(dtype)}).total == expected
-    weighed(checks="always", params={"reduction": "sum"}, mask="m")(
-        input=zeros(0), target=zeros(0), m=zeros(0).to(dtype)
-    )
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize(
-    "term",
-    [{}, {"params": {"reduction": "sum"}}, {"denominator": "n"}, {"params": {"reduction": "mean"}}],
-    ids=str,
-)
-def test_a_weight_that_is_not_finite_is_refused_where_it_counts(
-    bad: float, term: dict[str, Any]
-) -> None:
-    values = {**ERRORS, "w": torch.tensor([1.0, bad, 1.0]), "n": 2}
-    with pytest.raises(InputError, match=f"found {bad:g}") as raised:
-        weighed(sample_weight="w", **term)(values)
-    assert (raised.value.argument, raised.value.path) == ("sample_weight", "w")
-    assert "expected finite weights where an entry counts" in str(raised.value)
-    kept = torch.tensor([True, False, True])
-    assert weighed(sample_weight="w", mask="m", **term)({**values, "m": kept}).total.isfinite()
-    target = torch.tensor([0.0, 9.0, 0.0])
-    ignoring = weighed(sample_weight="w", ignore=9, **term)
-    assert ignoring({**values, "target": target}).total.isfinite()
-
-
-def test_a_negative_weight_is_refused_where_the_mean_divides_by_weights() -> None:
-    values = {**ERRORS, "w": torch.tensor([1.0, -1.0, 1.0]), "n": 2}
-    with pytest.raises(InputError) as raised:
-        weighed(sample_weight="w")(values)
-    assert str(raised.value) == (
-        "term 'fit', 'sample_weight' (path 'w'): expected weights of at least 0, for their sum is "
-        "what the mean divides by, found -1; give the term a 'denominator', or params: {reduction: "
-        "sum}"
-    )
-    with pytest.raises(InputError, match="expected weights of at least 0"):
-        weighed(sample_weight="w")({**values, "w": torch.tensor([1, -1, 1])})
-    loss = weighed(sample_weight="w")
-    with pytest.raises(InputError, match="expected weights of at least 0"):
-        loss(values, denominators=loss.denominators([values]))
-    # 1 - 2 + 3
-    assert weighed(sample_weight="w", denominator="n")(values).total == 1
-    assert weighed(sample_weight="w", params={"reduction": "sum"})(values).total == 2
-    kept = torch.tensor([True, False, True])
-    assert weighed(sample_weight="w", mask="m")({**values, "m": kept}).total == 2
-
-
-def test_batchmean_does_not_divide_by_weights() -> None:
-    term = {"type": "kl_div", "params": {"reduction": "batchmean"}, "sample_weight": "w"}
-    loss = lossreg.build({"terms": {"fit": term}})
-    values = {"input": zeros(2, 3) - 1, "target": probabilities(2, 3)}
-    loss({**values, "w": torch.tensor([1.0, -1.0])})
-
-
-@pytest.mark.parametrize("weight", [[1, 0, 2], [0, 0, 0], [True, False, True]])
-def test_weights_of_0_and_more_are_taken(weight: list[Any]) -> None:
-    found = weighed(sample_weight="w")({**ERRORS, "w": torch.tensor(weight)}).total
-    expected = sum(w * e for w, e in zip(weight, (1, 2, 3), strict=True)) / (sum(weight) or 1)
-    assert found.item() == pytest.approx(expected)
-
-
-def test_complex_weights_are_refused() -> None:
-    weight = torch.ones(3, dtype=torch.complex64)
-    with pytest.raises(InputError, match="expected real numbers, found torch"):
-        weighed(sample_weight="w")({**ERRORS, "w": weight})
-
-
-@pytest.mark.parametrize(
-    ("keep", "weight", "fine"),
-    [
-        ((2,), (2, 3), [[1, 1, 1], [-1, 1, 1]]),
-        ((2, 3), (2,), [1, -1]),
-        ((), (2,), [1, -1]),
-    ],
-)
-def test_masks_and_weights_of_other_dimensions_are_compared(
-    keep: tuple[int, ...], weight: tuple[int, ...], fine: list[Any]
-) -> None:
-    mask = torch.ones(keep, dtype=torch.bool)
-    weights = torch.tensor(fine, dtype=torch.float32)
-    assert weights.shape == weight
-    with pytest.raises(Misfit, match="found -1"):
-        check_sample_weight(weights, mask, divides=True)
-    check_sample_weight(weights, mask, divides=False)
-    if keep:
-        mask[1] = False  # where the negative one is
-    else:
-        mask = ~mask
-    check_sample_weight(weights, mask, divides=True)
-
-
-def test_a_mask_that_fits_no_weight_is_left_to_the_reduction() -> None:
-    check_sample_weight(-torch.ones(2), torch.ones(3, dtype=torch.bool), divides=True)
-    check_sample_weight(None, torch.ones(3, dtype=torch.bool), divides=True)
-
-
-def test_nobody_looks_at_masks_and_weights_after_the_first_batch() -> None:
-    loss = weighed("first", mask="m", sample_weight="w", params={"reduction": "sum"})
-    loss({**ERRORS, "m": torch.ones(3), "w": torch.ones(3)})
-    loss({**ERRORS, "m": torch.tensor([1.0, -1.0, 0.5]), "w": torch.tensor([1.0, -1.0, 1.0])})
-    off = weighed("off", mask="m", sample_weight="w", params={"reduction": "sum"})
-    off({**ERRORS, "m": torch.tensor([1.0, -1.0, 0.5]), "w": torch.tensor([1.0, -1.0, 1.0])})
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        (torch.tensor([1.0, math.nan]), torch.tensor([1.0, math.nan]), False),
-        (torch.tensor([1.0, math.nan]), torch.tensor([1.0, 2.0]), True),
-        (torch.tensor([1.0, 2.0]), torch.tensor([1.0, math.nan]), True),
-        (torch.tensor([1.0, math.inf]), torch.tensor([1.0, -math.inf]), True),
-        (torch.tensor([1, 2]), torch.tensor([1, 2]), False),
-        (torch.tensor([1, 2]), torch.tensor([1, 3]), True),
-        (torch.tensor([True]), torch.tensor([False]), True),
-        (torch.tensor([1j, complex(math.nan, 1)]), torch.tensor([1j, complex(math.nan, 1)]), False),
-        (torch.tensor([1j]), torch.tensor([2j]), True),
-        (torch.tensor([1.0]), torch.tensor([[1.0]]), True),
-        (torch.tensor([1.0]), torch.tensor([1.0], dtype=torch.float64), True),
-        (torch.tensor([1.0]), torch.tensor([1.0], device="meta"), True),
-        (torch.tensor([1.0], device="meta"), torch.tensor([1.0], device="meta"), False),
-        (zeros(0), zeros(0), False),
-        (torch.tensor([1.0]).to_sparse(), torch.tensor([1.0]).to_sparse(), False),
-        (torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True), False),
-    ],
-)
-def test_what_is_changed(before: Tensor, after: Tensor, *, expected: bool) -> None:
-    assert is_changed(before, after) is expected
-
-
-def ctc(**changes: Any) -> dict[str, Any]:
-    return {
-        "log_probs": zeros(7, 2, 3).log_softmax(-1),
-        "targets": torch.tensor([[1, 2, 1], [2, 99, -5]]),  # beyond its length is no label
-        "input_lengths": torch.tensor([7, 6]),
-        "target_lengths": torch.tensor([3, 1]),
-        **{name: torch.as_tensor(each) for name, each in changes.items()},
-    }
-
-
-UNSAFE = [
-    ({"targets": [[1, 2, 3], [2, 0, 0]]}, "targets from 0 to 2, found 3"),
-    ({"targets": [[1, -1, 1], [2, 0, 0]]}, "targets from 0 to 2, found -1"),
-    ({"targets": [[1, 2, 10**9], [2, 0, 0]]}, "found 1000000000"),
-    ({"target_lengths": [4, 1]}, "target_lengths of at most 3, found 4"),
-    ({"targets": [1, 2, 1]}, "target_lengths that add up to 3, found 4"),
-    ({"targets": [1, 2, 5, 1]}, "targets from 0 to 2, found 5"),
-]
-
-
-@pytest.mark.parametrize("checks", ["off", "first", "always"])
-@pytest.mark.parametrize(("changes", "message"), UNSAFE)
-def test_ctc_never_reads_out_of_bounds(checks: str, changes: dict[str, Any], message: str) -> None:
-    loss = build("ctc", checks=checks)
-    for _ in range(2):
-        with pytest.raises(InputError, match=message) as raised:
-            loss(ctc(**changes))
-        assert raised.value.term == "fit"
-        assert loss(ctc()).total.isfinite()
-
-
-@pytest.mark.parametrize("checks", ["off", "first", "always"])
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"targets": [1, 2, 1, 2]},
-        {"target_lengths": [0, 0]},
-        {"targets": [[1, 2, 1, 99], [2, 99, 99, 99]]},
-    ],
-)
-def test_ctc_padding_is_free(checks: str, changes: dict[str, Any]) -> None:
-    values = ctc(**changes)
-    expected = nn.CTCLoss()(*values.values())
-    assert torch.equal(build("ctc", checks=checks)(values).terms["fit"], expected)
-
-
-@pytest.mark.parametrize("checks", ["off", "always"])
-def test_what_ctc_masks_may_be_out_of_bounds(checks: str) -> None:
-    loss = build("ctc", checks=checks, mask="m")
-    values = ctc(targets=[[1, 2, 1], [77, 99, -5]], target_lengths=[3, 9], input_lengths=[7, 800])
-    kept = loss({**values, "m": torch.tensor([1, 0])}).total
-    log_probs, *others = ctc().values()
-    expected = nn.CTCLoss()(log_probs[:, :1], *(each[:1] for each in others))
-    torch.testing.assert_close(kept, expected)
-    with pytest.raises(InputError, match="target_lengths of at most 3, found 9"):
-        loss({**values, "m": torch.tensor([1, 1])})
-
-
-def test_ctc_of_no_sequence_is_no_error_of_lossreg() -> None:
-    module = lossreg.create("ctc")
-    check = Registry.installed()["ctc"].check
-    assert check is not None
-    empty = arguments("ctc", zeros(7, 0, 3), longs(0, 4), longs(0), longs(0))
-    assert check(module, empty) is None
 
 
 @pytest.mark.parametrize(

@@ -1,31 +1,20 @@
+"""A composite is the weighted sum of its terms, whatever stands in one."""
+
 from __future__ import annotations
 
 import copy
-import io
 import pickle
-from collections.abc import Callable
 from importlib.metadata import version
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import lossreg
+from composites import LEARNED, build, fit_term, step
 from fake_distributions import Site, plugin
 from lossreg.errors import ConfigError, ConfigWarning, InputError
-from lossreg.plugin import (
-    ClassWeights,
-    Field,
-    LossConfig,
-    LossDefinition,
-    LossInput,
-    Reduction,
-    hookimpl,
-    to_tensor,
-)
-from lossreg.registry import Registry
 from properties import assert_bit_identical
 
 ORACLES = {
@@ -35,28 +24,6 @@ ORACLES = {
     "margin": ("soft_margin", {}, nn.SoftMarginLoss(), 0.7),
     "robust": ("smooth_l1", {"beta": 2.0}, nn.SmoothL1Loss(beta=2.0), 12.1),
 }
-
-LEARNED = """
-    import torch
-    from torch import nn
-
-
-    class Learned(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.tensor(2.0))
-
-        def forward(self, input, target):
-            return (self.scale * (input - target)).abs().mean()
-"""
-
-
-def fit_term(**fields: Any) -> dict[str, Any]:
-    return {"type": "mse", "inputs": ["p", "y"], **fields}
-
-
-def build(**terms: dict[str, Any]) -> lossreg.CompositeLoss:
-    return lossreg.build({"terms": terms})
 
 
 def one_term_each(count: int, **weights: float) -> lossreg.CompositeLoss:
@@ -83,10 +50,6 @@ def batch(dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         y = torch.randn(4, 3, generator=generator, dtype=torch.float64).to(dtype)
         values[f"y_{name}"] = y.sign() if name == "margin" else y
     return values
-
-
-def step(**values: Any) -> dict[str, Any]:
-    return {"p": torch.tensor([1.0, 3.0], requires_grad=True), "y": torch.ones(2), **values}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -241,192 +204,6 @@ def test_constants_add_nothing_to_the_state() -> None:
     assert list(lossreg.create("cross_entropy", weight=[1.0, 3.0]).state_dict()) == ["weight"]
 
 
-def registry_of(name: str, config: type[Any], build: Callable[[Any], nn.Module]) -> Registry:
-    """A registry with one made-up classification loss."""
-    definition = LossDefinition(
-        name=name,
-        config=config,
-        build=build,
-        inputs=(
-            LossInput(name="x", meaning="logits", shape="N C", gradient=True),
-            LossInput(name="y", meaning="class indices", dtype="int", shape="N", counted=True),
-        ),
-        unreduced="N",
-        summary="made up",
-    )
-    module = ModuleType(f"acme_{name}")
-    vars(module)["lossreg_losses"] = hookimpl(lambda: [definition], specname="lossreg_losses")
-    return Registry([]).with_plugins(module)
-
-
-def test_a_builder_is_given_class_weights_as_a_tensor() -> None:
-    class Config(LossConfig):
-        reduction: Reduction = "mean"
-        weight: ClassWeights | None = Field(None, description="A number a class.")
-
-    def build(config: Config) -> nn.Module:
-        assert isinstance(config.weight, Tensor)
-        return nn.CrossEntropyLoss(weight=config.weight, reduction=config.reduction)
-
-    registry = registry_of("plain", Config, build)
-    params = {"weight": [1.0, 3.0]}
-    values = {"x": torch.zeros(2, 2), "y": torch.tensor([0, 0])}
-    assert list(lossreg.create("plain", registry=registry, **params).state_dict()) == ["weight"]
-    loss = lossreg.build({"terms": {"fit": {"type": "plain", "params": params}}}, registry=registry)
-    # For denominators the loss is built once more, without its reduction.
-    found = loss(values, denominators=loss.denominators([values])).total
-    assert_bit_identical(found, loss(values).total)
-
-
-@pytest.mark.parametrize("weight", [[1.0, 3.0], torch.tensor([1.0, 3.0])], ids=["list", "tensor"])
-def test_class_weights_that_a_builder_hands_to_a_child_are_no_state(weight: object) -> None:
-    class Config(LossConfig):
-        weight: ClassWeights | None = Field(None, description="A number a class.")
-
-    def build(config: Config) -> nn.Module:
-        return Wrapped(nn.CrossEntropyLoss(weight=to_tensor(config.weight)))
-
-    class Wrapped(nn.Module):
-        def __init__(self, inner: nn.Module) -> None:
-            super().__init__()
-            self.inner = inner
-
-        def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-            value: Tensor = self.inner(logits, labels)
-            return value
-
-    registry = registry_of("wrapped", Config, build)
-    term = {"type": "wrapped", "params": {"weight": weight}}
-    loss = lossreg.build({"terms": {"fit": term}}, registry=registry)
-    assert loss.state_dict() == {}
-    inner = loss.terms.fit.inner
-    assert torch.equal(inner.weight, torch.tensor([1.0, 3.0]))
-    assert loss.double().terms.fit.inner.weight.dtype == torch.float64
-    assert list(loss.buffers()) == []
-
-
-def test_class_weights_work_and_move_inside_a_composite() -> None:
-    term = {"type": "cross_entropy", "params": {"weight": [1.0, 3.0]}}
-    values = {"input": torch.randn(4, 2), "target": torch.tensor([0, 1, 1, 0])}
-    loss = build(a=term)
-    oracle = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0]))
-    assert_bit_identical(loss(values).terms["a"], oracle(**values))
-    values["input"] = values["input"].double()
-    assert_bit_identical(loss.double()(values).terms["a"], oracle.double()(**values))
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_moving_to_a_dtype_does_not_round_the_weights(dtype: torch.dtype) -> None:
-    loss = build(a=fit_term(weight=0.1), b=fit_term(weight=0.7)).to(dtype)
-    exact = torch.tensor([0.1, 0.7])
-    for _ in range(2):
-        assert torch.equal(torch.stack(list(loss(step()).weights.values())), exact)
-    values = {"p": torch.zeros(2, dtype=torch.float64), "y": torch.ones(2, dtype=torch.float64)}
-    assert loss(values).weights["a"].item() == 0.1
-
-
-@pytest.mark.parametrize("how", ["eager", "compiled"])
-@pytest.mark.parametrize("count", [2, 3, 4])
-@pytest.mark.parametrize("place", [0, 1, -1])
-def test_one_term_in_float64_makes_a_total_in_float64(count: int, place: int, how: str) -> None:
-    loss = build(**{f"t{i}": fit_term(weight=0.1, inputs=[f"p{i}", f"y{i}"]) for i in range(count)})
-    if how == "compiled":
-        torch._dynamo.reset()
-        loss.compile(backend="aot_eager", fullgraph=True)
-    values, expected = {}, 0.0
-    for i in range(count):
-        dtype = torch.float64 if i == place % count else torch.float32
-        values[f"p{i}"] = torch.tensor([1 / 3], dtype=dtype, requires_grad=True)
-        values[f"y{i}"] = torch.zeros(1, dtype=dtype)
-        expected += 0.1 * values[f"p{i}"].square().item()
-    out = loss(values)
-    assert out.total.dtype == torch.float64
-    assert abs(out.total.item() - expected) <= 4 * torch.finfo(torch.float64).eps * expected
-    assert all(weight.item() == 0.1 for weight in out.weights.values())
-
-
-def test_terms_of_half_precision_are_summed_in_float32() -> None:
-    values = {"p": torch.tensor([1.5], dtype=torch.bfloat16), "y": torch.zeros(1).bfloat16()}
-    for terms in (["a"], ["a", "b", "c"]):
-        out = build(**{name: fit_term(weight=0.1) for name in terms})(values)
-        assert out.total.dtype == torch.float32
-        assert out.total.item() == pytest.approx(len(terms) * 0.225, rel=1e-6)
-
-
-def test_weights_follow_the_terms_to_their_device() -> None:
-    loss = build(a=fit_term(weight=0.1), b=fit_term(weight=0.7))
-    out = loss({name: value.to("meta") for name, value in step().items()})
-    assert out.total.device.type == out.weights["a"].device.type == "meta"
-    assert loss(step()).weights["a"].item() == pytest.approx(0.1)
-
-
-def test_what_is_logged_is_detached_and_a_copy() -> None:
-    loss = build(a=fit_term(weight=0.5), b=fit_term())
-    out = loss(step())
-    assert out.total.requires_grad
-    assert not any(each.requires_grad for each in (*out.terms.values(), *out.weights.values()))
-    out.weights["a"].fill_(9)
-    out.terms["a"].fill_(9)
-    out.total.backward()
-    assert loss(step()).weights["a"].item() == 0.5
-
-
-def test_the_log_has_flat_keys() -> None:
-    logged = build(a=fit_term(weight=0.5), b=fit_term())(step()).log_dict("train/")
-    assert {name: value.item() for name, value in logged.items()} == {
-        "train/loss/total": 3.0,
-        "train/loss/a": 2.0,
-        "train/weighted/a": 1.0,
-        "train/weight/a": 0.5,
-        "train/loss/b": 2.0,
-        "train/weighted/b": 2.0,
-        "train/weight/b": 1.0,
-    }
-    assert not any(value.requires_grad or value.dim() for value in logged.values())
-    assert "loss/total" in build(a=fit_term())(step()).log_dict()
-
-
-@pytest.fixture
-def learned(site: Site) -> lossreg.CompositeLoss:
-    """A composite with one constant term and one with a parameter."""
-    source = plugin("learned", build="Learned()", head=LEARNED)
-    site.add("acme", {"learned": "acme_learned"}, {"acme_learned": source})
-    return build(fit=fit_term(), own={"type": "learned", "weight": 0.5, "inputs": ["p", "y"]})
-
-
-def test_a_loss_with_parameters_is_trained_with_them(learned: lossreg.CompositeLoss) -> None:
-    ((name, scale),) = learned.named_parameters()
-    assert name == "terms.own.scale"
-    learned(step()).total.backward()
-    # d/ds 0.5 * mean(s * (0, 2)) = 0.5
-    assert scale.grad.item() == 0.5
-
-
-def test_it_copies_pickles_and_loads(learned: lossreg.CompositeLoss) -> None:
-    with torch.no_grad():
-        dict(learned.named_parameters())["terms.own.scale"].fill_(5.0)
-    expected = learned(step()).total.detach()
-    for twin in (copy.deepcopy(learned), pickle.loads(pickle.dumps(learned))):
-        assert_bit_identical(twin(step()).total.detach(), expected)
-    file = io.BytesIO()
-    torch.save(learned.state_dict(), file)
-    file.seek(0)
-    fresh = build(fit=fit_term(), own={"type": "learned", "weight": 0.5, "inputs": ["p", "y"]})
-    fresh.load_state_dict(torch.load(file, weights_only=True), strict=True)
-    assert_bit_identical(fresh(step()).total.detach(), expected)
-
-
-def test_evaluating_moves_nothing(learned: lossreg.CompositeLoss) -> None:
-    before = copy.deepcopy(learned.state_dict())
-    expected = learned(step()).total
-    learned.eval()
-    assert not any(module.training for module in learned.modules())
-    assert torch.equal(learned(step()).total, expected)
-    learned.train()
-    assert all(module.training for module in learned.modules())
-    assert learned.state_dict() == before
-
-
 def test_hooks_of_a_terms_module_run() -> None:
     loss = build(a=fit_term())
     seen: list[float] = []
@@ -482,49 +259,6 @@ def test_running_out_of_memory_is_no_fault_of_the_tensors(site: Site) -> None:
     site.add("acme", {"odd": "acme_odd"}, {"acme_odd": plugin("odd", build="Huge()", head=head)})
     with pytest.raises(torch.OutOfMemoryError):
         build(a={"type": "odd", "inputs": ["p", "y"]})(step())
-
-
-@pytest.mark.usefixtures("learned")
-def test_two_terms_of_one_loss_are_two_modules() -> None:
-    term = {"type": "learned", "inputs": ["p", "y"]}
-    assert len(list(build(a=term, b=term).parameters())) == 2
-
-
-def test_create_gives_torchs_module() -> None:
-    module = lossreg.create("smooth_l1", beta=0.5, reduction="sum")
-    assert type(module) is nn.SmoothL1Loss
-    assert (module.beta, module.reduction) == (0.5, "sum")
-
-
-@pytest.mark.parametrize(
-    ("name", "params", "path", "expected"),
-    [
-        ("smooth_l1", {"bet": 1.0}, "smooth_l1.bet", "did you mean 'beta'?"),
-        ("smooth_l1", {"beta": -1.0}, "smooth_l1.beta", "expected a number of at least 0"),
-        ("smooth_l1", {"beta": True}, "smooth_l1.beta", "expected a number, found true"),
-        ("cross_entropy", {"weight": [-1.0]}, "cross_entropy.weight[0]", "no negative number"),
-        ("mse", {"size_average": True}, "mse.size_average", "write 'reduction: mean'"),
-    ],
-)
-def test_create_refuses_what_a_config_would(
-    name: str, params: dict[str, Any], path: str, expected: str
-) -> None:
-    with pytest.raises(ConfigError) as raised:
-        lossreg.create(name, **params)
-    (diagnostic,) = raised.value.diagnostics
-    assert diagnostic.path == path
-    assert expected in diagnostic.message
-
-
-def test_create_tells_all_faults_at_once() -> None:
-    with pytest.raises(ConfigError) as raised:
-        lossreg.create("smooth_l1", beta=-1.0, reduction="average", gamma=2)
-    assert len(raised.value.diagnostics) == 3
-
-
-def test_create_of_an_unknown_loss_suggests_one() -> None:
-    with pytest.raises(lossreg.UnknownLossError, match="did you mean 'smooth_l1'"):
-        lossreg.create("smoth_l1")
 
 
 def test_it_shows_terms_and_weights() -> None:

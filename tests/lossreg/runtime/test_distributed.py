@@ -14,11 +14,13 @@ import pytest
 import ranks
 
 SCRIPT = Path(ranks.__file__)
+# What a rank says where it cannot do as it is asked: an old gloo, and FSDP2 on the CPU before
+# torch 2.7.
+UNABLE = ("does not support", "'Stream' object has no attribute 'record_event'")
 # Of each parameter's gradient, in units of the last place of its largest entry.
 MOST_ULPS = 8
 NIGHTLY = pytest.mark.nightly
 LAUNCHES = [
-    pytest.param(1, (0,), id="1"),
     pytest.param(2, (0,), id="2"),
     *(
         pytest.param(world, (0, 1, 2, 3, 4), id=f"{world}, all seeds", marks=NIGHTLY)
@@ -56,8 +58,8 @@ def found(world: int, seeds: tuple[int, ...], case: str) -> list[float]:
     numbers = []
     for rank, every in enumerate(launched(world, seeds)):
         number = every[case]
-        if isinstance(number, str) and "does not support" in number:
-            pytest.skip(f"this torch's gloo cannot: {number.strip().splitlines()[-1]}")
+        if isinstance(number, str) and any(reason in number for reason in UNABLE):
+            pytest.skip(f"this torch cannot: {number.strip().splitlines()[-1]}")
         assert isinstance(number, float), f"rank {rank}: {number}"
         numbers.append(number)
     return numbers

@@ -63,7 +63,7 @@ HOW = pytest.mark.parametrize("make", [build, compiled])
         ),
         ({}, "there is no 'h' among the values; there is: p (3,), y (3,)"),
         ({"h": None}, "there is no 'pq' under 'h'; it is a NoneType"),
-        ({"h": {"pq": None}}, "(path 'h.pq'): what is there is None"),
+        ({"h": {"pq": None}}, "(path 'h.pq'): the value at this path is None"),
     ],
 )
 def test_an_optional_term_that_was_never_there_is_told_once(
@@ -176,8 +176,8 @@ def test_a_gradient_that_is_cut_is_told_once(field: str, call: str) -> None:
     (warning,) = found
     assert str(warning.message) == (
         f"term 'aux', '{field}' (path 'w'): it requires a gradient, but no gradient goes through "
-        "masks and sample weights: a model that could choose what counts would choose what costs "
-        "least; apply: [detach] says that this is meant"
+        "masks and sample weights: a model that could choose which entries count would choose the "
+        "cheapest; if this is intended, write apply: [detach]"
     )
     assert warning.filename == __file__
     run()

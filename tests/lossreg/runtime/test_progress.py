@@ -1,9 +1,10 @@
+"""Schedules move by completed steps and epochs, and a resumed run goes on where it was."""
+
 from __future__ import annotations
 
 import copy
 import io
 import math
-import pickle
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 import lossreg
 from lossreg.errors import ConfigWarning, StateError
 from properties import assert_bit_identical
+from scheduled import RAMP, build, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,33 +29,11 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 }
 UNITS = ("step", "epoch")
 STEPS, STEPS_AN_EPOCH = 8, 2
-# A tenth more each step.
-RAMP = {"schedule": "linear", "start": 0.0, "end": 1.0, "steps": 10}
 AS_TOLD = "linear(unit='step', start=0.0, end=1.0, steps=10)"
 
 
 def weight(name: str, unit: str = "step") -> dict[str, Any]:
     return {"schedule": name, "unit": unit, **SCHEDULES[name]}
-
-
-def build(**weights: Any) -> lossreg.CompositeLoss:
-    """A composite of one mse term for each weight."""
-    return lossreg.build(
-        {
-            "terms": {
-                name: {"type": "mse", "weight": each, "inputs": ["p", "y"]}
-                for name, each in weights.items()
-            }
-        }
-    )
-
-
-def values(dtype: torch.dtype = torch.float32, device: str = "cpu") -> dict[str, Tensor]:
-    """The mse is 2."""
-    return {
-        "p": torch.tensor([1.0, 3.0], dtype=dtype, device=device, requires_grad=True),
-        "y": torch.ones(2, dtype=dtype, device=device),
-    }
 
 
 def through_a_file(state: Any) -> Any:
@@ -207,114 +187,12 @@ def test_a_number_is_the_same_whether_written_with_a_point_or_without() -> None:
     build(a=RAMP, b=1).load_state_dict(build(a={**RAMP, "end": 1}, b=1.0).state_dict())
 
 
-def copied_by_torch(loss: lossreg.CompositeLoss) -> lossreg.CompositeLoss:
-    file = io.BytesIO()
-    torch.save(loss, file)
-    file.seek(0)
-    twin: lossreg.CompositeLoss = torch.load(file, weights_only=False)
-    return twin
-
-
-COPIES: dict[str, Callable[[lossreg.CompositeLoss], lossreg.CompositeLoss]] = {
-    "deepcopy": copy.deepcopy,
-    "pickle": lambda loss: pickle.loads(pickle.dumps(loss)),
-    "torch.save": copied_by_torch,
-}
-
-
-@pytest.mark.parametrize("terms", [1, 2, 4])
-@pytest.mark.parametrize("way", COPIES)
-def test_a_copy_goes_on_by_itself(way: str, terms: int) -> None:
-    loss = build(**{f"t{index}": RAMP for index in range(terms)})
-    loss.step()
-    twin = COPIES[way](loss)
-    for _ in range(2):
-        twin.step()
-    assert loss(values()).total.item() == pytest.approx(0.1 * 2 * terms)
-    out = twin(values())
-    assert out.total.item() == pytest.approx(0.3 * 2 * terms)
-    assert out.weights["t0"].item() == pytest.approx(0.3)
-    out.total.backward()
-
-
-MOVES: dict[str, Callable[[nn.Module], nn.Module]] = {
-    "to a device": lambda loss: loss.to("cpu"),
-    "bfloat16": nn.Module.bfloat16,
-    "half": nn.Module.half,
-    "double": nn.Module.double,
-    "float": nn.Module.float,
-    "to a dtype": lambda loss: loss.to(torch.float16),
-    "meta and back": lambda loss: loss.to("meta").to_empty(device="cpu"),
-    "never moved": lambda loss: loss,
-}
-
-
-@pytest.mark.parametrize("move", MOVES)
-@pytest.mark.parametrize("terms", [1, 3])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_weights_survive_a_move(move: str, terms: int, dtype: torch.dtype) -> None:
-    loss = build(**{f"t{index}": RAMP for index in range(terms)})
-    loss.step()
-    MOVES[move](loss)
-    for steps in (1, 2, 3):
-        out = loss(values(dtype))
-        assert_bit_identical(out.weights["t0"], torch.tensor(steps / 10, dtype=dtype))
-        assert out.total.item() == pytest.approx(terms * 2 * steps / 10)
-        loss.step()
-
-
-def test_weights_follow_the_dtype_and_device_of_the_terms_from_step_to_step() -> None:
-    loss = build(a=RAMP, b=RAMP, c=RAMP)
-    for steps, dtype in enumerate([torch.float32, torch.float64, torch.float32, torch.float64]):
-        shown = loss(values(dtype)).weights["a"]
-        assert_bit_identical(shown, torch.tensor(steps / 10, dtype=dtype))
-        loss.step()
-    assert loss(values(device="meta")).total.device.type == "meta"
-    loss.step()
-    assert loss(values()).total.item() == pytest.approx(0.5 * 6)
-
-
-def test_a_first_step_in_inference_mode_does_not_spoil_training() -> None:
-    loss = build(a=RAMP, b=0.5, c=0.5)
-    with torch.inference_mode():
-        loss({name: each.detach() for name, each in values(torch.float64).items()})
-        loss.step()
-    loss(values(torch.float64)).total.backward()
-    loss.step()
-    loss(values(torch.float64)).total.backward()
-
-
 def test_evaluating_moves_nothing() -> None:
     loss = build(a=RAMP).eval()
     with torch.no_grad():
         weights = [loss(values()).weights["a"].item() for _ in range(3)]
     assert weights == [0.0, 0.0, 0.0]
     assert loss.state_dict()["progress._extra_state"]["steps"] == 0
-
-
-@pytest.mark.parametrize("terms", [1, 2, 3])
-def test_a_step_before_the_backward_pass_does_not_change_its_gradients(terms: int) -> None:
-    loss = build(**{f"t{index}": RAMP for index in range(terms)})
-    loss.step()
-    given = values()
-    out = loss(given)
-    loss.step()
-    out.total.backward()
-    # The weights were 0.1 in the forward pass; d mse = p - y = (0, 2)
-    assert given["p"].grad is not None
-    assert given["p"].grad.tolist() == pytest.approx([0.0, terms * 0.1 * 2])
-    assert out.weights["t0"].item() == pytest.approx(0.1)
-
-
-def test_in_a_compiled_graph_a_step_before_the_backward_pass_changes_no_gradient() -> None:
-    loss = build(a=RAMP, b=RAMP, c=RAMP)
-    loss.step()
-    given = values()
-    total = torch.compile(loss, backend="aot_eager", fullgraph=True)(given).total
-    loss.step()
-    total.backward()
-    # Three terms of weight 0.1, each with a gradient of 0 and of 2.
-    torch.testing.assert_close(given["p"].grad, torch.tensor([0.0, 0.6]))
 
 
 DAMAGED: list[tuple[Any, str]] = [
@@ -351,21 +229,6 @@ def test_damaged_progress_is_a_state_error_and_changes_nothing(change: Any, mess
     state["progress._extra_state"] = change
     with pytest.raises(StateError, match=message):
         loss.load_state_dict(state)
-
-
-def test_weights_that_were_handed_out_are_nobody_elses() -> None:
-    loss = build(a=RAMP, b=0.5)
-    outs = []
-    for _ in range(3):
-        outs.append(loss(values()))
-        loss.step()
-    assert [out.weights["a"].item() for out in outs] == pytest.approx([0.0, 0.1, 0.2])
-    outs[-1].weights["b"].zero_()
-    for value in outs[-1].log_dict().values():
-        value.zero_()
-    assert outs[-1].weights["b"].item() == 0.5
-    assert loss(values()).weights["b"].item() == 0.5
-    assert loss(values()).total.item() == pytest.approx((0.3 + 0.5) * 2)
 
 
 def test_a_forgotten_step_is_warned_of_once() -> None:

@@ -19,7 +19,7 @@ import lossreg
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WARM_UP = 500
+WARM_UP = 300
 # What caches of Python and torch may still grow by.
 SLACK = 1_000
 
@@ -108,7 +108,7 @@ def count() -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize(
-    "steps", [5_000, pytest.param(100_000, marks=pytest.mark.nightly)], ids="{} steps".format
+    "steps", [2_000, pytest.param(100_000, marks=pytest.mark.nightly)], ids="{} steps".format
 )
 def test_many_steps_leak_nothing(steps: int) -> None:
     training = Training()
@@ -118,10 +118,10 @@ def test_many_steps_leak_nothing(steps: int) -> None:
     for index in range(steps):
         training.step(index)
     more = [now - then for now, then in zip(count(), before, strict=True)]
-    # Far less than one of anything a step.
+    # Far less than one of anything a step. Fewer is no leak: what other tests left behind may go.
     assert more[0] < SLACK
     assert more[1] < SLACK
-    assert more[2] == 0
+    assert more[2] <= 0
 
 
 def fingerprint(steps: int) -> str:
@@ -139,7 +139,7 @@ def fingerprint(steps: int) -> str:
 
 
 @pytest.mark.parametrize(
-    "processes", [4, pytest.param(20, marks=pytest.mark.nightly)], ids="{} processes".format
+    "processes", [2, pytest.param(20, marks=pytest.mark.nightly)], ids="{} processes".format
 )
 def test_the_result_does_not_depend_on_pythons_hash_seed(processes: int) -> None:
     source = f"""

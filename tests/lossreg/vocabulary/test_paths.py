@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lossreg.vocabulary.paths import Path, PathError
+from lossreg.vocabulary.paths import PathError, ValuePath
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from lossreg.vocabulary.paths import Path, PathError
     ],
 )
 def test_a_path_is_read_and_written_back(text: str, steps: tuple[str | int, ...]) -> None:
-    path = Path.parse(text)
+    path = ValuePath.parse(text)
     assert path.steps == steps
     assert str(path) == text
 
@@ -48,8 +48,10 @@ def test_a_path_is_read_and_written_back(text: str, steps: tuple[str | int, ...]
 )
 def test_what_is_no_path_is_refused(text: str) -> None:
     with pytest.raises(PathError, match="expected a path such as"):
-        Path.parse(text)
+        ValuePath.parse(text)
 
 
 def test_paths_are_equal_and_hash_by_their_steps() -> None:
-    assert len({Path.parse("a.b[1]"), Path(("a", "b", 1)), Path.parse("a.b[2]")}) == 2
+    assert (
+        len({ValuePath.parse("a.b[1]"), ValuePath(("a", "b", 1)), ValuePath.parse("a.b[2]")}) == 2
+    )

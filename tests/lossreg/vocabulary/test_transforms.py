@@ -312,7 +312,7 @@ RIGHT: dict[Kind, list[Any]] = {
     COUNT: [1, 5],
     DIM: [0, -1, 3],
     DIMS: [[0], [1, 0, -1]],
-    PAIR: [[0, 1], [1, 1]],
+    PAIR: [[0, 1], [-1, 1]],
     DTYPE: list(DTYPES),
 }
 WRONG: dict[Kind, list[Any]] = {
@@ -322,7 +322,7 @@ WRONG: dict[Kind, list[Any]] = {
     COUNT: [0, -1, 1.0, True, None],
     DIM: [1.0, "1", True, 2**40],
     DIMS: [1, [1, 1], [0.0], ["a"], [True], [[0]]],
-    PAIR: [[0], [0, 1, 2], [], 1, [0, "1"]],
+    PAIR: [[0], [1, 1], [0, 1, 2], [], 1, [0, "1"]],
     DTYPE: ["float", "torch.float32", "complex64", 32, None],
 }
 ARGUMENTS = [(name, argument) for name, entry in TRANSFORMS.items() for argument in entry.arguments]

@@ -1,16 +1,26 @@
 from __future__ import annotations
 
+import math
 from itertools import product
 from math import log
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
 import lossreg
+from built_ins import RefusedAlone, is_no_weighting
 from lossreg.testing import LossContract
+from oracles import Draw, Example, class_indices
 from properties import FLOAT_DTYPES, assert_no_fault, assert_same_as_torch, refusal, suspicion
+
+TORCH = nn.CrossEntropyLoss
+REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
+    "weight": (is_no_weighting, "Negative numbers"),
+    "label_smoothing": (lambda part: part < 0, "A negative number"),
+}
 
 
 def batch() -> dict[str, Tensor]:
@@ -27,6 +37,25 @@ def probabilities() -> dict[str, Tensor]:
         "input": torch.randn(2, 3, 4, generator=generator),
         "target": torch.randn(2, 3, 4, generator=generator).softmax(1),
     }
+
+
+def example(draw: Draw) -> Example:
+    if draw.rng.random() < 0.6:
+        return class_indices(draw, draw.shape(), logits=True)
+    shape = draw.shape()
+    n, *rest = shape
+    c = draw.rng.randint(2, 4)
+    params = draw.maybe(weight=draw.numbers(c))
+    weight = draw.tensor(params, "weight")
+    places = (0, *range(2, len(shape) + 1))
+    return Example(
+        params=params,
+        tensors={"input": draw.normal(n, c, *rest), "target": draw.normal(n, c, *rest).softmax(1)},
+        leaves=("input", "target"),
+        loss=lambda t, r: F.cross_entropy(**t, weight=weight, reduction=r),
+        shape=shape,
+        axes={"input": (places, math.nan), "target": (places, math.nan)},
+    )
 
 
 class TestCrossEntropy(LossContract):
@@ -96,49 +125,6 @@ def test_a_mean_of_nothing_is_nan_as_torchs() -> None:
     assert value.isnan()
 
 
-@pytest.mark.parametrize(
-    ("params", "named"),
-    [
-        ({"reduction": "avg"}, "reduction"),
-        ({"reduction": "batchmean"}, "reduction"),
-        ({"reduction": None}, "reduction"),
-        ({"weight": 2.0}, "weight"),
-        ({"weight": True}, "weight"),
-        ({"weight": "1.0"}, "weight"),
-        ({"weight": []}, "weight"),
-        ({"weight": ["1.0"]}, "weight"),
-        ({"weight": [1.0, True]}, "weight"),
-        ({"weight": [1.0, float("nan")]}, "weight"),
-        ({"weight": [1.0, float("inf")]}, "weight"),
-        ({"weight": [1.0, -1.0]}, "weight"),
-        ({"weight": [0.0, 0.0]}, "weight"),
-        ({"weight": torch.tensor([1, 2])}, "weight"),
-        ({"weight": torch.tensor([1.0, -1.0])}, "weight"),
-        ({"ignore_index": 1.5}, "ignore_index"),
-        ({"ignore_index": 1.0}, "ignore_index"),
-        ({"ignore_index": True}, "ignore_index"),
-        ({"ignore_index": "255"}, "ignore_index"),
-        ({"ignore_index": None}, "ignore_index"),
-        ({"ignore_index": float("nan")}, "ignore_index"),
-        ({"ignore_index": float("inf")}, "ignore_index"),
-        ({"ignore_index": 2**63}, "ignore_index"),
-        ({"ignore_index": -(2**63) - 1}, "ignore_index"),
-        ({"label_smoothing": -0.1}, "label_smoothing"),
-        ({"label_smoothing": 1.1}, "label_smoothing"),
-        ({"label_smoothing": float("nan")}, "label_smoothing"),
-        ({"label_smoothing": float("inf")}, "label_smoothing"),
-        ({"label_smoothing": True}, "label_smoothing"),
-        ({"label_smoothing": "0.1"}, "label_smoothing"),
-        ({"label_smoothing": None}, "label_smoothing"),
-        ({"size_average": True}, "size_average"),
-        ({"reduce": False}, r"\breduce\b"),
-    ],
-)
-def test_refuses(params: dict[str, Any], named: str) -> None:
-    with pytest.raises(lossreg.ConfigError, match=named):
-        lossreg.create("cross_entropy", **params)
-
-
 @pytest.mark.parametrize("ignore_index", [-(2**63), 2**63 - 1])
 def test_takes_every_64_bit_ignore_index(ignore_index: int) -> None:
     logits = batch()["input"]
@@ -164,24 +150,6 @@ def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
         dense = {"input": batch()["input"], "target": batch()["target"].clamp(min=0)}
         reference = nn.CrossEntropyLoss(**params)
         assert_same_as_torch("cross_entropy", reference, dense, dtype=dtype, **params)
-
-
-def test_weight_may_be_a_list_or_a_tensor_that_is_kept() -> None:
-    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
-    kept, made = (
-        lossreg.create("cross_entropy", weight=each).state_dict()["weight"]
-        for each in (weight, weight.tolist())
-    )
-    assert kept.dtype == torch.float64
-    assert made.dtype == torch.float32
-    assert kept.tolist() == made.tolist() == [1.0, 2.0, 0.5]
-
-
-def test_state_dict_has_torchs_keys() -> None:
-    weight = torch.ones(3)
-    for params in ({}, {"weight": weight}):
-        keys = lossreg.create("cross_entropy", **params).state_dict().keys()
-        assert keys == nn.CrossEntropyLoss(**params).state_dict().keys()
 
 
 @pytest.mark.parametrize("shape", [(2, 1), (2, 1, 8, 8), (1,)])

@@ -9,8 +9,15 @@ import torch
 from torch import Tensor, nn
 
 import lossreg
+from built_ins import RefusedAlone, is_no_weighting
 from lossreg.testing import LossContract
+from oracles import Draw, Example, class_indices
 from properties import FLOAT_DTYPES, assert_no_fault, assert_same_as_torch, refusal, suspicion
+
+TORCH = nn.NLLLoss
+REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
+    "weight": (is_no_weighting, "Negative numbers"),
+}
 
 
 def batch() -> dict[str, Tensor]:
@@ -19,6 +26,10 @@ def batch() -> dict[str, Tensor]:
         "input": torch.randn(5, 3, generator=generator).log_softmax(1),
         "target": torch.tensor([0, 2, 1, 1, -100]),
     }
+
+
+def example(draw: Draw) -> Example:
+    return class_indices(draw, draw.shape(), logits=False)
 
 
 class TestNLL(LossContract):
@@ -63,42 +74,6 @@ def test_a_mean_of_nothing_is_nan_as_torchs() -> None:
     assert value.isnan()
 
 
-@pytest.mark.parametrize(
-    ("params", "named"),
-    [
-        ({"reduction": "avg"}, "reduction"),
-        ({"reduction": "batchmean"}, "reduction"),
-        ({"reduction": None}, "reduction"),
-        ({"weight": 2.0}, "weight"),
-        ({"weight": True}, "weight"),
-        ({"weight": "1.0"}, "weight"),
-        ({"weight": []}, "weight"),
-        ({"weight": ["1.0"]}, "weight"),
-        ({"weight": [1.0, True]}, "weight"),
-        ({"weight": [1.0, float("nan")]}, "weight"),
-        ({"weight": [1.0, float("inf")]}, "weight"),
-        ({"weight": [1.0, -1.0]}, "weight"),
-        ({"weight": [0.0, 0.0]}, "weight"),
-        ({"weight": torch.tensor([1, 2])}, "weight"),
-        ({"weight": torch.tensor([1.0, -1.0])}, "weight"),
-        ({"ignore_index": 1.5}, "ignore_index"),
-        ({"ignore_index": 1.0}, "ignore_index"),
-        ({"ignore_index": True}, "ignore_index"),
-        ({"ignore_index": "255"}, "ignore_index"),
-        ({"ignore_index": None}, "ignore_index"),
-        ({"ignore_index": float("nan")}, "ignore_index"),
-        ({"ignore_index": float("inf")}, "ignore_index"),
-        ({"ignore_index": 2**63}, "ignore_index"),
-        ({"ignore_index": -(2**63) - 1}, "ignore_index"),
-        ({"size_average": True}, "size_average"),
-        ({"reduce": False}, r"\breduce\b"),
-    ],
-)
-def test_refuses(params: dict[str, Any], named: str) -> None:
-    with pytest.raises(lossreg.ConfigError, match=named):
-        lossreg.create("nll", **params)
-
-
 @pytest.mark.parametrize("ignore_index", [-(2**63), 2**63 - 1])
 def test_takes_every_64_bit_ignore_index(ignore_index: int) -> None:
     log_probs = batch()["input"]
@@ -121,24 +96,6 @@ def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
         assert_same_as_torch("nll", nn.NLLLoss(**params), batch(), dtype=dtype, **params)
         params["ignore_index"] = 1
         assert_same_as_torch("nll", nn.NLLLoss(**params), shaped, dtype=dtype, **params)
-
-
-def test_weight_may_be_a_list_or_a_tensor_that_is_kept() -> None:
-    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
-    kept, made = (
-        lossreg.create("nll", weight=each).state_dict()["weight"]
-        for each in (weight, weight.tolist())
-    )
-    assert kept.dtype == torch.float64
-    assert made.dtype == torch.float32
-    assert kept.tolist() == made.tolist() == [1.0, 2.0, 0.5]
-
-
-def test_state_dict_has_torchs_keys() -> None:
-    weight = torch.ones(3)
-    for params in ({}, {"weight": weight}):
-        keys = lossreg.create("nll", **params).state_dict().keys()
-        assert keys == nn.NLLLoss(**params).state_dict().keys()
 
 
 @pytest.mark.parametrize("shape", [(2, 1), (2, 1, 8), (1,)])

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import lossreg
+from built_ins import RefusedAlone, is_no_weighting
 from lossreg.testing import LossContract
+from oracles import Draw, Example, class_indices
 from properties import (
     FLOAT_DTYPES,
     assert_bit_identical,
@@ -20,6 +22,11 @@ from properties import (
     suspicion,
 )
 
+TORCH = nn.NLLLoss
+REFUSED_BY_LOSSREG_ALONE: RefusedAlone = {
+    "weight": (is_no_weighting, "Negative numbers"),
+}
+
 
 def batch() -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
@@ -27,6 +34,10 @@ def batch() -> dict[str, Tensor]:
         "input": torch.randn(2, 3, 2, 3, generator=generator).log_softmax(1),
         "target": torch.tensor([[[0, 2, 1], [1, -100, 0]], [[2, 2, 0], [1, 0, -100]]]),
     }
+
+
+def example(draw: Draw) -> Example:
+    return class_indices(draw, draw.shape(3, 3), logits=False)
 
 
 class TestNLL2d(LossContract):
@@ -76,42 +87,6 @@ def test_does_not_warn() -> None:
     assert not caught
 
 
-@pytest.mark.parametrize(
-    ("params", "named"),
-    [
-        ({"reduction": "avg"}, "reduction"),
-        ({"reduction": "batchmean"}, "reduction"),
-        ({"reduction": None}, "reduction"),
-        ({"weight": 2.0}, "weight"),
-        ({"weight": True}, "weight"),
-        ({"weight": "1.0"}, "weight"),
-        ({"weight": []}, "weight"),
-        ({"weight": ["1.0"]}, "weight"),
-        ({"weight": [1.0, True]}, "weight"),
-        ({"weight": [1.0, float("nan")]}, "weight"),
-        ({"weight": [1.0, float("inf")]}, "weight"),
-        ({"weight": [1.0, -1.0]}, "weight"),
-        ({"weight": [0.0, 0.0]}, "weight"),
-        ({"weight": torch.tensor([1, 2])}, "weight"),
-        ({"weight": torch.tensor([1.0, -1.0])}, "weight"),
-        ({"ignore_index": 1.5}, "ignore_index"),
-        ({"ignore_index": 1.0}, "ignore_index"),
-        ({"ignore_index": True}, "ignore_index"),
-        ({"ignore_index": "255"}, "ignore_index"),
-        ({"ignore_index": None}, "ignore_index"),
-        ({"ignore_index": float("nan")}, "ignore_index"),
-        ({"ignore_index": float("inf")}, "ignore_index"),
-        ({"ignore_index": 2**63}, "ignore_index"),
-        ({"ignore_index": -(2**63) - 1}, "ignore_index"),
-        ({"size_average": True}, "size_average"),
-        ({"reduce": False}, r"\breduce\b"),
-    ],
-)
-def test_refuses(params: dict[str, Any], named: str) -> None:
-    with pytest.raises(lossreg.ConfigError, match=named):
-        lossreg.create("nll2d", **params)
-
-
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
     good = batch()
@@ -122,24 +97,6 @@ def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
         assert_same_as_torch("nll2d", nn.NLLLoss(**params), good, dtype=dtype, **params)
         params["ignore_index"] = 1
         assert_same_as_torch("nll2d", nn.NLLLoss(**params), dense, dtype=dtype, **params)
-
-
-def test_weight_may_be_a_list_or_a_tensor_that_is_kept() -> None:
-    weight = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
-    kept, made = (
-        lossreg.create("nll2d", weight=each).state_dict()["weight"]
-        for each in (weight, weight.tolist())
-    )
-    assert kept.dtype == torch.float64
-    assert made.dtype == torch.float32
-    assert kept.tolist() == made.tolist() == [1.0, 2.0, 0.5]
-
-
-def test_state_dict_has_torchs_keys() -> None:
-    weight = torch.ones(3)
-    for params in ({}, {"weight": weight}):
-        keys = lossreg.create("nll2d", **params).state_dict().keys()
-        assert keys == nn.NLLLoss(**params).state_dict().keys()
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 8, 8)])

@@ -43,7 +43,7 @@ def build(config: ExampleConfig) -> nn.Module:
 
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
-    """The losses of this module; an entry point takes the one of its name."""
+    """The losses of this module; an entry point uses the one with its name."""
     return [
         LossDefinition(
             name="example",

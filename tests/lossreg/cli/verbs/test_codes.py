@@ -29,7 +29,7 @@ def test_one_code_with_its_examples(
         "LR103 (error): an unknown parameter\n"
         "\n"
         "The loss (or the trainer) has no parameter of this name. `lossreg show` lists\n"
-        "those it has.\n"
+        "its parameters.\n"
         "\n"
         "Bad\n"
         "  terms:\n"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from fake_distributions import Site, plugin
+from built_ins import BUILT_INS
+from fake_distributions import TASKS, Site, plugin, task_plugin
 from lossreg.cli import main
 from lossreg.registry import Registry
 
@@ -57,7 +58,7 @@ def test_every_loss_has_a_row_with_its_summary(
 
 def test_json_says_all_of_each_loss(capsys: pytest.CaptureFixture[str]) -> None:
     found = listed_as_json(capsys)
-    assert len(found) == 20
+    assert list(found) == list(Registry.installed())
     version = found["l1"].pop("version")
     assert version
     assert found["l1"] == {
@@ -106,7 +107,8 @@ def test_json_names_the_broken_and_the_conflicting(capsys: pytest.CaptureFixture
     assert found["lossreg:l1"]["module"] == "lossreg_losses.l1"
     assert found["lossreg:l1"]["state"] == "conflict"
     assert "l1" not in found
-    assert [each["state"] for each in found.values()].count("ok") == 20
+    fine = {name for name, each in found.items() if each["state"] == "ok"}
+    assert fine == {*BUILT_INS, "fine"} - {"l1"}
 
 
 @pytest.mark.usefixtures("crowded")
@@ -121,3 +123,30 @@ def test_the_table_names_the_broken_and_the_conflicting(
     ) in text
     assert "acme:l1 acme 2.1 CONFLICT: claimed by acme and lossreg (acme_l1)" in text
     assert "fine acme 2.1 made up" in text
+
+
+def test_tasks_are_listed_when_they_are_asked_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    modules = {"acme_line": task_plugin("line"), "acme_odd": "raise SystemExit(3)"}
+    site.add("acme", {"line": "acme_line", "odd": "acme_odd"}, modules, group=TASKS)
+    assert main(["list", "--kind", "task"]) == 0
+    rows = [" ".join(row.split()) for row in capsys.readouterr().out.splitlines()]
+    assert "line acme 1.0 made up" in rows
+    assert "odd acme 1.0 BROKEN: SystemExit: 3 (acme_odd)" in rows
+    assert any(row.startswith("digits lossreg ") for row in rows)
+    assert not any(row.startswith("l1 ") for row in rows)
+    assert main(["list", "--kind", "task", "--json"]) == 0
+    (line,) = [each for each in json.loads(capsys.readouterr().out) if each["name"] == "line"]
+    assert line == {
+        "name": "line",
+        "summary": "made up",
+        "distribution": "acme",
+        "version": "1.0",
+        "module": "acme_line",
+        "state": "ok",
+        "reason": None,
+        "generated": None,
+    }
+    assert "line" not in listed_as_json(capsys)

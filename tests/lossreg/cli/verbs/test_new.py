@@ -94,7 +94,7 @@ def test_it_never_overwrites(kind: str, folder: Path, capsys: pytest.CaptureFixt
     assert list(folder.iterdir()) == [place]
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "error: lossreg-quantile is there already; nothing is overwritten\n"
+    assert err == "error: lossreg-quantile already exists; nothing is overwritten\n"
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(
@@ -158,7 +158,7 @@ def test_a_name_that_a_loss_has_is_refused(
     before = list(folder.iterdir())
     for name, owner in (("mse", "lossreg"), ("twin", "acme and other"), ("odd", "acme")):
         assert main(["new", name]) == 1
-        assert capsys.readouterr().err.startswith(f"error: {owner} has a loss '{name}' already, ")
+        assert capsys.readouterr().err.startswith(f"error: {owner} already has a loss '{name}', ")
     assert list(folder.iterdir()) == before
 
 
@@ -168,7 +168,7 @@ def test_another_distributions_broken_file_is_not_our_concern(
     site.add("acme", {}, {})
     (site.metadata("acme") / "entry_points.txt").write_bytes(b"[lossreg.losses]\nodd\n\xff")
     assert main(["new", "mse"]) == 1
-    assert "lossreg has a loss 'mse' already" in capsys.readouterr().err
+    assert "lossreg already has a loss 'mse'" in capsys.readouterr().err
     assert main(["new", "fine"]) == 0
     assert (folder / "lossreg-fine").is_dir()
 

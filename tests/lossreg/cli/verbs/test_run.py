@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fake_distributions import TASKS, Site, plugin, task_plugin
 from lossreg import experiments
 from lossreg.cli import main
 from lossreg.errors import InputError, LossregError
@@ -130,7 +131,16 @@ def test_the_kept_config_trains_the_same_again() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="such names cannot be there")
-@pytest.mark.parametrize("name", ["a\nseed: 9", "\x1b[31m\u202e", "\udcff", "损失", "$\\frac$"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a\nseed: 9", "\udcff"),
+        *(
+            pytest.param(name, marks=pytest.mark.nightly)
+            for name in ("\x1b[31m\u202e", "损失", "$\\frac$")
+        ),
+    ],
+)
 def test_a_files_name_may_be_anything(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     Path("small.yaml").rename(f"{name}.yaml")
     assert main(["run", f"{name}.yaml", "--set", "trainer.max_steps=1"]) == 0
@@ -239,3 +249,56 @@ def test_ctrl_c_is_exit_code_130_and_keeps_the_metrics() -> None:
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
     assert metrics.read_text().count("\n") > 5
     assert Path("runs/small/curves.png").exists()
+
+
+LINE = """\
+task: line
+trainer: {accelerator: cpu, max_epochs: 20}
+loss: {terms: {fit: {type: mse, inputs: [y, z]}}}
+"""
+
+
+def test_a_third_partys_task_is_trained(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+    site.add("acme", {"line": "acme_line"}, {"acme_line": task_plugin("line")}, group=TASKS)
+    Path("line.yaml").write_text(LINE)
+    for name in ("line", "acme:line"):
+        assert main(["run", "line.yaml", "--json", "--set", f"task={name}"]) == 0
+        out, err = capfd.readouterr()
+        assert err == ""
+        told = json.loads(out)
+        assert told["steps"] == 80
+        assert told["total"]["last"] < 0.1 < told["total"]["first"]
+        assert told["held_out"]["error"]["value"] < 0.1
+
+
+def test_a_task_of_a_module_that_is_not_installed_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("acme_own_line.py").write_text(task_plugin("line") + plugin("own"))
+    Path("line.yaml").write_text(LINE.replace("mse", "own"))
+    assert main(["run", "line.yaml"]) == 1
+    options = ["--plugin", "acme_own_line", "--set", "trainer.max_steps=1"]
+    assert main(["run", "line.yaml", *options]) == 0
+    assert (tmp_path / "runs" / "line" / "metrics.csv").exists()
+    del sys.modules["acme_own_line"]
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        ("1 / 0", "raised ZeroDivisionError: division by zero"),
+        ("7", "returned int, not a Task"),
+    ],
+)
+def test_a_task_that_cannot_be_built_is_told_as_its_plugins_fault(
+    site: Site, build: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = task_plugin("line", build=build)
+    site.add("acme", {"line": "acme_line"}, {"acme_line": source}, version="2.1", group=TASKS)
+    Path("line.yaml").write_text(LINE)
+    assert main(["check", "line.yaml"]) == 0
+    assert main(["run", "line.yaml"]) == 1
+    told = capsys.readouterr().err
+    assert told == f"error: building the task 'line' (acme 2.1, acme_line) {reason}\n"
+    assert not Path("runs").exists()

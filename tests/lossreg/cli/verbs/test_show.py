@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fake_distributions import Site, plugin
+from fake_distributions import TASKS, Site, plugin, task_plugin
 from lossreg.cli import main
 from lossreg.registry import Registry
 
@@ -133,3 +133,57 @@ def test_a_required_parameter_is_called_required(
     )
     site.add("acme", {"bare": "acme_bare"}, {"acme_bare": source})
     assert "  gamma: number above 0 and below 1, required" in shown("bare", capsys).splitlines()
+
+
+@pytest.fixture
+def tasks(site: Site) -> None:
+    """A task, and one that bears the name of a loss."""
+    modules = {"acme_tasks": task_plugin("line", "l1", "mse")}
+    site.add(
+        "acme", dict.fromkeys(("line", "l1"), "acme_tasks"), modules, version="2.1", group=TASKS
+    )
+
+
+@pytest.mark.usefixtures("tasks")
+def test_a_task_is_shown_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("line", "acme:line"):
+        assert shown(name, capsys) == "line: made up\nfrom acme 2.1\n"
+    assert shown_as_json("line", capsys) == {
+        "name": "line",
+        "from": "acme 2.1",
+        "summary": "made up",
+    }
+    assert main(["show", "--markdown", "line"]) == 0
+    assert capsys.readouterr().out == "# line\n\nmade up.\n\nFrom acme 2.1.\n"
+
+
+@pytest.mark.usefixtures("tasks")
+def test_of_a_loss_and_a_task_of_one_name_one_is_chosen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["show", "l1"]) == 1
+    assert capsys.readouterr().err == (
+        "error: 'l1' is a loss and a task; write --kind loss or --kind task\n"
+    )
+    for kind, summary in (("loss", "Absolute error"), ("task", "made up")):
+        assert main(["show", "l1", "--kind", kind]) == 0
+        assert capsys.readouterr().out.startswith(f"l1: {summary}\n")
+    assert shown("acme:l1", capsys).startswith("l1: made up\n")
+    assert shown("lossreg:l1", capsys).startswith("l1: Absolute error\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["zzz"], "unknown loss 'zzz'; `lossreg list` shows them all"),
+        (["zzz", "--kind", "task"], "unknown task 'zzz'; `lossreg list --kind task` shows"),
+        (["digit"], "unknown task 'digit'; did you mean 'digits'?"),
+        (["digit", "--kind", "loss"], "unknown loss 'digit'; `lossreg list` shows them all"),
+        (["L1Loss"], "unknown loss 'L1Loss'; did you mean 'l1'?"),
+    ],
+)
+def test_a_name_that_nobody_has_is_answered_with_a_near_one_of_any_kind(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", *words]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {message}")

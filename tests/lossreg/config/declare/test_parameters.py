@@ -324,13 +324,13 @@ def test_a_misspelt_name_hides_no_other_fault(
 @pytest.mark.parametrize(
     ("kind", "code", "message"),
     [
-        ("missing", "LR209", "not a value that 'huber' takes here"),
-        ("literal_error", "LR209", "not a value that 'huber' takes here"),
-        ("greater_than", "LR209", "not a value that 'huber' takes here"),
-        ("too_long", "LR209", "not a value that 'huber' takes here"),
+        ("missing", "LR209", "expected a value that 'huber' accepts"),
+        ("literal_error", "LR209", "expected a value that 'huber' accepts"),
+        ("greater_than", "LR209", "expected a value that 'huber' accepts"),
+        ("too_long", "LR209", "expected a value that 'huber' accepts"),
         ("extra_forbidden", "LR103", "see `lossreg show huber`"),
         ("value_error", "LR209", "it is odd"),
-        ("never_heard_of", "LR209", "not a value that 'huber' takes here"),
+        ("never_heard_of", "LR209", "expected a value that 'huber' accepts"),
     ],
 )
 def test_a_plugins_own_error_under_a_name_of_pydantics(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lossreg.config import examine, load_config
-from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route, Transform
 
 
@@ -21,7 +21,7 @@ def applied(written: Any) -> tuple[Transform, ...]:
 
 @pytest.mark.parametrize("written", ["heads.seg.logits[-1]", {"from": "heads.seg.logits[-1]"}])
 def test_a_path_alone_is_a_route(written: Any) -> None:
-    assert route(written) == Route(Path(("heads", "seg", "logits", -1)))
+    assert route(written) == Route(ValuePath(("heads", "seg", "logits", -1)))
 
 
 @pytest.mark.parametrize(

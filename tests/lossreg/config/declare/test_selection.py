@@ -111,7 +111,7 @@ def test_options_are_closed(key: str, value: Any) -> None:
 def test_every_fault_of_a_term_is_told_at_once() -> None:
     term = {
         "type": "value",
-        "weight": {"schedule": "cosin"},
+        "weight": {"schedule": "cosin", "start": 0.0, "end": 1.0, "steps": 9},
         "inputs": [{"from": "x", "apply": ["sofmax", {"div": 0}]}],
         "mask": 3,
         "ignore": "x",

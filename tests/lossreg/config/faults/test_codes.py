@@ -142,7 +142,7 @@ def test_lr209_a_type_that_has_no_words_of_its_own(site: Site) -> None:
     document = TERM.replace(b"size: 2", b"size: 2, when: 2001-01-01")
     (found,) = examine(document).diagnostics
     assert found.code == "LR209"
-    assert "not a value that 'picky' takes here, found the string '2001-01-01'" in found.message
+    assert "expected a value that 'picky' accepts, found the string '2001-01-01'" in found.message
 
 
 @pytest.mark.parametrize("error", ["RuntimeError('x' * 1000)", "KeyError(3)", "ZeroDivisionError"])

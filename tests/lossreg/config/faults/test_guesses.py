@@ -43,7 +43,7 @@ def test_a_key_that_belongs_elsewhere_is_not_another_ones() -> None:
     ("text", "name", "hint"),
     [
         ("{typ: mse}", "typ", "did you mean 'type'?"),
-        ("{typ: mse, type: l1}", "typ", "'type' is there already; remove this one"),
+        ("{typ: mse, type: l1}", "typ", "'type' is already given; remove this key"),
         (
             "{typ: mse, tpe: l1}",
             "tpe",

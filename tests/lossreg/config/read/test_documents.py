@@ -96,7 +96,7 @@ REFUSED = {
     "a timestamp": ("a: !!timestamp 2024-01-31\n", [("LR006", 1, 4, "!!timestamp is not")]),
     "a tag that does not fit": (
         "a: !!int mean\n",
-        [("LR006", 1, 4, "the tag does not fit the value; leave it out")],
+        [("LR006", 1, 4, "the tag does not fit the value; remove it")],
     ),
     "a very long tag": ("a: !" + "x" * 999 + " 1\n", [("LR006", 1, 4, "x" * 58 + "… is not")]),
     "a number as a key": (

@@ -232,9 +232,9 @@ class WrongDefault(nn.Module):
 REFUSED = {
     "bare": "has neither an annotation nor a default",
     "a": "is collections.abc.Callable",
-    "b": "is Module, which has no form in YAML",
-    "c": "is a tensor that must be given",
-    "d": "is a tensor that must be given",
+    "b": "is Module, which cannot be written in YAML",
+    "c": "is a required tensor",
+    "d": "is a required tensor",
     "e": "is Any",
     "f": "is dict",
     "g": "is a list of Tensor",

@@ -229,7 +229,7 @@ class Needy(nn.Module):
 
 
 def test_a_config_that_does_not_fit_the_class_is_refused() -> None:
-    message = "Unknown has a field 'reduction' that is no parameter of Plain"
+    message = "Unknown has a field 'reduction' that is not a parameter of Plain"
     with pytest.raises(TypeError, match=message):
         LossDefinition.from_module(Plain, config=Unknown)
     with pytest.raises(TypeError, match="Missing has no field for the parameter 'beta' of Needy"):
@@ -274,9 +274,9 @@ class ByKeyword(nn.Module):
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (NoForward, "NoForward.forward names no argument; give from_module the inputs"),
-        (Gathers, "Gathers.forward names no argument"),
-        (ByKeyword, "ByKeyword.forward takes 'y' by keyword alone"),
+        (NoForward, "NoForward.forward has no named argument; pass `inputs` to from_module"),
+        (Gathers, "Gathers.forward has no named argument"),
+        (ByKeyword, "ByKeyword.forward takes 'y' only by keyword"),
         (nn.L1Loss(), "takes a class of torch.nn.Module, not L1Loss"),
         (dict, "takes a class of torch.nn.Module, not <class 'dict'>"),
     ],

@@ -1,0 +1,45 @@
+"""Huber loss: what a newcomer's plugin file holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class HuberConfig(LossConfig):
+    """Squared error below delta, absolute error times delta above it."""
+
+    reduction: Reduction = "mean"
+    delta: float = Field(1.0, gt=0, description="Where the loss turns from squared to linear.")
+
+
+def build(config: HuberConfig) -> nn.Module:
+    """torch's module with these parameters."""
+    from torch import nn
+
+    return nn.HuberLoss(reduction=config.reduction, delta=config.delta)
+
+
+@hookimpl
+def lossreg_losses() -> list[LossDefinition]:
+    """Huber."""
+    return [
+        LossDefinition(
+            name="huber",
+            config=HuberConfig,
+            build=build,
+            inputs=(
+                LossInput(name="input", meaning="predictions", gradient=True),
+                LossInput(name="target", meaning="values to predict", counted=True, gradient=True),
+            ),
+            summary="Squared error near zero, linear beyond delta",
+            use_when="Regression with outliers whose scale is known.",
+            formula=r"\ell = \frac{1}{2} (x - y)^2 if |x - y| < \delta",
+            references=("https://pytorch.org/docs/stable/generated/torch.nn.HuberLoss.html",),
+            example=("boxes:\n  type: huber\n  inputs: {input: boxes, target: target_boxes}\n"),
+        )
+    ]
