@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lossreg.config.models import TermConfig, Weight
 from lossreg.vocabulary.arguments import REQUIRED
-from lossreg.vocabulary.paths import Path
+from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route
 from lossreg.vocabulary.transforms import TRANSFORMS
 
@@ -142,7 +142,7 @@ def _text(value: Any) -> str:
     """A value as text: the same for 2 and 2.0, and for a tensor and a list of its numbers."""
     if isinstance(value, Route):
         return _route(value)
-    if isinstance(value, Path):
+    if isinstance(value, ValuePath):
         return str(value)
     if hasattr(value, "tolist"):
         value = value.tolist()

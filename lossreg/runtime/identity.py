@@ -73,10 +73,9 @@ def compare(
     state: dict[str, Any],
     prefix: str,
     metadata: Mapping[str, Any],
-    strict: bool,
-    *_: object,
+    *_: Any,
 ) -> None:
-    """A hook: hold a state's objective against the composite's before anything is copied.
+    """A hook: compare a state's objective with the composite's, before anything is copied.
 
     Raises:
         StateError: The state's progress belongs to another objective, or is damaged.
@@ -84,29 +83,25 @@ def compare(
     identity, progress, key = composite.identity, composite.progress, prefix + _PROGRESS
     accepts, identity.accepts = identity.accepts, False
     saved = metadata.get(_KEY)
-    found = identity.differences(saved)
+    differing = identity.differences(saved)
     if progress is not None and key in state:
-        found = found or progress.differences(state[key])
-        if found and not accepts:
+        differing = differing or progress.differences(state[key])
+        if differing and not accepts:
             message = "the state's progress belongs to another objective"
-            raise StateError(f"{message}: {_listed(found)}; {_ACCEPT}")
+            raise StateError(f"{message}: {_listed(differing)}; {_ACCEPT}")
         return
     if key in state:
         del state[key]
-        found = found or ["it has the progress of schedules, and this objective has none"]
-    elif progress is not None and saved is not None:
-        state[key] = progress.get_extra_state()
-        found = found or ["it has no progress of schedules"]
-    elif progress is not None and strict:
-        raise StateError(
-            f"the state has no '{key}', the progress of this objective's schedules; to leave them "
-            "where they are, load it with strict=False"
-        )
-    if found and not accepts:
-        message = f"the state was made under another objective: {_listed(found)}; {_ACCEPT}"
+        differing = differing or ["it has the progress of schedules, and this objective has none"]
+    elif progress is not None:
+        differing = differing or [f"it has no '{key}', the progress of this objective's schedules"]
+        if saved is not None:
+            state[key] = progress.get_extra_state()
+    if differing and not accepts:
+        message = f"the state was made under another objective: {_listed(differing)}; {_ACCEPT}"
         warnings.warn(message, ConfigWarning, stacklevel=2)
 
 
-def _listed(found: list[str]) -> str:
-    more = f"; and {len(found) - _MOST} more" if len(found) > _MOST else ""
-    return "; ".join(found[:_MOST]) + more
+def _listed(differing: list[str]) -> str:
+    more = f"; and {len(differing) - _MOST} more" if len(differing) > _MOST else ""
+    return "; ".join(differing[:_MOST]) + more

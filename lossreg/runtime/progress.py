@@ -70,12 +70,13 @@ class Progress(nn.Module):
         Raises:
             StateError: The state is damaged.
         """
-        _counts(state)
         if not isinstance(state, Mapping):
+            _counts(state)
             return []
         saved = state.get("weights")
         if not isinstance(saved, Mapping):
             raise _damaged(f"expected the weights by name, found {saved!r:.40}")
+        _counts(state)
         return [
             f"the weight of '{name}' was {saved.get(name, 'not there')}, "
             f"is {self._weights.get(name, 'not there')}"

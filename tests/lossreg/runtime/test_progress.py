@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import math
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -148,10 +148,28 @@ def test_loading_again_goes_back() -> None:
 
 def test_a_state_is_not_moved_by_later_steps() -> None:
     loss = build(a=RAMP)
-    state = copy.deepcopy(loss.state_dict())
     kept = loss.state_dict()
     loss.step()
-    assert kept == state
+    assert kept["progress._extra_state"].tolist() == [0, 0]
+    assert loss.state_dict()["progress._extra_state"].tolist() == [1, 0]
+
+
+def older(loss: lossreg.CompositeLoss) -> dict[str, Any]:
+    """A state as it was before it was a tensor: counts, and each weight as text."""
+    assert loss.progress is not None
+    weights = {
+        name: str(term.weight) for name, term in zip(loss.weights, loss.config.terms, strict=True)
+    }
+    progress = {"steps": loss.progress.steps, "epochs": loss.progress.epochs, "weights": weights}
+    return {"progress._extra_state": progress}
+
+
+def test_a_state_of_the_older_form_loads() -> None:
+    loss, twin = build(a=RAMP, b=0.1), build(a=RAMP, b=0.1)
+    for _ in range(3):
+        loss.step()
+    twin.load_state_dict(through_a_file(older(loss)))
+    assert twin.weights == loss.weights
 
 
 @pytest.mark.parametrize(
@@ -161,25 +179,19 @@ def test_a_state_is_not_moved_by_later_steps() -> None:
             {"a": {**RAMP, "steps": 20}, "b": 0.1},
             f"the weight of 'a' was {AS_TOLD}, is {AS_TOLD.replace('10', '20')}",
         ),
-        (
-            {"a": {**RAMP, "schedule": "cosine"}, "b": 0.1},
-            f"the weight of 'a' was {AS_TOLD}, is {AS_TOLD.replace('linear', 'cosine')}",
-        ),
         ({"a": RAMP, "b": 0.2}, "the weight of 'b' was 0.1, is 0.2"),
-        ({"a": RAMP, "b": 0.100000000001}, "the weight of 'b' was 0.1, is 0.100000000001"),
         ({"a": RAMP}, "the weight of 'b' was 0.1, is not there"),
         ({"a": RAMP, "b": 0.1, "c": 3}, "the weight of 'c' was not there, is 3"),
     ],
 )
-def test_a_state_made_under_another_config_is_refused_with_what_differs(
+def test_a_state_of_the_older_form_says_which_weights_differ(
     other: dict[str, Any], difference: str
 ) -> None:
-    state, loss = build(a=RAMP, b=0.1).state_dict(), build(**other)
+    state, loss = older(build(a=RAMP, b=0.1)), build(**other)
     loss.step()
     before = loss.weights
-    with pytest.raises(StateError) as raised:
+    with pytest.raises(StateError, match=re.escape(difference)):
         loss.load_state_dict(state)
-    assert str(raised.value) == f"the state was made under another config: {difference}"
     assert loss.weights == before
 
 
@@ -192,15 +204,17 @@ def test_evaluating_moves_nothing() -> None:
     with torch.no_grad():
         weights = [loss(values()).weights["a"].item() for _ in range(3)]
     assert weights == [0.0, 0.0, 0.0]
-    assert loss.state_dict()["progress._extra_state"]["steps"] == 0
+    assert loss.state_dict()["progress._extra_state"].tolist() == [0, 0]
 
 
 DAMAGED: list[tuple[Any, str]] = [
     ({"steps": 1, "epochs": 0}, "expected the weights by name, found None"),
     ({"weights": []}, r"expected the weights by name, found \[\]"),
-    (None, "expected a mapping, found a NoneType"),
-    ([1, 0], "expected a mapping, found a list"),
-    (torch.tensor(1), "expected a mapping, found a Tensor"),
+    (None, "expected a tensor, found a NoneType"),
+    ([1, 0], "expected a tensor, found a list"),
+    (torch.tensor(1), r"of int64 and shape \(2,\), found one of torch.int64 and shape \(\)"),
+    (torch.tensor([1.0, 0.0]), "found one of torch.float32"),
+    (torch.tensor([-1, 0]), "expected a number of steps, found -1"),
     ({"steps": "x"}, "expected a number of steps, found 'x'"),
     ({"steps": math.nan}, "expected a number of steps, found nan"),
     ({"steps": -5}, "expected a number of steps, found -5"),
@@ -216,7 +230,7 @@ DAMAGED: list[tuple[Any, str]] = [
 def test_damaged_progress_is_a_state_error_and_changes_nothing(change: Any, message: str) -> None:
     loss = build(a=RAMP)
     loss.step()
-    state = loss.state_dict()
+    state = older(loss)
     whole = state["progress._extra_state"]
     is_whole = "weights" in str(message)
     if isinstance(change, dict) and not is_whole:
