@@ -173,7 +173,7 @@ class CompositeLoss(nn.Module):
         self,
         values: Any = None,
         /,
-        *,
+        *more: Any,
         denominators: Denominators | None = None,
         **tensors: Any,
     ) -> LossOutput:
@@ -181,6 +181,7 @@ class CompositeLoss(nn.Module):
 
         Args:
             values: The step's values: a mapping, or an object with attributes.
+            more: Nothing: tensors have names.
             denominators: What the terms are divided by, from `loss.denominators`, if this is one
                 of several micro-batches or ranks.
             tensors: The values as keywords.
@@ -191,8 +192,13 @@ class CompositeLoss(nn.Module):
         Raises:
             InputError: A tensor is missing, or does not fit its loss.
             NonFiniteError: On the CPU, a term is nan or infinite.
-            TypeError: Both a mapping and keywords were given.
+            TypeError: Both a mapping and keywords were given, or tensors without names.
         """
+        if more or isinstance(values, torch.Tensor):
+            raise TypeError(
+                "give the step's tensors by name, as the paths of the config have them: "
+                "loss(logits=..., labels=...), or loss({'logits': ..., 'labels': ...})"
+            )
         if values is None:
             values = tensors
         elif tensors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from torch import Tensor
 
@@ -27,6 +27,23 @@ class LossOutput(NamedTuple):
     total: Tensor
     terms: Mapping[str, Tensor]
     weights: Mapping[str, Tensor]
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            remedy = f"out.{key}" if key in self._fields else f"out.terms[{key!r}]"
+            raise TypeError(f"a LossOutput is not a mapping; write {remedy}")
+        return tuple.__getitem__(self, key)
+
+    # Not __getattr__: torch.compile cannot make an output that has one.
+    @property
+    def backward(self) -> NoReturn:
+        """An output has none; its total has."""
+        raise AttributeError("a LossOutput has no 'backward'; write out.total.backward()")
+
+    @property
+    def item(self) -> NoReturn:
+        """An output has none; its total has."""
+        raise AttributeError("a LossOutput has no 'item'; write out.total.item()")
 
     def log_dict(self, prefix: str = "") -> dict[str, Tensor]:
         """All values, detached, under flat keys for a logger.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from importlib.metadata import version
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -347,3 +349,22 @@ def test_a_nan_in_a_weight_or_a_denominator_is_shown() -> None:
     with pytest.raises(lossreg.NonFiniteError, match=r"'sample_weight' at 'w': .* 1 nan") as caught:
         loss(step(w=torch.tensor([1.0, torch.nan]), n=3))
     assert "'denominator' at 'n': 3" in str(caught.value)
+
+
+HABITS: dict[str, tuple[Callable[[lossreg.CompositeLoss, dict[str, Tensor]], Any], str]] = {
+    "out.backward()": (lambda loss, v: loss(v).backward(), "write out.total.backward"),
+    "out.item()": (lambda loss, v: loss(v).item(), "write out.total.item"),
+    "out['total']": (lambda loss, v: loss(v)["total"], "write out.total"),
+    "out['fit']": (lambda loss, v: loss(v)["fit"], r"write out.terms\['fit'\]"),
+    "loss(p, y)": (lambda loss, v: loss(v["p"], v["y"]), "tensors by name"),
+    "loss(p)": (lambda loss, v: loss(v["p"]), "tensors by name"),
+}
+
+
+@pytest.mark.parametrize(("written", "remedy"), HABITS.values(), ids=HABITS)
+def test_what_anyone_writes_first_is_answered_with_what_to_write(
+    written: Callable[[lossreg.CompositeLoss, dict[str, Tensor]], Any], remedy: str
+) -> None:
+    loss = lossreg.build({"terms": {"fit": {"type": "mse", "inputs": ["p", "y"]}}})
+    with pytest.raises((AttributeError, TypeError), match=remedy):
+        written(loss, {"p": torch.zeros(2, requires_grad=True), "y": torch.ones(2)})
