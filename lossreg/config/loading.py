@@ -23,10 +23,11 @@ from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import COMPOSITE, DOCUMENT, EXPERIMENT
 from lossreg.config.lower import lower
 from lossreg.config.models import CompositeConfig, ExperimentConfig
-from lossreg.config.read.documents import from_python, read_bytes
+from lossreg.config.read.documents import read_bytes
 from lossreg.config.read.files import read_file
 from lossreg.config.read.nodes import Node, SourceError
 from lossreg.config.read.overrides import apply_override, overridden
+from lossreg.config.read.python import from_python
 from lossreg.errors import ConfigError, ConfigWarning, Diagnostic
 from lossreg.names import closest
 from lossreg.registry import Registry

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from lossreg.config import CompositeConfig, load_config
 from lossreg.config.declare.parameters import validated
 from lossreg.config.faults.faults import Faults
-from lossreg.config.read.documents import from_python
 from lossreg.config.read.nodes import SourceError
+from lossreg.config.read.python import from_python
 from lossreg.errors import ConfigError
 from lossreg.plugin.fields import with_tensors
 from lossreg.registry import Registry

@@ -8,8 +8,9 @@ from pydantic_core import PydanticCustomError
 
 from lossreg.config.declare.parameters import plain, validated
 from lossreg.config.faults.faults import Faults
-from lossreg.config.read.documents import from_python, read_document
+from lossreg.config.read.documents import read_document
 from lossreg.config.read.nodes import Document, Node
+from lossreg.config.read.python import from_python
 from lossreg.errors import Diagnostic
 from lossreg.plugin import ClassWeights, LossConfig, Reduction
 

@@ -8,8 +8,8 @@ import pytest
 
 import lossreg.config.read.documents
 from lossreg.config.declare.parameters import plain
-from lossreg.config.read.documents import MAX_BYTES, from_python, read_bytes
-from lossreg.config.read.nodes import Node, SourceError
+from lossreg.config.read.documents import MAX_BYTES, read_bytes
+from lossreg.config.read.nodes import Node
 from yaml_faults import PARSERS, assert_refused, faults
 
 
@@ -432,36 +432,3 @@ def test_a_merged_values_place_is_where_it_is_written() -> None:
 def test_a_key_that_is_an_alias_stands_where_it_is_used() -> None:
     document, root = read_bytes(b"x: &n name\n*n : 1\n", "a.yaml")
     assert document.place(*root.keys["name"][1:]) == (2, 1, 3)
-
-
-def test_values_from_python() -> None:
-    value = {"a": [1, (2.0, None)], "b": {"c": True}, "d": object}
-    root = from_python(value)
-    assert plain(root) == {"a": [1, [2.0, None]], "b": {"c": True}, "d": object}
-    assert root.document is None
-
-
-@pytest.mark.parametrize("key", [1, None, ("a",), 1.5, b"a", object()])
-def test_keys_from_python_are_strings(key: object) -> None:
-    with pytest.raises(SourceError, match="a key must be a string, not ") as raised:
-        from_python({"a": {key: 1}})
-    assert raised.value.code == "LR007"
-
-
-def test_values_from_python_have_the_same_limits() -> None:
-    cyclic_list: list[object] = []
-    cyclic_list.append(cyclic_list)
-    cyclic: dict[str, object] = {}
-    cyclic["a"] = [cyclic]
-    bomb: object = "x"
-    for _ in range(30):
-        bomb = [bomb] * 9
-    for value, words in [
-        (cyclic, "64 levels"),
-        ({"a": cyclic_list}, "64 levels"),
-        ({"a": bomb}, "100,000 values"),
-        ({"a": [1.0] * 100_001}, "give long class weights as a tensor"),
-    ]:
-        with pytest.raises(SourceError, match=words) as raised:
-            from_python(value)
-        assert raised.value.code == "LR004"

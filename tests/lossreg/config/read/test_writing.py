@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 import lossreg.config.read.documents
 from environments import ROOT
 from lossreg.config import examine
-from lossreg.config.read.documents import MAX_BYTES, from_python, read_bytes
+from lossreg.config.read.documents import MAX_BYTES, read_bytes
 from lossreg.config.read.nodes import Node
+from lossreg.config.read.python import from_python
 from lossreg.config.read.writing import TooLargeError, same_values, yaml_text
 
 DOCUMENTS = [

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lossreg.config.declare.parameters import validated
 from lossreg.config.faults.faults import Faults
-from lossreg.config.read.documents import from_python
+from lossreg.config.read.python import from_python
 from lossreg.plugin import LossDefinition
 
 if TYPE_CHECKING:
