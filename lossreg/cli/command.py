@@ -98,6 +98,13 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         "--version", action=_Version, nargs=0, help="show program's version number and exit"
     )
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
+    for word in words[:1]:
+        if word not in _VERBS and not word.startswith("-"):
+            from lossreg.names import closest
+
+            meant = closest(word, _VERBS)
+            hint = f"did you mean '{meant}'?" if meant else f"expected one of {', '.join(_VERBS)}"
+            parser.error(f"there is no command '{word}'; {hint}")
     # Argument parsers are expensive to make, and only one verb runs.
     chosen = {name: _VERBS[name] for name in words[:1] if name in _VERBS}
     for name, summary in (chosen or _VERBS).items():

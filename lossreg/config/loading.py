@@ -360,5 +360,9 @@ def load_kept_experiment(
     if examined.loss is None:
         raise ConfigError(examined.diagnostics)
     file = None if isinstance(source, Mapping | bytes) else os.fspath(source)
-    message = "the key 'task' is missing: this is an objective, not an experiment to run"
+    message = (
+        "the key 'task' is missing: this is an objective, not an experiment to run; put it under "
+        "'loss:' beside a 'task:' (`lossreg list --kind task` names them), or train it yourself "
+        "with lossreg.build"
+    )
     raise ConfigError([Diagnostic(code="LR102", message=message, file=file)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -141,10 +142,25 @@ def _refuse(value: Any, path: ValuePath, index: int, *, term: str, argument: str
         message += f"; there is: {shown}{more}"
     else:
         message += f"; it is {_shown(value)}" if index else "; there are none"
+    remedy = _remedy(value, step, parent, names) if isinstance(step, str) else ""
+    raise MissingTensorError(message + remedy, term=term, argument=argument, path=str(path))
+
+
+def _remedy(value: Any, step: str, parent: str, names: list[str]) -> str:
+    """What to write instead of a key that is not there."""
+    if step.isascii() and step.isdigit() and isinstance(value, _WITH_PLACES):
+        return f". Write '{parent}[{step}]'"
+    inner, keys = value, step.split("/")
+    for key in keys:
+        inner = _MISSING if inner is _MISSING else _step(inner, key)
+    if len(keys) > 1 and inner is not _MISSING:
+        return f". Write '{'.'.join(filter(None, (parent, *keys)))}'"
+    spelt = unicodedata.normalize("NFC", step)
+    for name in names:
+        if name != step and unicodedata.normalize("NFC", name) == spelt:
+            return f". The two names look alike: {step!a} is asked for, {name!a} is there"
     meant = closest(step, names)
-    if meant:
-        message += f". Did you mean '{meant}'?"
-    raise MissingTensorError(message, term=term, argument=argument, path=str(path))
+    return f". Did you mean '{meant}'?" if meant else ""
 
 
 def _names(value: Any) -> list[str]:

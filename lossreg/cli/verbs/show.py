@@ -63,6 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _kind_of(name: str, registry: Registry) -> Kind[Any]:
     """The kind with a definition of that name, or else of a similar name; or else losses."""
+    if name.endswith((".yaml", ".yml")):
+        raise LossregError(
+            f"'{name}' is a file, not the name of a loss; `lossreg check {name}` reads it"
+        )
     exact, near = [], []
     for kind in KINDS:
         try:

@@ -204,3 +204,16 @@ def test_a_broken_plugin_does_not_stop_the_others(
     assert main(["show", "l1"]) == 0
     assert main(["show", "odd"]) == 1
     assert capsys.readouterr().err == "error: loss 'odd' (acme 2.1, acme_odd): SystemExit: 9\n"
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("chek", "did you mean 'check'?"), ("frobnicate", "expected one of list, show, check")],
+)
+def test_a_command_that_there_is_not_is_guessed(
+    word: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main([word])
+    assert raised.value.code == 2
+    assert f"there is no command '{word}'; {hint}" in capsys.readouterr().err

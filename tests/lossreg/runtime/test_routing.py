@@ -372,3 +372,23 @@ def test_a_composite_takes_a_models_output_as_it_is(kind: Any) -> None:
     nested = {"type": "mse", "inputs": ["out.hidden[-1]", "out.y"]}
     assert build(fit=term)(made).total == 1
     assert build(fit=nested)(out=made).total == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "values", "remedy"),
+    [
+        ("heads/seg", {"heads": {"seg": T}}, "Write 'heads.seg'"),
+        ("out.heads/seg", {"out": {"heads": {"seg": T}}}, "Write 'out.heads.seg'"),
+        ("heads/sag", {"heads": {"seg": T}}, "Did you mean 'heads'?"),
+        ("L.0", {"L": [T]}, "Write 'L[0]'"),
+        ("L.0.p", {"L": ({"p": T},)}, "Write 'L[0]'"),
+        ("e\u0301", {"\u00e9": T}, r"'e\u0301' is asked for, '\xe9' is there"),
+        ("\u00e9", {"e\u0301": T}, r"'\xe9' is asked for, 'e\u0301' is there"),
+    ],
+)
+def test_a_path_that_is_nearly_right_is_answered_with_the_right_one(
+    path: str, values: dict[str, Any], remedy: str
+) -> None:
+    with pytest.raises(InputError) as raised:
+        follow(values, ValuePath.parse(path), term="fit", argument="input")
+    assert remedy in str(raised.value)

@@ -187,3 +187,8 @@ def test_a_name_that_nobody_has_is_answered_with_a_near_one_of_any_kind(
 ) -> None:
     assert main(["show", *words]) == 1
     assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_a_file_is_not_taken_for_a_loss(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "configs/digits.yaml"]) == 1
+    assert "is a file, not the name of a loss" in capsys.readouterr().err
