@@ -105,6 +105,8 @@ class LossDefinition:
             fit the letters of the inputs.
         check_values: Checks the values in the same way. They are already in the inputs' domains,
             and masked entries are filled.
+        explain: Says in a sentence why the loss of these inputs is nan or infinite, or returns None.
+            It is called with the module and all inputs, only for such a value.
         compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
             breaks the graph, so that `fullgraph=True` refuses it.
         generated: Whether the parameters were inferred from a signature.
@@ -132,6 +134,7 @@ class LossDefinition:
     check: Callable[[Any, Mapping[str, torch.Tensor]], str | None] | None = None
     check_shapes: Callable[[Any, Mapping[str, torch.Tensor]], Problem | None] | None = None
     check_values: Callable[[Any, Mapping[str, torch.Tensor]], Problem | None] | None = None
+    explain: Callable[[Any, Mapping[str, torch.Tensor]], str | None] | None = None
     compiles: bool = True
     generated: bool = False
     unreduced_letters: Shape = field(init=False, repr=False, compare=False)
@@ -204,7 +207,7 @@ class LossDefinition:
         if len(letters.forms) > 1:
             raise ValueError(f"LossDefinition.unreduced must be one shape, not {self.unreduced!r}")
         object.__setattr__(self, "unreduced_letters", letters)
-        for name in ("check", "check_shapes", "check_values"):
+        for name in ("check", "check_shapes", "check_values", "explain"):
             hook = getattr(self, name)
             if not (hook is None or callable(hook)):
                 raise TypeError(f"LossDefinition.{name} must be callable or None, not {hook!r}")

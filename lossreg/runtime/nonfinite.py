@@ -25,9 +25,12 @@ __all__ = ["DelayedFlags", "NonFinite", "describe"]
 
 def describe(tensor: Tensor) -> str:
     """A tensor's range, and how many of its entries are nan and infinite."""
-    if not tensor.is_floating_point() or tensor.numel() == 0:
-        return f"{tuple(tensor.shape)} {tensor.dtype}"
     values = tensor.detach()
+    if tensor.numel() == 0 or tensor.is_complex() or tensor.dtype == torch.bool:
+        return f"{tuple(tensor.shape)} {tensor.dtype}"
+    if not tensor.is_floating_point():
+        bounds = f"from {values.min().item()} to {values.max().item()}"
+        return f"{tuple(tensor.shape)} {tensor.dtype} {bounds}"
     finite = values[values.isfinite()]
     bounds = (
         f"min {finite.min().item():.4g}, max {finite.max().item():.4g}"

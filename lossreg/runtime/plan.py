@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lossreg.errors import InputError
+from lossreg.errors import InputError, printable
 from lossreg.runtime.checks import check_divisor, check_result, is_changed
 from lossreg.runtime.nonfinite import describe
 from lossreg.runtime.reduction import Misfit, kept_entries
@@ -254,3 +254,14 @@ class Plan:
             if value is not None
         )
         return f"{shown}; the loss is {self.loss}"
+
+    def explanation(self, module: nn.Module, tensors: Sequence[Any]) -> str:
+        """What the plugin says of a value that is not finite, to end a message with."""
+        if self.definition.explain is None:
+            return ""
+        inputs = {argument: tensors[place] for argument, place in self.inputs}
+        try:
+            sentence = self.definition.explain(module, inputs)
+        except Exception:  # noqa: BLE001 - the value is reported, whatever the explanation raises
+            return ""
+        return f". {printable(sentence)}" if sentence else ""

@@ -229,4 +229,5 @@ class Terms(nn.Module):
         """Describe a term's inputs, for a message about a value that is not finite."""
         tensors = self._router.run(values)
         (term,) = (term for term in self._terms if term.name == name)
-        return term.describe_inputs(tensors, values)
+        modules: dict[str, Any] = self._modules
+        return term.describe_inputs(tensors, values) + term.explanation(modules[name], tensors)

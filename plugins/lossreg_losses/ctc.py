@@ -85,6 +85,18 @@ def _logits(_: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
     return unnormalised("log_probs", inputs["log_probs"], "is a log_softmax missing?", dim=-1)
 
 
+def _too_few_steps(module: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> str | None:
+    steps, labels = (inputs[name].flatten() for name in ("input_lengths", "target_lengths"))
+    short = (steps < labels).nonzero()
+    if not len(short) or module.zero_infinity:
+        return None
+    row = int(short[0])
+    return (
+        f"Row {row} has {int(steps[row])} steps for {int(labels[row])} labels, which is impossible "
+        "(a label that is repeated needs one step more); `zero_infinity: true` leaves such rows out"
+    )
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """CTC."""
@@ -131,6 +143,7 @@ def lossreg_losses() -> list[LossDefinition]:
             check=_out_of_range,
             check_shapes=_one_class,
             check_values=_logits,
+            explain=_too_few_steps,
             compiles=False,  # its intermediate result's size depends on the lengths, which are data
             summary="Label sequences against outputs of unknown alignment",
             use_when="Speech or handwriting: the labels' order is known, their places are not.",

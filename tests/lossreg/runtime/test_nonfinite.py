@@ -251,7 +251,7 @@ def test_flags_elsewhere_are_read_at_once() -> None:
         (torch.tensor([1.0, -2.0]), "min -2, max 1, 0 nan and 0 infinite"),
         (torch.tensor([1.5, NAN, INF, -INF]), "min 1.5, max 1.5, 1 nan and 2 infinite"),
         (torch.tensor([NAN]).bfloat16(), "nothing finite, 1 nan and 0 infinite"),
-        (torch.tensor([1, 2]), "(2,) torch.int64"),
+        (torch.tensor([1, 2]), "(2,) torch.int64 from 1 to 2"),
         (torch.zeros(0, 3), "(0, 3) torch.float32"),
     ],
 )

@@ -151,3 +151,17 @@ def test_logits_that_are_all_negative_are_warned_of() -> None:
     said = properties.suspicion("ctc", batch)
     assert "expected log-probabilities, found classes whose probabilities add up to" in said
     properties.assert_no_fault("ctc", make_batch())
+
+
+def test_an_infinite_value_names_the_row_that_has_too_few_steps() -> None:
+    loss = lossreg.build({"terms": {"fit": {"type": "ctc"}}})
+    values = {
+        "log_probs": torch.randn(3, 2, 5).log_softmax(-1),
+        "targets": torch.tensor([[1, 2, 3, 4], [1, 2, 0, 0]]),
+        "input_lengths": torch.tensor([3, 3]),
+        "target_lengths": torch.tensor([4, 2]),
+    }
+    with pytest.raises(lossreg.NonFiniteError) as raised:
+        loss(values)
+    assert "Row 0 has 3 steps for 4 labels" in str(raised.value)
+    assert "'target_lengths' at 'target_lengths': (2,) torch.int64 from 2 to 4" in str(raised.value)
