@@ -105,8 +105,8 @@ class LossDefinition:
             fit the letters of the inputs.
         check_values: Checks the values in the same way. They are already in the inputs' domains,
             and masked entries are filled.
-        explain: Says in a sentence why the loss of these inputs is nan or infinite, or returns None.
-            It is called with the module and all inputs, only for such a value.
+        explain: Says in a sentence why the loss of its inputs is nan or infinite, or returns None.
+            It is called only for such a value.
         compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
             breaks the graph, so that `fullgraph=True` refuses it.
         generated: Whether the parameters were inferred from a signature.
