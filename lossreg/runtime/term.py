@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Term"]
 
 _SINGLE = 4  # bytes
+_PAIR = 2  # arguments
 
 
 class Term(Plan):
@@ -115,7 +116,11 @@ class Term(Plan):
         try:
             # A graph must not read what changes after the first batch: it would be recompiled.
             if whole is None and not (self.handled if compiling else self.busy):
-                value = module(*[tensors[place] for place in self.needs])
+                needs = self.needs
+                if len(needs) == _PAIR:  # the common case, faster than unpacking
+                    value = module(tensors[needs[0]], tensors[needs[1]])
+                else:
+                    value = module(*[tensors[place] for place in needs])
             else:
                 value = self._judged(module, tensors, values, whole, compiling=compiling)
         except Misfit as misfit:
