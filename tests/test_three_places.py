@@ -96,6 +96,7 @@ def test_a_schedule_is_an_entry_of_the_table_and_its_test(tmp_path: Path) -> Non
     copy.insert(test, example, before='    "cyclic": {')
     by_hand = '        ("tide", {"low": 0.5, "high": 2.0}, {0: 0.5, 1: 2.0, 2: 0.5}),\n'
     copy.insert(test, by_hand, before='        ("constant", {"weight": 0.3}, {0:')
+    assert copy.changed() == {SCHEDULES, test}
     copy.run_tests(
         "tests/lossreg/vocabulary",
         "tests/lossreg/config/declare/test_weights.py",
@@ -105,7 +106,6 @@ def test_a_schedule_is_an_entry_of_the_table_and_its_test(tmp_path: Path) -> Non
         "tests/test_readme.py",
         "tests/docs",
     )
-    assert copy.changed() == {SCHEDULES, test}
 
 
 TRANSFORMS = "lossreg/vocabulary/transforms.py"
@@ -117,6 +117,7 @@ def test_a_transform_is_an_entry_of_the_table_and_its_test(tmp_path: Path) -> No
     entry = '    TransformDefinition("halve", "half of the tensor", lambda tensor: tensor / 2),\n'
     copy.insert(TRANSFORMS, entry, before='    TransformDefinition("sigmoid"')
     copy.insert(test, '    ("halve", lambda x: x * 0.5),\n', before='    ("sigmoid", torch.sigm')
+    assert copy.changed() == {TRANSFORMS, test}
     copy.run_tests(
         "tests/lossreg/vocabulary",
         "tests/lossreg/config/declare/test_arguments.py",
@@ -129,7 +130,6 @@ def test_a_transform_is_an_entry_of_the_table_and_its_test(tmp_path: Path) -> No
         "tests/test_readme.py",
         "tests/docs",
     )
-    assert copy.changed() == {TRANSFORMS, test}
 
 
 READ_TEXT = '''def read_text(node: Node, path: ConfigPath, faults: Faults) -> str | None:

@@ -300,9 +300,9 @@ def _out_of_range(rng: random.Random, node: Mutable) -> Change | None:
         node.text = rng.choice(("-1.0", *NOT_FINITE))
         return Change(f"an element of {node.text:.9}", node)
     if node.role == "type":
-        node.value = rng.choice(
-            ("MSELoss", "l3", "cross_entropie", "x" * 200, "mse2", "lossreg:mse2")
-        )
+        # A misspelt loss is read as the one that is meant, so it must be the term's own.
+        own = f"{node.value}_loss"
+        node.value = rng.choice((own, "l3", "no_such_one", "x" * 200, "lossreg:no_such_one"))
         return Change("an unknown loss", node)
     wrong = []
     if node.role in ("weight", "float"):

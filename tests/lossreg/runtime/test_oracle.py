@@ -332,7 +332,8 @@ def test_a_random_composite_is_the_sum_written_by_hand(seed: int) -> None:
     if pulls:
         found = gradients(out.total, [leaf for leaf, _ in pulls])
         for each, (_, pull) in zip(found, pulls, strict=True):
-            assert_close(each, pull, pull.abs().max().item())
+            # Twice: the weight by hand is some roundings off as well.
+            assert_close(each, pull, 2 * pull.abs().max().item())
     else:
         assert not out.total.requires_grad
 
