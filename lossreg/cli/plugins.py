@@ -15,26 +15,7 @@ if TYPE_CHECKING:
     import argparse
     from importlib.machinery import ModuleSpec
 
-__all__ = ["add_plugin_arguments", "registry_of"]
-
-
-def add_plugin_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that name modules which are not installed."""
-    parser.add_argument(
-        "--plugin",
-        dest="plugins",
-        metavar="MODULE",
-        action="append",
-        default=[],
-        help="a module with losses or tasks, such as my_project.losses, found from the working "
-        "directory; may be repeated",
-    )
-    parser.add_argument(
-        "--no-plugins",
-        dest="pyproject",
-        action="store_false",
-        help="ignore the plugins of [tool.lossreg] in pyproject.toml",
-    )
+__all__ = ["registry_of"]
 
 
 def registry_of(arguments: argparse.Namespace) -> Registry:

@@ -15,6 +15,8 @@ from lossreg.config.fingerprint import differences, fingerprint, in_words, is_co
 from lossreg.errors import ConfigWarning, StateError
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from lossreg.config import CompositeConfig
     from lossreg.config.fingerprint import Words
     from lossreg.runtime.composite import CompositeLoss
@@ -55,11 +57,12 @@ class Identity:
         """In what a state's objective differs from this one; nothing where that cannot be told."""
         if not isinstance(saved, Mapping) or saved.get("fingerprint") == self.fingerprint:
             return []
-        objective = saved.get("objective")
-        made = saved.get("fingerprint")
+        made, objective = saved.get("fingerprint"), saved.get("objective")
         if not isinstance(made, str) or not is_comparable(made):
             return []
-        return differences(objective, self.words) if isinstance(objective, Mapping) else []
+        if not _are_words(objective):
+            return ["what it was made under cannot be read, for its metadata is damaged"]
+        return differences(objective, self.words)
 
 
 def describe(composite: CompositeLoss, _: object, __: str, metadata: dict[str, Any]) -> None:
@@ -95,11 +98,19 @@ def compare(
         differing = differing or ["it has the progress of schedules, and this objective has none"]
     elif progress is not None:
         differing = differing or [f"it has no '{key}', the progress of this objective's schedules"]
-        if saved is not None:
+        if saved is not None or accepts:
             state[key] = progress.get_extra_state()
     if differing and not accepts:
         message = f"the state was made under another objective: {_listed(differing)}; {_ACCEPT}"
         warnings.warn(message, ConfigWarning, stacklevel=2)
+
+
+def _are_words(objective: object) -> TypeGuard[Words]:
+    """Whether something from a file is an objective in words."""
+    return isinstance(objective, Mapping) and all(
+        isinstance(term, Mapping) and all(isinstance(text, str) for text in (*term, *term.values()))
+        for term in objective.values()
+    )
 
 
 def _listed(differing: list[str]) -> str:

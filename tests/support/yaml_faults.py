@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -10,6 +10,7 @@ import yaml
 import lossreg.config.read.documents
 from lossreg import Registry
 from lossreg.config import Examined, examine
+from lossreg.config.declare.parameters import plain
 from lossreg.config.read.documents import read_bytes
 from lossreg.config.read.nodes import Document, Node, SourceError
 
@@ -103,3 +104,10 @@ def _faults_under(loader: object, text: str) -> list[Fault]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lossreg.config.read.documents, "_LOADER", loader)
         return faults(text)
+
+
+def values(text: str | bytes) -> Any:
+    """The values of a document without faults."""
+    document, root = read_bytes(text.encode() if isinstance(text, str) else text, "a.yaml")
+    assert document.faults == []
+    return plain(root)

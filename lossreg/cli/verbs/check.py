@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossreg.cli.options import add_override_argument, add_plugin_arguments
 from lossreg.cli.output import complain, is_coloured, say, say_json
-from lossreg.cli.plugins import add_plugin_arguments, registry_of
+from lossreg.cli.plugins import registry_of
 from lossreg.cli.render.report import diagnostic_text, github_text, summary_text
 from lossreg.config import examine
 from lossreg.config.read.documents import MAX_BYTES
@@ -41,14 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="check only the objective at this path, as in model.criterion; by default, every "
         "objective of a document is checked",
     )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="PATH=VALUE",
-        action="append",
-        default=[],
-        help="override one value, as in loss.terms.rebuild.weight=0.3; may be repeated",
-    )
+    add_override_argument(parser)
     add_plugin_arguments(parser)
     parser.add_argument("--strict", action="store_true", help="warnings fail as well")
     output = parser.add_mutually_exclusive_group()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from lossreg.cli.options import add_plugin_arguments
 from lossreg.cli.output import say, say_json
-from lossreg.cli.plugins import add_plugin_arguments, registry_of
+from lossreg.cli.plugins import registry_of
 from lossreg.cli.render.report import table
 from lossreg.registry import KINDS, LOSSES
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossreg.cli.interrupts import Interruptible
+from lossreg.cli.options import add_override_argument, add_plugin_arguments
 from lossreg.cli.output import complain, is_terminal, say, say_json
-from lossreg.cli.plugins import add_plugin_arguments, registry_of
+from lossreg.cli.plugins import registry_of
 from lossreg.cli.render.report import error_text
 from lossreg.errors import InputError, LossregError, NonFiniteError, printable
 
@@ -25,14 +26,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("file", metavar="FILE", help="an experiment: a YAML file with `task:`")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="PATH=VALUE",
-        action="append",
-        default=[],
-        help="override one value, as in loss.terms.rebuild.weight=0.3; may be repeated",
-    )
+    add_override_argument(parser)
     add_plugin_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -7,8 +7,9 @@ import textwrap
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from lossreg.cli.options import add_plugin_arguments
 from lossreg.cli.output import say, say_json
-from lossreg.cli.plugins import add_plugin_arguments, registry_of
+from lossreg.cli.plugins import registry_of
 from lossreg.cli.render.page import BREAKS, loss_page, task_page
 from lossreg.cli.render.parameters import parameters_in_words
 from lossreg.cli.render.report import table

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lossreg.config.faults.faults import clipped, describe
-from lossreg.config.read.scalars import resolve
+from lossreg.config.read.scalars import resolve, without_comma
 from lossreg.names import closest
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ __all__ = [
     "SMALLEST_NORMAL",
     "check_float32",
     "is_mapping",
-    "note_interpolation",
     "note_wrong_type",
     "read_bool",
     "read_choice",
@@ -108,26 +107,11 @@ def read_bool(node: Node, path: ConfigPath, faults: Faults) -> bool | None:
     return None
 
 
-def note_interpolation(node: Node, path: ConfigPath, faults: Faults) -> bool:
-    """Whether a value is to be filled in by another config system; notes it."""
-    value = node.value
-    if not isinstance(value, str) or "${" not in value:
-        return False
-    message = (
-        f"'{clipped(value)}' is an interpolation, which lossreg does not resolve; resolve it "
-        "first, as OmegaConf.to_container(config, resolve=True) does, or write the value"
-    )
-    faults.add("LR201", path, message, node)
-    return True
-
-
 def note_wrong_type(
     node: Node, path: ConfigPath, wanted: type[bool | float], faults: Faults
 ) -> None:
     """Note a value that is not of a type: `bool`, `int`, or `float` for any number."""
     value = node.value
-    if note_interpolation(node, path, faults):
-        return
     if node.rewrite and (wanted is bool) == (node.rewrite in ("true", "false")):
         message = (
             f"expected {_WANTED[wanted]}, found {clipped(value)}, which YAML versions read "
@@ -140,7 +124,7 @@ def note_wrong_type(
     quoted = fits and isinstance(meant, bool) == (wanted is bool)
     hint = "; leave out the quotes" if quoted else ""
     if wanted is not bool and isinstance(value, str) and re.fullmatch(r"-?\d+,\d+", value):
-        hint = f"; a number has a decimal point: write {value.replace(',', '.')}"
+        hint = f"; a number has a decimal point: write {without_comma(value)}"
     if wanted is int and isinstance(value, float) and value.is_integer():
         hint = f"; write {value:.0f}" if abs(value) < _LARGEST_EXACT else ""
     faults.add("LR201", path, f"expected {_WANTED[wanted]}, found {describe(value)}{hint}", node)

@@ -152,7 +152,7 @@ def read_experiment(
     guesses = Guesses.of(EXPERIMENT, root)
     guesses.written.pop("loss", None)
     noted = overridden(root)
-    guesses.note((each for each in guesses.written.values() if each not in noted), "", faults)
+    guesses.note((name for name in guesses.written.values() if name not in noted), "", faults)
     root = guesses.applied("", faults)
     task = root.value["task"]
     tasks = registry.of(TASKS)

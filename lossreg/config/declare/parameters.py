@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lossreg.config.declare.fields import check_float32, note_interpolation, note_wrong_type
+from lossreg.config.declare.fields import check_float32, note_wrong_type
 from lossreg.config.faults.faults import describe
 from lossreg.config.faults.guesses import Guesses, missing_space
 from lossreg.config.read.nodes import MOST_FAULTS, SourceError
@@ -215,7 +215,7 @@ def _beginning(value: Any) -> Any:
     return value[: MOST_FAULTS + 1] if isinstance(value, list) else value
 
 
-def _note(  # noqa: C901 - a table of cases
+def _note(
     error: ErrorDetails,
     node: Node,
     *,
@@ -252,7 +252,7 @@ def _note(  # noqa: C901 - a table of cases
         faults.add("LR202", path, f"expected a finite number, found {describe(node.value)}", node)
     elif kind in _SCALARS:
         note_wrong_type(node, path, _SCALARS[kind], faults)
-    elif not note_interpolation(node, path, faults):
+    else:
         try:
             code, message = _judged(error, node, owner)
         except KeyError:  # a plugin's own error with the name of one of pydantic's

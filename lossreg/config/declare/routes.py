@@ -6,9 +6,8 @@ import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from lossreg.config.declare.fields import note_interpolation
 from lossreg.config.declare.keys import as_meant
-from lossreg.config.faults.faults import clipped, describe
+from lossreg.config.faults.faults import clipped, describe, is_interpolation
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import ROUTE
 from lossreg.names import closest_spelling
@@ -25,11 +24,9 @@ __all__ = ["read_path", "read_route"]
 
 def read_path(node: Node, path: ConfigPath, faults: Faults) -> ValuePath | None:
     """A path into a step's values."""
-    if not isinstance(node.value, str):
+    if not isinstance(node.value, str) or is_interpolation(node.value):
         message = f"expected a path such as heads.seg.logits, found {describe(node.value)}"
         faults.add("LR206", path, message, node)
-        return None
-    if note_interpolation(node, path, faults):
         return None
     try:
         return ValuePath.parse(node.value)
@@ -115,6 +112,10 @@ def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None
         if isinstance(node.value, dict) and node.value:
             message += f" of {len(node.value)} keys; begin each transform with '- '"
         faults.add("LR210", path, message, node)
+        return None
+    if is_interpolation(name):
+        message = f"expected the name of a transform, found {describe(name)}"
+        faults.add("LR210", path, message, span)
         return None
     if name not in TRANSFORMS:
         foreign = {word: known for known, entry in TRANSFORMS.items() for word in entry.foreign}

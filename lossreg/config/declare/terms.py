@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lossreg.config.declare.fields import is_mapping, note_interpolation
+from lossreg.config.declare.fields import is_mapping
 from lossreg.config.declare.inputs import check_inputs, read_inputs
 from lossreg.config.declare.keys import as_meant
 from lossreg.config.declare.parameters import validated
 from lossreg.config.declare.selection import check_selection
 from lossreg.config.declare.tree import Declared, Loss
 from lossreg.config.declare.values import read_values
-from lossreg.config.faults.faults import clipped, describe
+from lossreg.config.faults.faults import clipped, describe, is_interpolation
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import TERM
 from lossreg.config.read.nodes import Node
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TermReader"]
 
+_COLON = re.compile(r"\s*:")
 _PARAMS = "parameters, each 'name: value'"
 
 
@@ -91,8 +93,11 @@ class TermReader:
 
     def _with_listed_inputs(self, node: Node, inputs: Node, path: ConfigPath) -> Node:
         """The term with a list of inputs, where `{inputs: p, y}` made keys of all but the first."""
-        names = [name for name, value in node.value.items() if value.value is None]
-        names = [name for name in names if name not in TERM.keys and ":" not in name]
+        names = [
+            name
+            for name, value in node.value.items()
+            if value.value is None and name not in TERM.keys and not _has_colon(name, node)
+        ]
         if not names:
             return node
         listed = ", ".join(map(clipped, (inputs.value, *names)))
@@ -129,7 +134,9 @@ class TermReader:
         try:
             return self._installed(name.value)
         except UnknownLossError as error:
-            if note_interpolation(name, where, self._faults):
+            if is_interpolation(name.value):
+                message = f"expected the name of a loss, found {describe(name.value)}"
+                self._faults.add("LR201", where, message, name)
                 return None
             hint = error.hint("`lossreg list` shows what is installed")
             message = f"there is no loss '{clipped(name.value)}'; {hint}"
@@ -228,6 +235,12 @@ def _defaults(model: type[LossConfig]) -> LossConfig | None:
     except Exception:  # noqa: BLE001 - a third party's validator may raise anything
         return None
     return None if getattr(config, "reduction", None) == "none" else config
+
+
+def _has_colon(name: str, node: Node) -> bool:
+    """Whether a key is written as one: in braces, a comma makes a key of a word without a colon."""
+    document, _, end = node.keys[name]
+    return ":" in name or document is None or _COLON.match(document.text, end) is not None
 
 
 def _one_level_up(definition: LossDefinition, name: str) -> str | None:

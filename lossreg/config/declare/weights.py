@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lossreg.config.declare.fields import read_number
 from lossreg.config.declare.parameters import validated
-from lossreg.config.faults.faults import clipped, describe
+from lossreg.config.faults.faults import clipped, describe, is_interpolation
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import SCHEDULED
 from lossreg.config.models import Weight
@@ -84,6 +84,8 @@ def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedu
         shown = f"'{clipped(name.value)}'" if isinstance(name.value, str) else describe(name.value)
         hint = f"did you mean '{meant}'?" if meant else f"expected one of {names}"
         message = f"there is no schedule {shown}; {hint}"
+        if is_interpolation(name.value):
+            message = f"expected the name of a schedule, found {describe(name.value)}"
         faults.add("LR212", (path, "schedule"), message, name)
         if meant is None:
             return None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lossreg.config.read.nodes import Document, Node, Span
 
-__all__ = ["ConfigPath", "Faults", "clipped", "describe", "path_text"]
+__all__ = ["ConfigPath", "Faults", "clipped", "describe", "is_interpolation", "path_text"]
 
 ConfigPath: TypeAlias = "str | tuple[ConfigPath, str | int]"
 """A place in a document: a text, or a place and one step further; "" is the whole document."""
@@ -53,8 +53,13 @@ def clipped(text: str) -> str:
     return printable(text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…")
 
 
+def is_interpolation(value: object) -> bool:
+    """Whether a text is to be filled in by another config system."""
+    return isinstance(value, str) and "${" in value
+
+
 def describe(value: object) -> str:
-    """A value in a few words, about 70 characters at most.
+    """A value in a few words, about 70 characters at most; an interpolation with what to do.
 
     >>> describe("mean"), describe(None), describe([1])
     ("the string 'mean'", 'nothing', 'a list')
@@ -68,7 +73,7 @@ def describe(value: object) -> str:
     if isinstance(value, list | tuple):
         return "a list"
     if isinstance(value, str):
-        return f"the string '{clipped(value)}'" if value else "an empty string"
+        return _describe_text(value)
     if isinstance(value, float) and value != value:  # noqa: PLR0124 - only nan differs from itself
         return "nan"
     if isinstance(value, int) and abs(value) >= 10**_LONGEST_VALUE:
@@ -78,6 +83,15 @@ def describe(value: object) -> str:
     if isinstance(value, float):
         return float.__repr__(value)
     return f"a {clipped(type(value).__name__)}"
+
+
+def _describe_text(text: str) -> str:
+    if is_interpolation(text):
+        return (
+            f"the interpolation '{clipped(text)}', which lossreg does not resolve; resolve it "
+            "first, as OmegaConf.to_container(config, resolve=True) does, or write the value"
+        )
+    return f"the string '{clipped(text)}'" if text else "an empty string"
 
 
 class Faults:

@@ -348,11 +348,9 @@ class _Reader:
         if not isinstance(name, str):
             shown = clipped(self.document.text[start:end])
             message = f"a key must be a string; write '{shown}' in quotes"
-            comma = re.search(
-                r"(?<![\w.])(-?\d+),$", self.document.text[max(start - 20, 0) : start]
-            )
-            if comma and shown.isdigit():
-                message = f"a number has a decimal point: write {comma[1]}.{shown}"
+            from lossreg.config.read.syntax import decimal_comma
+
+            message = decimal_comma(self.document.text, start, end) or message
             self._note("LR007", message, start, end)
             return _DROPPED
         if name == "<<" and self.document.text.startswith(name, start):  # without quotes

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import TypeAlias
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["Resolved", "resolve", "without_comma"]
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {
@@ -63,6 +63,9 @@ def resolve(text: str) -> Resolved:
     return _number(text)
 
 
+_THOUSAND = 3  # digits
+
+
 def _near_zero(text: str) -> float:
     """A number that `float` makes 0: the float nearest to 0 unless it is written as 0."""
     is_zero = not text.lower().partition("e")[0].strip("+-.0")
@@ -89,3 +92,14 @@ def _number(text: str) -> Resolved:
     if re.fullmatch(_BASE_60, text) or re.fullmatch(_DATE, text):
         return text, "a plain number"
     return text, ""
+
+
+def without_comma(number: str) -> str:
+    """What a number with a comma may mean.
+
+    >>> without_comma("0,5"), without_comma("12,500")
+    ('0.5', '12.500 or 12500')
+    """
+    whole, _, part = number.partition(",")
+    thousands = f" or {whole}{part}" if len(part) == _THOUSAND else ""
+    return f"{whole}.{part}{thousands}"

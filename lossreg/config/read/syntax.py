@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from lossreg.config.faults.faults import clipped
 from lossreg.config.read.nodes import SourceError
+from lossreg.config.read.scalars import without_comma
 
 if TYPE_CHECKING:
     from lossreg.config.read.nodes import Document
 
-__all__ = ["refuse_surrogates", "syntax_error"]
+__all__ = ["decimal_comma", "refuse_surrogates", "syntax_error"]
 
 # The escape of a surrogate, or of a number beyond Unicode.
 _NO_CHARACTER = (
@@ -36,6 +37,21 @@ _BRACKET = (
     r"""(?x) (?<!\w) (?: "(?:\\.|[^"\\])*("|\Z) | '(?:''|[^'])*('|\Z) ) """
     r"""| (?<!\S)\#[^\n]* | [\[\]{}]"""
 )
+
+
+def decimal_comma(text: str, start: int, end: int) -> str:
+    """What to write where a comma in a number made a key of its end; empty if none did.
+
+    Args:
+        text: The document.
+        start: Where the key begins.
+        end: Where it ends.
+    """
+    before = re.search(r"(?<![\w.])-?\d+,$", text[max(start - _NEAR, 0) : start])
+    part = text[start:end]
+    if before is None or not part.isdigit() or re.compile(r"\s*:").match(text, end):
+        return ""
+    return f"a number has a decimal point: write {without_comma(before[0] + part)}"
 
 
 def refuse_surrogates(document: Document, value: str, start: int) -> None:
@@ -72,7 +88,7 @@ def syntax_error(document: Document, error: Exception) -> SourceError:
         tab = stop + line.index("\t") - (place.column - 1)
         message = "a tab is used as indentation; use spaces"
         return SourceError("LR010", message, document, tab, tab + 1)
-    joined = _joined(document, place.line)
+    joined = _joined(document, place.line) if _lacks_key(error) else None
     if joined is not None:
         return joined
     message = "this is not valid YAML: " + _guess(text, stop, line)
@@ -82,6 +98,12 @@ def syntax_error(document: Document, error: Exception) -> SourceError:
 def _no_character(document: Document, escape: re.Match[str]) -> SourceError:
     message = "this is not valid YAML: the escape stands for no character"
     return SourceError("LR003", message, document, escape.start(), escape.end())
+
+
+def _lacks_key(error: Exception) -> bool:
+    """Whether the parser found a value where it expected a key, or the colon after one."""
+    problem = getattr(error, "problem", None) or ""
+    return "':'" in problem or "mapping values" in problem
 
 
 def _joined(document: Document, line: int) -> SourceError | None:
@@ -126,9 +148,9 @@ def _guess(text: str, stop: int, line: str) -> str:
 
 
 def _long_quote(text: str) -> str:
-    """The last quote that is closed lines after its start, in words; empty if there is none."""
+    """A quote that ends the text, closed lines after its start, in words; empty if none does."""
     quotes = [match for match in re.finditer(_BRACKET, text) if match[1] or match[2]]
-    if not quotes or "\n" not in quotes[-1][0]:
+    if not quotes or "\n" not in quotes[-1][0] or quotes[-1].end() < len(text):
         return ""
     start, last = _at(text, quotes[-1].start()), _at(text, quotes[-1].end() - 1)
     return f"the quote of {start} is closed only at {last}; close it where the text ends"

@@ -5,11 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import enum
-import json
-import os
 import random
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -22,7 +18,6 @@ import pytest
 import torch
 import yaml
 
-import hostile_documents
 import lossreg
 from lossreg.config import examine, load_experiment
 from lossreg.errors import ConfigWarning
@@ -377,30 +372,3 @@ def test_an_override_may_be_anything() -> None:
 @pytest.mark.parametrize("key", ["a" * 10**6, "a" + "[0]" * 10**5, "a." * 10**5, "\ud800", "[0]"])
 def test_a_key_may_be_anything(key: str) -> None:
     assert read(SEEDS[0].encode(), key=key) < HANG
-
-
-COSTLY = list(hostile_documents.DOCUMENTS)[:30]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="measures a process's memory by forking")
-@pytest.mark.skipif(not hasattr(yaml, "CSafeLoader"), reason="the other parser is ten times slower")
-@pytest.mark.parametrize(
-    "names",
-    [
-        COSTLY,
-        pytest.param([*hostile_documents.DOCUMENTS], marks=pytest.mark.nightly),
-    ],
-    ids=["costly", "all"],
-)
-def test_no_document_hangs_or_takes_100_mebibytes(names: list[str]) -> None:
-    script = hostile_documents.__file__
-    run = subprocess.run(
-        [sys.executable, script, *names], capture_output=True, text=True, check=True, timeout=300
-    )
-    found = {line[0]: line[1:] for line in map(json.loads, run.stdout.splitlines())}
-    assert list(found) == names
-    for name, (seconds, memory, codes) in found.items():
-        assert "died" not in codes, name
-        assert "long" not in codes, f"{name}: a message of more than 700 characters"
-        assert memory < 100, f"{name}: {memory:.0f} MiB"
-        assert seconds < HANG, f"{name}: {seconds:.2f} s"

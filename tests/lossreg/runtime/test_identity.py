@@ -129,3 +129,21 @@ def test_a_model_that_holds_its_loss_is_saved_as_safetensors(tmp_path: Any) -> N
     twin.load_state_dict(load_file(tmp_path / "model.safetensors"))
     assert twin["loss"].weights == model["loss"].weights
     assert twin["loss"](values()).total == model["loss"](values()).total
+
+
+@pytest.mark.parametrize("words", [None, 5, {"a": 5}, {"a": {"type": 7}}, {"a": {3: "x"}}], ids=str)
+def test_metadata_that_is_damaged_is_said_to_be(words: Any) -> None:
+    state = build(a=RAMP).state_dict()
+    state._metadata[""]["lossreg"] = {"fingerprint": "1:0000000000000000", "objective": words}
+    with pytest.raises(StateError, match="its metadata is damaged"):
+        build(a=RAMP).load_state_dict(state)
+
+
+def test_progress_that_is_missing_is_accepted_where_that_is_meant() -> None:
+    loss = build(a=RAMP)
+    loss.step()
+    loss.accept_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loss.load_state_dict({})
+    assert loss.weights == {"a": pytest.approx(0.1)}

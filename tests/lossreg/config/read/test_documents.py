@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-import lossreg.config.read.documents
-from lossreg.config.declare.parameters import plain
-from lossreg.config.read.documents import MAX_BYTES, read_bytes
+from lossreg.config.read.documents import read_bytes
 from lossreg.config.read.nodes import Node
-from yaml_faults import PARSERS, assert_refused, faults
+from yaml_faults import assert_refused, faults, values
 
-
-@pytest.fixture(autouse=True, params=PARSERS)
-def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both parsers, in turn, whichever PyYAML was built with."""
-    loader = PARSERS[request.param]
-    if loader is None:
-        pytest.skip("PyYAML was built without the C parser")
-    monkeypatch.setattr(lossreg.config.read.documents, "_LOADER", loader)
-
-
-def values(text: str | bytes) -> Any:
-    """The values of a document without faults."""
-    document, root = read_bytes(text.encode() if isinstance(text, str) else text, "a.yaml")
-    assert document.faults == []
-    return plain(root)
+pytestmark = pytest.mark.usefixtures("parser")
 
 
 def spans(node: Node, path: str = "") -> dict[str, str]:
@@ -227,55 +209,6 @@ def test_a_byte_order_mark_is_skipped_and_counts_no_column() -> None:
     assert values("\ufeffa: 1\n") == {"a": 1}
     assert faults(text)[0][:3] == ("LR008", 2, 1)
     assert faults("\ufeff!x a: 2\n")[0][:3] == ("LR006", 1, 1)
-
-
-def test_64_levels_are_fine() -> None:
-    assert faults("[" * 64 + "]" * 64) == []
-    assert faults("{a: " * 64 + "1" + "}" * 64) == []
-
-
-def test_levels_of_blocks_count_too() -> None:
-    text = "".join(" " * level + "a:\n" for level in range(65))
-    assert faults(text)[0][:3] == ("LR004", 65, 65)
-
-
-def test_a_mebibyte_and_not_a_byte_more() -> None:
-    text = b"a: 1 #" + b"x" * (MAX_BYTES - 6)
-    assert values(text) == {"a": 1}
-    (fault,) = faults(text + b"x")
-    assert (fault.code, fault.message) == ("LR004", "the document is larger than 1,048,576 bytes")
-
-
-def test_100_000_values_and_not_one_more() -> None:
-    # The list is a value, too.
-    assert len(values("[" + "x," * 99_999 + "]")) == 99_999
-    (fault,) = faults("[" + "x," * 100_000 + "]")
-    assert fault == ("LR004", 1, 200_000, "the document has more than 100,000 values")
-
-
-def test_keys_are_values() -> None:
-    assert len(values("\n".join(f"k{index}:" for index in range(49_999)))) == 49_999
-    assert faults("\n".join(f"k{index}:" for index in range(50_000)))[0].code == "LR004"
-
-
-BOMBS = {
-    "lists": "a: &a [x, x, x, x, x, x, x, x, x]\n{0}: &{0} [{2}]\n",
-    "mappings": "a: &a {{x: 1, y: 1}}\n{0}: &{0} {{{3}}}\n",
-    "merges": "a: &a {{x: 1, y: 1}}\n{0}: &{0} {{<<: [{2}]}}\n",
-}
-
-
-@pytest.mark.parametrize("kind", BOMBS)
-def test_aliases_are_counted_each_time_they_are_used(kind: str) -> None:
-    first, line = BOMBS[kind].splitlines()
-    text = first.format() + "\n"
-    for before, name in zip("abcdefghij", "bcdefghijk", strict=True):
-        aliases = ", ".join([f"*{before}"] * 9)
-        pairs = ", ".join(f"k{index}: *{before}" for index in range(9))
-        text += line.format(name, before, aliases, pairs) + "\n"
-    (fault,) = faults(text)
-    assert (fault.code, fault.message) == ("LR004", "the document has more than 100,000 values")
-    assert 5 <= fault.line <= 7  # 9 ** 5 is 59,049
 
 
 def test_a_scalar_in_quotes_holds_any_line_separator_and_lines_after_it_are_right() -> None:
