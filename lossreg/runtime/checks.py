@@ -69,6 +69,8 @@ def check_inputs(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> di
     Raises:
         Misfit: A tensor does not fit the definition.
     """
+    for argument in definition.inputs:
+        _check_layout(argument, inputs[argument.name])
     _check_devices(definition, inputs)
     for argument in definition.inputs:
         _check_dtype(argument, inputs[argument.name])
@@ -265,13 +267,35 @@ def check_result(definition: LossDefinition, inputs: Mapping[str, Tensor], value
     return ""
 
 
+def _check_layout(argument: LossInput, tensor: Tensor) -> None:
+    """Refuse tensors without one shape or without all entries, if the loss names a shape."""
+    if not argument.letters.forms:
+        return
+    if tensor.is_nested:
+        message = (
+            "expected one shape, found a nested tensor, whose rows differ; pad it, "
+            "torch.nested.to_padded_tensor(x, 0.0), and give the term a 'mask' of what is not "
+            "padding"
+        )
+        raise Misfit(argument.name, message)
+    if tensor.layout != torch.strided:
+        message = f"expected a dense tensor, found {tensor.layout}; give x.to_dense()"
+        raise Misfit(argument.name, message)
+
+
 def _check_dtype(argument: LossInput, tensor: Tensor) -> None:
     is_float = tensor.is_floating_point()
     is_int = not is_float and not tensor.is_complex()
     fits = {"float": is_float, "int": is_int, "float or int": is_float or is_int}[argument.dtype]
     if not fits:
         wanted = "a floating-point tensor" if argument.dtype == "float" else "an integer tensor"
-        raise Misfit(argument.name, f"expected {wanted}, found {tensor.dtype}")
+        message = f"expected {wanted}, found {tensor.dtype}"
+        if tensor.is_complex() and argument.dtype == "float":
+            message += (
+                "; give its magnitudes, x.abs(), or its two parts as a dimension more, "
+                "torch.view_as_real(x)"
+            )
+        raise Misfit(argument.name, message)
 
 
 def _check_shapes(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> dict[str, int]:
@@ -334,8 +358,8 @@ def _outside(
     domain: str = argument.domain
     if domain == "class index or probability":
         domain = "probability" if tensor.is_floating_point() else "class index"
-    if domain == "probability or log-probability":
-        domain = "log-probability" if getattr(module, "log_target", False) else "probability"
+    if domain == "probability or log-probability" and getattr(module, "log_target", False):
+        domain = "log-probability"
     if domain.startswith("class index"):
         ignored = getattr(module, "ignore_index", None)
         return _class_indices(domain, tensor, sizes.get("C"), ignored)
@@ -363,6 +387,9 @@ def _values(domain: str, tensor: Tensor) -> tuple[Tensor, str] | None:
         return (tensor != 0) & (tensor != 1), "labels of 0 and 1"
     if domain == "probability":
         return (tensor < -_SLACK) | (tensor > 1 + _SLACK), "probabilities from 0 to 1"
+    if domain == "probability or log-probability":
+        wrong = (tensor < -_SLACK) | (tensor > 1 + _SLACK)
+        return wrong, "probabilities from 0 to 1 (log_target: true takes their logarithms)"
     if domain == "log-probability":
         return tensor > _SLACK, "log-probabilities, at most 0: is a log_softmax missing?"
     if domain in ("count", "length"):

@@ -11,7 +11,7 @@ from torch import nn
 from lossreg.runtime.denominators import WHOLE, Denominators, added_up
 from lossreg.runtime.identity import Identity, compare, describe
 from lossreg.runtime.nonfinite import NonFinite
-from lossreg.runtime.output import LossOutput
+from lossreg.runtime.output import LossOutput, Named
 from lossreg.runtime.terms import Terms
 from lossreg.runtime.weighting import Weighting
 
@@ -213,11 +213,11 @@ class CompositeLoss(nn.Module):
         if len(raw) == len(self._names) and self._all_in_graph:
             return output
         absent = torch.zeros_like(total)
-        return LossOutput(
-            total,
-            {name: terms.get(name, raw.get(name, absent)) for name in self._names},
-            {name: weights[name] if name in terms else absent for name in self._names},
-        )
+        weights = {name: weights[name] if name in terms else absent for name in self._names}
+        terms = {name: terms.get(name, raw.get(name, absent)) for name in self._names}
+        if torch.compiler.is_compiling():
+            return LossOutput(total, terms, weights)
+        return LossOutput(total, Named(terms), Named(weights))
 
 
 def _refresh(composite: CompositeLoss, _: object) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from torch import Tensor
+from torch.utils import _pytree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["LossOutput", "Named"]
 
@@ -63,22 +64,50 @@ class LossOutput(NamedTuple):
 
 
 class Named(Mapping[str, Tensor]):
-    """A vector's entries by name; each lookup returns a copy."""
+    """Tensors by name: a mapping's; or the entries of a vector, each lookup of which is a copy.
 
-    __slots__ = ("_places", "_vector")
+    Args:
+        names: Each tensor by name; or each name's place in the vector.
+        vector: The vector.
+    """
 
-    def __init__(self, places: dict[str, int], vector: Tensor) -> None:
-        self._places = places
+    __slots__ = ("_names", "_vector")
+
+    def __init__(self, names: Mapping[str, Any], vector: Tensor | None = None) -> None:
+        self._names = names
         self._vector = vector
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._vector[self._places[name]].clone()
+        entry = self._names[name]
+        tensor: Tensor = entry if self._vector is None else self._vector[entry].clone()
+        return tensor
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._names)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        remedy = f"; write [{name!r}]" if name in self._names else ""
+        raise AttributeError(f"terms and their weights have no attribute {name!r}{remedy}")
+
+    def __reduce__(self) -> tuple[type[Named], tuple[dict[str, Tensor]]]:
+        return Named, (dict(self),)
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+
+def _leaves(named: Named) -> tuple[list[Tensor], tuple[str, ...]]:
+    return list(named.values()), tuple(named)
+
+
+def _from_leaves(leaves: Iterable[Any], names: tuple[str, ...]) -> Named:
+    return Named(dict(zip(names, leaves, strict=True)))
+
+
+# Transforms of torch.func, and whatever else maps over outputs, see the tensors inside.
+_pytree.register_pytree_node(
+    Named, _leaves, _from_leaves, serialized_type_name="lossreg.runtime.output.Named"
+)

@@ -225,11 +225,21 @@ class Plan:
 
     def refused(self, tensors: Sequence[Any], error: Exception) -> InputError:
         """An error for inputs that the loss refused."""
+        inputs = [(name, tensors[place]) for name, place in self.inputs]
         shown = "; ".join(
-            f"'{name}' from '{self.routes[name]}' {tuple(tensor.shape)} {tensor.dtype}"
-            for name, tensor in ((name, tensors[place]) for name, place in self.inputs)
+            f"'{name}' from '{self.routes[name]}' {_shape(tensor)} {tensor.dtype}"
+            for name, tensor in inputs
         )
         reason = str(error).strip().partition("\n")[0]
+        dtype, weights = inputs[0][1].dtype, self.class_weights.dtype
+        if weights is not None and weights != dtype and "scalar type" in reason:
+            return InputError(
+                f"{self.place(inputs[0][0])}: expected {weights}, the dtype of the class weights, "
+                f"found {dtype}; write loss.to({dtype})",
+                term=self.name,
+                argument=inputs[0][0],
+                path=self.routes[inputs[0][0]],
+            )
         # torch refuses some losses under autocast; their definitions say what to use instead.
         hint = f". {self.definition.avoid_when}" if "autocast" in reason else ""
         return InputError(
@@ -265,3 +275,8 @@ class Plan:
         except Exception:  # noqa: BLE001 - the value is reported, whatever the explanation raises
             return ""
         return f". {printable(sentence)}" if sentence else ""
+
+
+def _shape(tensor: Tensor) -> str:
+    # A nested tensor may have no shape.
+    return "nested" if tensor.is_nested else str(tuple(tensor.shape))

@@ -64,6 +64,14 @@ class ClassWeights:
             return device
         return None
 
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The dtype of the class weights; None if the loss has none."""
+        for child, name, _ in self._held:
+            dtype: torch.dtype = getattr(child, name).dtype
+            return dtype
+        return None
+
     def apply(self, fn: Callable[[Tensor], Tensor]) -> None:
         """Compute them for the device and dtype that `fn`, as in `nn.Module._apply`, moves to."""
         for child, name, values in self._held:

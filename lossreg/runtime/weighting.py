@@ -143,7 +143,7 @@ class Weighting(nn.Module):
         for name, part in zip(names[1:], parts[1:], strict=True):
             total = total + part * weights[name]
         terms = {name: part.detach() for name, part in zip(names, parts, strict=True)}
-        return LossOutput(total, terms, self._now.shown)
+        return LossOutput(total, Named(terms), self._now.shown)
 
     def _traced(self, names: Sequence[str], parts: Sequence[Tensor]) -> LossOutput:
         vector = self._vector_for(_widest(parts))

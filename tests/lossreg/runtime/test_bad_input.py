@@ -17,6 +17,7 @@ from lossreg.errors import InputError, NonFiniteError
 
 CLASSIFY = {"type": "cross_entropy", "inputs": ["logits", "labels"]}
 FIT = {"type": "mse", "inputs": ["heads.p", "y"]}
+RAGGED = torch.nested.as_nested_tensor([torch.ones(2), torch.ones(1)], layout=torch.jagged)
 RAMP = {"schedule": "linear", "start": 1.0, "end": 0.0, "steps": 4}
 
 
@@ -77,6 +78,26 @@ CASES = {
     "a complex number": Case(
         CLASSIFY, {"labels": torch.zeros(3, dtype=torch.complex64)}, "target", "labels",
         "expected an integer tensor, found torch.complex64", math.log(4),
+    ),
+    "complex numbers": Case(
+        FIT, {"heads": {"p": torch.ones(3, 2, dtype=torch.complex64)}}, "input", "heads.p",
+        "expected a floating-point tensor, found torch.complex64; give its magnitudes, x.abs(), "
+        "or its two parts as a dimension more, torch.view_as_real(x)", 1.0, refused=False,
+    ),
+    "a sparse tensor": Case(
+        FIT, {"heads": {"p": torch.ones(3, 2).to_sparse()}}, "input", "heads.p",
+        "expected a dense tensor, found torch.sparse_coo; give x.to_dense()", 1.0,
+    ),
+    "rows of different length": Case(
+        FIT, {"heads": {"p": RAGGED}}, "input", "heads.p",
+        "expected one shape, found a nested tensor, whose rows differ; pad it, "
+        "torch.nested.to_padded_tensor(x, 0.0), and give the term a 'mask'", 1.0,
+    ),
+    "class weights of another dtype": Case(
+        {**CLASSIFY, "params": {"weight": [1.0, 1.0, 1.0, 1.0]}},
+        {"logits": torch.zeros(3, 4).double()}, "input", "logits",
+        "expected torch.float32, the dtype of the class weights, found torch.float64; "
+        "write loss.to(torch.float64)", math.log(4),
     ),
     "another device": Case(
         FIT, {"y": torch.ones(3, 2, device="meta")}, "target", "y",

@@ -164,7 +164,7 @@ LOG = torch.tensor([[-1.0, -2.0, -0.5]])
         ("multilabel_margin", (zeros(1, 3), longs(1, 3) - 2), "target", "by -1, found -2", {}),
         ("multilabel_margin", (zeros(1, 3), longs(1, 3) + 3), "target", "0 to 2, ended", {}),
         ("kl_div", (LOG + 1, zeros(1, 3)), "input", "log-probabilities, at most 0", {}),
-        ("kl_div", (LOG, LOG), "target", "probabilities from 0 to 1, found -1", {}),
+        ("kl_div", (LOG, LOG), "target", "from 0 to 1 (log_target: true takes", {}),
         ("kl_div", (LOG, zeros(1, 3) + 0.5), "target", "found 0.5", {"log_target": True}),
         ("bce", (zeros(2) + 1.5, zeros(2)), "input", "probabilities from 0 to 1, found 1.5", {}),
         ("bce", (zeros(2), signs(2) * 2), "target", "probabilities from 0 to 1", {}),
