@@ -47,12 +47,13 @@ def example(draw: Draw) -> Example:
     c = draw.rng.randint(2, 4)
     params = draw.maybe(weight=draw.numbers(c))
     weight = draw.tensor(params, "weight")
+    options: dict[str, Any] = draw.maybe(label_smoothing=0.2)
     places = (0, *range(2, len(shape) + 1))
     return Example(
-        params=params,
+        params={**params, **options},
         tensors={"input": draw.normal(n, c, *rest), "target": draw.normal(n, c, *rest).softmax(1)},
         leaves=("input", "target"),
-        loss=lambda t, r: F.cross_entropy(**t, weight=weight, reduction=r),
+        loss=lambda t, r: F.cross_entropy(**t, weight=weight, reduction=r, **options),
         shape=shape,
         axes={"input": (places, math.nan), "target": (places, math.nan)},
     )
