@@ -117,7 +117,8 @@ def lossreg_losses() -> list[LossDefinition]:
                 LossInput(
                     name="target",
                     counted=True,
-                    meaning="class indices (N *), or class probabilities (N C *)",
+                    meaning="class indices, integers of the shape N *; or class probabilities, "
+                    "floating-point numbers of the shape N C *",
                     dtype="float or int",
                     shape="N *",
                     domain="class index or probability",

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, WorkedExample, hookimpl
+from lossreg.plugin import (
+    Denominator,
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    WorkedExample,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,6 +59,7 @@ def lossreg_losses() -> list[LossDefinition]:
             symbols={
                 "x": "input",
             },
+            denominator=Denominator(meaning="the number of entries"),
             worked=WorkedExample(
                 inputs={
                     "input": [1.0, 2.0, 6.0],

@@ -8,7 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from lossreg.cli.render.parameters import parameters_in_words
-from lossreg.cli.render.value import divisors, symbols, worked_in_words
+from lossreg.cli.render.value import divisors, shape_in_words, symbols, worked_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -113,7 +113,7 @@ def _inputs(definition: LossDefinition) -> str:
     rows = [
         (
             f"`{argument.name}`",
-            f"`{argument.shape}`",
+            f"`{shape_in_words(argument, definition)}`",
             argument.dtype,
             argument.domain,
             "yes" if argument.gradient else "no",

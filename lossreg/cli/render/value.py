@@ -1,4 +1,4 @@
-"""What a loss's value is, in words: its symbols, what it is divided by, a worked number."""
+"""A loss in words: its symbols, its inputs' shapes, what it is divided by, a worked number."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lossreg.plugin.fields import holds_weights
 
 if TYPE_CHECKING:
-    from lossreg.plugin import LossDefinition
+    from lossreg.plugin import LossDefinition, LossInput
 
-__all__ = ["Symbol", "divisors", "symbols", "worked_in_words"]
+__all__ = ["Symbol", "divisors", "shape_in_words", "symbols", "worked_in_words"]
 
 
 class Symbol(NamedTuple):
@@ -33,8 +33,16 @@ def symbols(definition: LossDefinition) -> list[Symbol]:
     for latex, meaning in definition.symbols.items():
         name, _, words = meaning.partition(", ")
         is_name = name in names
+        latex = " ".join(latex.split())  # on one line
         found.append(Symbol(latex, name, words) if is_name else Symbol(latex, "", meaning))
     return found
+
+
+def shape_in_words(argument: LossInput, definition: LossDefinition) -> str:
+    """An input's shape; class probabilities have that of the first input."""
+    if argument.domain == "class index or probability":
+        return f"{argument.letters} or {definition.inputs[0].letters}"
+    return str(argument.letters)
 
 
 def divisors(definition: LossDefinition) -> dict[str, str]:

@@ -13,7 +13,7 @@ from lossreg.cli.plugins import registry_of
 from lossreg.cli.render.page import BREAKS, loss_page, task_page
 from lossreg.cli.render.parameters import parameters_in_words
 from lossreg.cli.render.report import table
-from lossreg.cli.render.value import divisors, symbols, worked_in_words
+from lossreg.cli.render.value import divisors, shape_in_words, symbols, worked_in_words
 from lossreg.errors import LossregError, PluginError, UnknownNameError, printable
 from lossreg.plugin import LossDefinition
 from lossreg.registry import KINDS, LOSSES
@@ -130,18 +130,14 @@ def _loss_sections(definition: LossDefinition, width: int) -> list[str]:
             sections.append(f"{title}\n{_indented(prose, width)}")
     if definition.formula:
         sections.append("Formula (LaTeX)\n" + textwrap.indent(definition.formula, "  "))
-        key = [
-            (f"  {symbol.latex}", ", ".join(filter(None, (symbol.name, symbol.words))))
-            for symbol in symbols(definition)
-        ]
-        sections += [table(key, width=width)] * bool(key)
+        sections += _key(definition, width)
     parameters = parameters_in_words(definition.config.model_json_schema())
     if parameters:
         sections.append("Parameters\n" + _blocks(parameters, width))
     inputs = [
         (
             f"  {argument.name}",
-            argument.shape,
+            shape_in_words(argument, definition),
             argument.dtype,
             argument.meaning + _in_brackets(argument),
         )
@@ -161,6 +157,15 @@ def _loss_sections(definition: LossDefinition, width: int) -> list[str]:
         references = "\n".join(_indented(reference, width) for reference in definition.references)
         sections.append("References\n" + references)
     return sections
+
+
+def _key(definition: LossDefinition, width: int) -> list[str]:
+    """What the symbols of the formula stand for."""
+    rows = [
+        (f"  {symbol.latex}", ", ".join(filter(None, (symbol.name, symbol.words))))
+        for symbol in symbols(definition)
+    ]
+    return [table(rows, width=width)] if rows else []
 
 
 def _in_brackets(argument: LossInput) -> str:

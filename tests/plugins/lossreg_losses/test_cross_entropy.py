@@ -121,6 +121,19 @@ def test_a_certain_probability_is_its_class() -> None:
     torch.testing.assert_close(module(logits, certain), module(logits, target))
 
 
+@pytest.mark.parametrize("shape", [(2,), (2, 4)])
+def test_floating_point_class_indices_are_told_what_they_are_taken_for(
+    shape: tuple[int, ...],
+) -> None:
+    logits = torch.randn(2, 3, *shape[1:])
+    said = refusal("cross_entropy", {"input": logits, "target": torch.ones(shape)})
+    if shape == (2,):
+        assert "'target' (path 'target'): expected the shape N C *, found (2,): floating-p" in said
+        assert "class indices are integers of the shape N *, and apply: [{cast: int64}]" in said
+    else:
+        assert "expected a shape that fits (2, 3, 4) of 'input', found (2, 4)" in said
+
+
 def test_a_mean_of_nothing_is_nan_as_torchs() -> None:
     value = lossreg.create("cross_entropy")(batch()["input"], torch.full((5,), -100))
     assert value.isnan()
