@@ -33,8 +33,8 @@ def symbols(definition: LossDefinition) -> list[Symbol]:
     for latex, meaning in definition.symbols.items():
         name, _, words = meaning.partition(", ")
         is_name = name in names
-        latex = " ".join(latex.split())  # on one line
-        found.append(Symbol(latex, name, words) if is_name else Symbol(latex, "", meaning))
+        one_line = " ".join(latex.split())
+        found.append(Symbol(one_line, name, words) if is_name else Symbol(one_line, "", meaning))
     return found
 
 

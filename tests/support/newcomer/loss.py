@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+from lossreg.plugin import (
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Reduction,
+    WorkedExample,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,6 +54,12 @@ def lossreg_losses() -> list[LossDefinition]:
             use_when="Regression with outliers whose scale is known.",
             formula=FORMULA,
             symbols={"x": "input", "y": "target", r"\delta": "delta"},
+            worked=WorkedExample(
+                inputs={"input": [0.5, 3.0], "target": [0.0, 0.0]},
+                entries=[0.125, 2.5],
+                divisor=2,
+                value=1.3125,
+            ),
             references=("https://pytorch.org/docs/stable/generated/torch.nn.HuberLoss.html",),
             example=("boxes:\n  type: huber\n  inputs: {input: boxes, target: target_boxes}\n"),
         )
