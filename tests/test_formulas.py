@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import runpy
 from random import Random
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from built_ins import BUILT_INS, built_in
+from built_ins import BUILT_INS, ROOT, built_in
 from formula_entries import entries
 from formulas import Formula, UnreadableError
 from lossreg.plugin import LossDefinition
@@ -80,6 +81,28 @@ def test_a_page_has_a_worked_number_that_shows_the_divisor(name: str) -> None:
     assert worked is not None
     assert worked.divisor is not None
     assert worked.divisor > 1
+
+
+def template() -> LossDefinition:
+    """The loss that `lossreg new` writes."""
+    file = ROOT / "plugins" / "lossreg-example" / "src" / "lossreg_example" / "plugin.py"
+    (own,) = runpy.run_path(str(file))["lossreg_losses"]()
+    assert isinstance(own, LossDefinition)
+    return own
+
+
+@pytest.mark.parametrize("name", [*BUILT_INS, "example"])
+def test_a_worked_number_is_that_of_the_formula(name: str) -> None:
+    own = template() if name == "example" else definition(name)
+    words = {} if name == "example" else built_in(name).symbols_in_words
+    assert own.worked is not None
+    tensors = {key: torch.tensor(numbers) for key, numbers in own.worked.inputs.items()}
+    found = entries(own, tensors, own.worked.params, words)
+    if own.worked.entries is None:
+        found = found.sum() / own.worked.divisor
+    expected = own.worked.value if own.worked.entries is None else own.worked.entries
+    shown = torch.tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(found, shown, rtol=5e-4, atol=5e-4)
 
 
 @pytest.mark.parametrize(
