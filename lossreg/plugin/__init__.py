@@ -26,7 +26,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from lossreg.plugin.definition import Denominator, LossDefinition, target_weights
+from lossreg.plugin.definition import (
+    Denominator,
+    LossDefinition,
+    WorkedExample,
+    target_weights,
+)
 from lossreg.plugin.fields import (
     ClassWeights,
     ElementWeights,
@@ -62,6 +67,7 @@ __all__ = [
     "Reduction",
     "TaskDefinition",
     "TaskHooks",
+    "WorkedExample",
     "aligned_weight",
     "hookimpl",
     "normalised_logits",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from lossreg.plugin.fields import LossConfig
 from lossreg.plugin.inputs import LossInput
 from lossreg.plugin.shapes import ANY_SHAPE, Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     import torch
     from torch import nn
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from lossreg.plugin.problems import Problem
     from lossreg.plugin.task import TaskDefinition
 
-__all__ = ["Denominator", "LossDefinition", "checked_name", "target_weights"]
+__all__ = ["Denominator", "LossDefinition", "WorkedExample", "checked_name", "target_weights"]
 
 # A name must work as a YAML key, as an entry point and in `distribution:name`.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -36,10 +37,34 @@ class Denominator:
     Attributes:
         count: How much each entry of the unreduced loss counts in the denominator.
         scale: The factor of each entry in the numerator.
+        meaning: What the mean divides by, in words that follow "the mean divides by"; needed with
+            `count` or `scale`, because otherwise it is the number of entries.
     """
 
+    meaning: str = ""
     count: Callable[[Any, Mapping[str, torch.Tensor]], torch.Tensor] | None = None
     scale: Callable[[Any, Mapping[str, torch.Tensor]], torch.Tensor] | None = None
+
+
+class WorkedExample(NamedTuple):
+    """A small batch and its value, as numbers; shown to users, and computed by `LossContract`.
+
+    With two entries or more, and with weights if the loss has any, it shows what the mean divides
+    by. Numbers may be rounded to four digits.
+
+    Attributes:
+        inputs: The forward arguments by name, as numbers or nested lists of them.
+        params: The parameters, if not the defaults.
+        value: The loss, reduced as the parameters say.
+        entries: The unreduced loss, in nested lists; None for a loss without reduction `none`.
+        divisor: What the value was divided by; None if by nothing.
+    """
+
+    inputs: Mapping[str, Any]
+    value: float
+    params: Mapping[str, Any] = {}
+    entries: Any = None
+    divisor: float | None = None
 
 
 def target_weights(module: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -78,9 +103,21 @@ def _reductions(config: type[LossConfig]) -> tuple[str, ...]:
     return tuple(map(str, get_args(field.annotation))) if field is not None else ()
 
 
+def _checked_page(definition: LossDefinition) -> None:
+    """Refuse what is shown of a loss's value if it is of the wrong type."""
+    symbols: object = definition.symbols
+    if not isinstance(symbols, Mapping) or not all(
+        isinstance(text, str) for pair in symbols.items() for text in pair
+    ):
+        raise TypeError(f"LossDefinition.symbols must map LaTeX to words, not be {symbols!r}")
+    worked: object = definition.worked
+    if not (worked is None or isinstance(worked, WorkedExample)):
+        raise TypeError(f"LossDefinition.worked must be a WorkedExample or None, not {worked!r}")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossDefinition:
-    """A plugin's description of one loss.
+    r"""A plugin's description of one loss.
 
     Attributes:
         name: The loss's name, the same as its entry point's.
@@ -91,7 +128,12 @@ class LossDefinition:
         summary: What the loss is, in one line.
         use_when: When to choose it.
         avoid_when: When to choose another one, and which.
-        formula: The value in LaTeX, before reduction.
+        formula: The value in LaTeX, before reduction, with every parameter that changes it. A
+            parameter may stand in it by its name, as `\text{margin}`.
+        symbols: What each other symbol of the formula stands for: the name of an input or a
+            parameter, alone or followed by a comma and words; or words. Indices, and the sizes of
+            the inputs' shapes, need no entry.
+        worked: A small batch and its value.
         references: Papers and documentation, each with a link where there is one.
         example: A term in YAML, as it stands under `terms:`.
         unreduced: The shape of the loss with reduction `none`, in the letters of the inputs.
@@ -126,6 +168,8 @@ class LossDefinition:
     use_when: str = ""
     avoid_when: str = ""
     formula: str = ""
+    symbols: Mapping[str, str] = field(default_factory=dict, hash=False)
+    worked: WorkedExample | None = field(default=None, hash=False)
     references: tuple[str, ...] = ()
     example: str = ""
     unreduced: str = "*"
@@ -211,5 +255,6 @@ class LossDefinition:
             hook = getattr(self, name)
             if not (hook is None or callable(hook)):
                 raise TypeError(f"LossDefinition.{name} must be callable or None, not {hook!r}")
+        _checked_page(self)
         if not isinstance(self.compiles, bool):
             raise TypeError(f"LossDefinition.compiles must be True or False, not {self.compiles!r}")

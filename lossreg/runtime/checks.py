@@ -312,7 +312,14 @@ def _check_shapes(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> d
     tensor = inputs[argument.name]
     if owner is None:
         shape = tuple(tensor.shape)
-        raise Misfit(argument.name, f"expected the shape {argument.letters}, found {shape}")
+        letters = argument.letters_of(tensor, definition.inputs[0])
+        message = f"expected the shape {letters}, found {shape}"
+        if letters is not argument.letters:
+            message += (
+                ": floating-point targets are class probabilities; class indices are integers of "
+                f"the shape {argument.letters}, and apply: [{{cast: int64}}] makes them"
+            )
+        raise Misfit(argument.name, message)
     raise Misfit(argument.name, _against(tensor, inputs[owner], owner))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lossreg.testing.definition import DefinitionChecks
+from lossreg.testing.documented import DocumentedChecks
 from lossreg.testing.entries import EntryChecks
 from lossreg.testing.modules import ModuleChecks
 from lossreg.testing.values import ValueChecks
@@ -10,7 +11,7 @@ from lossreg.testing.values import ValueChecks
 __all__ = ["LossContract"]
 
 
-class LossContract(DefinitionChecks, ValueChecks, ModuleChecks, EntryChecks):
+class LossContract(DefinitionChecks, DocumentedChecks, ValueChecks, ModuleChecks, EntryChecks):
     """What every loss plugin must satisfy: subclass it, name the loss, give a batch.
 
     Each check is its own test, and each failure names the loss, says what is wrong and what to do.
@@ -39,6 +40,9 @@ class LossContract(DefinitionChecks, ValueChecks, ModuleChecks, EntryChecks):
     | `schema_is_json` | a JSON schema names every parameter | |
     | `config_round_trips` | config to JSON to config, and to a term in YAML, changes nothing | |
     | `example_loads` | the example is a term of this loss | `example` |
+    | `the_formula_has_its_symbols` | each symbol that is explained stands in the formula | \
+`symbols` |
+    | `the_worked_example_is_true` | value, entries and divisor are those of the loss | `worked` |
     | `loads_without_torch` | loading the plugin does not import torch | `torch_free` |
     | `batch_names_the_inputs` | the batch has the declared inputs | |
     | `the_batch_fits_what_the_definition_says` | dtypes, shapes, domains are as declared | \

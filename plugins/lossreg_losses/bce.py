@@ -12,6 +12,7 @@ from lossreg.plugin import (
     LossInput,
     Problem,
     Reduction,
+    WorkedExample,
     aligned_weight,
     hookimpl,
     to_tensor,
@@ -46,6 +47,12 @@ def _weight(module: nn.BCELoss, inputs: Mapping[str, Tensor]) -> Problem | None:
     return aligned_weight("weight", module.weight, "input", inputs["input"])
 
 
+_FORMULA = r"""\begin{aligned}
+\ell &= -w \left( y \lambda(x) + (1 - y) \lambda(1 - x) \right) \\
+\lambda(p) &= \max(-100, \log p)
+\end{aligned}"""
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Binary cross entropy."""
@@ -73,10 +80,27 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             check_shapes=_weight,
             summary="Binary cross entropy of probabilities",
-            use_when="The model puts out probabilities already, as an autoencoder's pixels.",
+            use_when="The model puts out probabilities already, as an autoencoder's pixels. Each "
+            "logarithm is clamped at -100: an input of 0 for a target of 1 costs 100, not "
+            "infinity, and has a gradient of -1e12.",
             avoid_when="The model puts out logits: bce_with_logits is more precise, and runs under "
             "autocast on a GPU, where torch refuses this one.",
-            formula=r"\ell = -w \left( y \log x + (1 - y) \log (1 - x) \right)",
+            formula=_FORMULA,
+            symbols={
+                "x": "input",
+                "y": "target",
+                "w": "weight, 1 where it is left out",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input": [0.5, 0.25],
+                    "target": [1.0, 0.0],
+                },
+                params={"weight": [3.0, 1.0]},
+                entries=[2.079, 0.2877],
+                divisor=2,
+                value=1.184,
+            ),
             references=("https://pytorch.org/docs/stable/generated/torch.nn.BCELoss.html",),
             example=("rebuild:\n  type: bce\n  inputs: {input: pixels, target: image}\n"),
         )

@@ -11,6 +11,7 @@ from lossreg.plugin import (
     LossInput,
     Problem,
     Reduction,
+    WorkedExample,
     hookimpl,
 )
 
@@ -52,6 +53,15 @@ def _one_number(_: nn.CosineEmbeddingLoss, inputs: Mapping[str, Tensor]) -> Prob
     )
 
 
+_FORMULA = r"""\begin{aligned}
+\ell &= \begin{cases}
+1 - k & \text{if } y = 1 \\
+\max(0, k - \text{margin}) & \text{if } y = -1
+\end{cases} \\
+k &= \frac{x_1 \cdot x_2}{\sqrt{(x_1 \cdot x_1 + 10^{-12}) (x_2 \cdot x_2 + 10^{-12})}}
+\end{aligned}"""
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Cosine embedding."""
@@ -88,12 +98,26 @@ def lossreg_losses() -> list[LossDefinition]:
             unbatched=True,
             check_shapes=_one_number,
             summary="Cosine distance of similar pairs, hinge for dissimilar ones",
-            use_when="Pairs of vectors are labelled similar or dissimilar; length does not matter.",
+            use_when="Pairs of vectors are labelled similar or dissimilar; length does not matter. "
+            "A loss is from 0 to 2; a vector of zeros has the cosine 0 with every other.",
             avoid_when="The model puts out distances (hinge_embedding), or pairs share an anchor "
             "(triplet_margin).",
-            formula=(
-                r"\ell = \begin{cases} 1 - \cos(x_1, x_2) & y = 1 \\"
-                r" \max(0, \cos(x_1, x_2) - \text{margin}) & y = -1 \end{cases}"
+            formula=_FORMULA,
+            symbols={
+                "x_1": "input1",
+                "x_2": "input2",
+                "y": "target",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input1": [[3.0, 4.0], [3.0, 4.0]],
+                    "input2": [[4.0, 3.0], [4.0, 3.0]],
+                    "target": [1.0, -1.0],
+                },
+                params={"margin": 0.5},
+                entries=[0.04, 0.46],
+                divisor=2,
+                value=0.25,
             ),
             references=(
                 "https://pytorch.org/docs/stable/generated/torch.nn.CosineEmbeddingLoss.html",

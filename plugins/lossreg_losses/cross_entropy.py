@@ -14,6 +14,7 @@ from lossreg.plugin import (
     LossInput,
     Problem,
     Reduction,
+    WorkedExample,
     hookimpl,
     normalised_logits,
     several_classes,
@@ -44,8 +45,9 @@ class CrossEntropyConfig(LossConfig):
         0.0,
         ge=0,
         le=1,
-        description="How much of each target is spread evenly over all classes. A negative number, "
-        "which torch silently takes for 0, is refused.",
+        description="How much of each target is spread evenly over all classes, so that even a "
+        "perfect prediction costs something. A negative number, which torch silently takes for 0, "
+        "is refused.",
     )
 
 
@@ -89,6 +91,19 @@ def _probabilities(_: nn.CrossEntropyLoss, inputs: Mapping[str, Tensor]) -> Prob
     )
 
 
+_FORMULA = r"""\begin{aligned}
+\ell &= \begin{cases}
+0 & \text{if } y = i \\
+-\sum_c w_c q_c \log p_c & \text{otherwise}
+\end{cases} \\
+p_c &= \frac{\exp(x_c)}{\sum_{c'} \exp(x_{c'})} \\
+q_c &= \begin{cases}
+(1 - s) [c = y] + \frac{s}{C} & \text{if } y \text{ is a class index} \\
+(1 - s) y_c + \frac{s}{C} & \text{otherwise}
+\end{cases}
+\end{aligned}"""
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Cross entropy."""
@@ -102,7 +117,8 @@ def lossreg_losses() -> list[LossDefinition]:
                 LossInput(
                     name="target",
                     counted=True,
-                    meaning="class indices (N *), or class probabilities (N C *)",
+                    meaning="class indices, integers of the shape N *; or class probabilities, "
+                    "floating-point numbers of the shape N C *",
                     dtype="float or int",
                     shape="N *",
                     domain="class index or probability",
@@ -111,14 +127,36 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             unreduced="N *",
             unbatched=True,
-            denominator=Denominator(count=target_weights),
+            denominator=Denominator(
+                count=target_weights,
+                meaning="the sum of the weights of the targets that are not ignored (their "
+                "number, without weights); if the targets are probabilities, by their number, "
+                "whatever the weights",
+            ),
             check_shapes=_one_class,
             check_values=_probabilities,
             summary="Softmax and negative log-likelihood of the true class",
             use_when="Each example has one class among several; the model puts out logits.",
             avoid_when="Labels are independent of each other (bce_with_logits), or the model "
             "already puts out log-probabilities (nll).",
-            formula=r"\ell = -w_y \log \frac{\exp(x_y)}{\sum_c \exp(x_c)}",
+            formula=_FORMULA,
+            symbols={
+                "x": "input",
+                "y": "target, a class index or the probability y_c of each class",
+                "w": "weight, 1 for each class where it is left out",
+                "s": "label_smoothing",
+                "i": "ignore_index",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input": [[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+                    "target": [0, 2],
+                },
+                params={"weight": [1.0, 1.0, 4.0]},
+                entries=[0.2395, 6.206],
+                divisor=5,
+                value=1.289,
+            ),
             references=(
                 (
                     "Szegedy et al., Rethinking the Inception Architecture (label smoothing), "

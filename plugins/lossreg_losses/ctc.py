@@ -12,6 +12,7 @@ from lossreg.plugin import (
     LossInput,
     Problem,
     Reduction,
+    WorkedExample,
     hookimpl,
     several_classes,
     unnormalised,
@@ -97,6 +98,15 @@ def _too_few_steps(module: nn.CTCLoss, inputs: Mapping[str, Tensor]) -> str | No
     )
 
 
+_FORMULA = r"""\begin{aligned}
+\ell &= \begin{cases}
+0 & \text{if zero infinity and } P = 0 \\
+-\log P & \text{otherwise}
+\end{cases} \\
+P &= \sum_{\pi \in \Pi(y, m, n, b)} \prod_{t < n} \exp(x_{t, \pi_t})
+\end{aligned}"""
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """CTC."""
@@ -108,7 +118,8 @@ def lossreg_losses() -> list[LossDefinition]:
             inputs=(
                 LossInput(
                     name="log_probs",
-                    meaning="log-probabilities of classes at each step",
+                    meaning="log-probabilities of classes at each step; time comes first: from a "
+                    "model that puts out N T C, apply: [{permute: [1, 0, 2]}]",
                     shape="T N C",
                     domain="log-probability",
                     gradient=True,
@@ -139,7 +150,11 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             unreduced="N",
             unbatched=True,
-            denominator=Denominator(scale=_per_label),
+            denominator=Denominator(
+                scale=_per_label,
+                meaning="N, the number of rows, after each row's loss is divided by the length of "
+                "its target (at least 1)",
+            ),
             check=_out_of_range,
             check_shapes=_one_class,
             check_values=_logits,
@@ -147,9 +162,32 @@ def lossreg_losses() -> list[LossDefinition]:
             compiles=False,  # its intermediate result's size depends on the lengths, which are data
             summary="Label sequences against outputs of unknown alignment",
             use_when="Speech or handwriting: the labels' order is known, their places are not.",
-            avoid_when="Each step has its own label (cross_entropy), or labels come in another "
-            "order than their signs.",
-            formula=r"\ell = -\log \sum_{\pi \in \mathcal{B}^{-1}(y)} \prod_t p_t(\pi_t)",
+            avoid_when="Each step has its own label (cross_entropy), or the order of the labels "
+            "is not the order in time in which the input shows them, as in translation.",
+            formula=_FORMULA,
+            symbols={
+                "x": "log_probs",
+                "y": "targets",
+                "n": "input_lengths",
+                "m": "target_lengths",
+                "b": "blank",
+                r"\Pi": "all paths of n classes, one a step, that read as the first m labels of y "
+                "once repeated classes are merged and then blanks b are removed",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "log_probs": [
+                        [[-1.0986, -1.0986, -1.0986], [-0.6931, -1.3863, -1.3863]],
+                        [[-1.0986, -1.0986, -1.0986], [-0.6931, -1.3863, -1.3863]],
+                    ],
+                    "targets": [[1, 2], [2, 0]],
+                    "input_lengths": [2, 2],
+                    "target_lengths": [2, 1],
+                },
+                entries=[2.197, 1.163],
+                divisor=2,
+                value=1.131,
+            ),
             references=(
                 (
                     "Graves et al., Connectionist Temporal Classification, ICML 2006, "

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+from lossreg.plugin import (
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Reduction,
+    WorkedExample,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +34,12 @@ def build(config: HingeEmbeddingConfig) -> nn.Module:
     return nn.HingeEmbeddingLoss(margin=config.margin, reduction=config.reduction)
 
 
+_FORMULA = r"""\ell = \begin{cases}
+x & \text{if } y = 1 \\
+\max(0, \text{margin} - x) & \text{if } y = -1
+\end{cases}"""
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Hinge embedding."""
@@ -37,7 +51,7 @@ def lossreg_losses() -> list[LossDefinition]:
             inputs=(
                 LossInput(
                     name="input",
-                    meaning="distances of pairs",
+                    meaning="distances of pairs, at least 0",
                     domain="non-negative",
                     gradient=True,
                 ),
@@ -53,9 +67,19 @@ def lossreg_losses() -> list[LossDefinition]:
             use_when="The model puts out distances of pairs labelled similar or dissimilar.",
             avoid_when="The model puts out the vectors themselves (cosine_embedding), or pairs "
             "share an anchor (triplet_margin).",
-            formula=(
-                r"\ell = \begin{cases} x & y = 1 \\"
-                r" \max(0, \text{margin} - x) & y = -1 \end{cases}"
+            formula=_FORMULA,
+            symbols={
+                "x": "input",
+                "y": "target",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input": [0.5, 0.25],
+                    "target": [1.0, -1.0],
+                },
+                entries=[0.5, 0.75],
+                divisor=2,
+                value=0.625,
             ),
             references=(
                 (

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Problem, hookimpl
+from lossreg.plugin import (
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Problem,
+    WorkedExample,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +61,13 @@ def _one_outcome(_: nn.KLDivLoss, inputs: Mapping[str, Tensor]) -> Problem | Non
     )
 
 
+_FORMULA = r"""\ell = \begin{cases}
+\exp(y) (y - x) & \text{if log target} \\
+0 & \text{if } y = 0 \\
+y (\log y - x) & \text{otherwise}
+\end{cases}"""
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """KL divergence."""
@@ -83,10 +98,26 @@ def lossreg_losses() -> list[LossDefinition]:
             check_values=_one_outcome,
             summary="Divergence of log-probabilities from a distribution",
             use_when="The target is a whole distribution: a teacher's output or soft labels. "
-            "Choose the reduction batchmean.",
+            "Choose the reduction batchmean. Single entries can be negative; what a distribution "
+            "adds up to is not.",
             avoid_when="The model puts out logits and the target is fixed: cross_entropy takes "
-            "both and has the same gradient.",
-            formula=r"\ell = y (\log y - x)",
+            "both. On N C its mean has the gradient of batchmean; on N C d that of batchmean is d "
+            "times larger, because batchmean divides by the rows and not by the positions.",
+            formula=_FORMULA,
+            symbols={
+                "x": "input",
+                "y": "target",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input": [[-1.3863, -0.2877], [-0.6931, -0.6931]],
+                    "target": [[0.5, 0.5], [1.0, 0.0]],
+                },
+                params={"reduction": "batchmean"},
+                entries=[[0.3466, -0.2027], [0.6931, 0.0]],
+                divisor=2,
+                value=0.4185,
+            ),
             references=(
                 (
                     "Kullback and Leibler, On Information and Sufficiency, 1951, "

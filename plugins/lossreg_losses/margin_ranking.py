@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+from lossreg.plugin import (
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Reduction,
+    WorkedExample,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,7 +23,9 @@ class MarginRankingConfig(LossConfig):
 
     reduction: Reduction = "mean"
     margin: float = Field(
-        0.0, description="By how much the score that ranks higher should exceed the other."
+        0.0,
+        description="By how much the score that ranks higher should exceed the other. At 0 or "
+        "below, a model that gives the same score to everything has the loss 0.",
     )
 
 
@@ -50,6 +60,22 @@ def lossreg_losses() -> list[LossDefinition]:
             use_when="Pairs of items are known by their order, such as search results.",
             avoid_when="Items are vectors to compare (triplet_margin, cosine_embedding).",
             formula=r"\ell = \max(0, -y (x_1 - x_2) + \text{margin})",
+            symbols={
+                "x_1": "input1",
+                "x_2": "input2",
+                "y": "target",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input1": [1.0, 2.0],
+                    "input2": [3.0, 1.0],
+                    "target": [1.0, 1.0],
+                },
+                params={"margin": 0.5},
+                entries=[2.5, 0.0],
+                divisor=2,
+                value=1.25,
+            ),
             references=(
                 (
                     "Joachims, Optimizing Search Engines using Clickthrough Data, KDD 2002, "

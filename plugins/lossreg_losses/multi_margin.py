@@ -12,6 +12,7 @@ from lossreg.plugin import (
     LossInput,
     Problem,
     Reduction,
+    WorkedExample,
     hookimpl,
     several_classes,
     to_tensor,
@@ -34,7 +35,8 @@ class MultiMarginConfig(LossConfig):
     )
     weight: ClassWeights | None = Field(
         None,
-        description="One number a class: how much its targets count. Negative numbers, which "
+        description="One number a class: what the loss of its targets is multiplied by; the mean "
+        "divides by the rows all the same, unlike that of cross_entropy. Negative numbers, which "
         "reward mistakes, and all zeros, which leave nothing to learn, are refused.",
     )
 
@@ -85,7 +87,23 @@ def lossreg_losses() -> list[LossDefinition]:
             use_when="Each example has one class, and only the order of scores matters.",
             avoid_when="Probabilities are wanted, or targets to leave out (cross_entropy), or "
             "examples have several classes (multilabel_margin).",
-            formula=(r"\ell = \frac{w_y}{C} \sum_{i \neq y} \max(0, \text{margin} - x_y + x_i)^p"),
+            formula=r"\ell = \frac{w_y}{C} \sum_{c \neq y} \max(0, \text{margin} - x_y + x_c)^p",
+            symbols={
+                "x": "input",
+                "y": "target",
+                "w": "weight, 1 for each class where it is left out",
+                "p": "p",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input": [[1.0, 2.0, 0.5], [1.0, 0.0, 0.0]],
+                    "target": [0, 1],
+                },
+                params={"weight": [1.0, 3.0, 1.0]},
+                entries=[0.8333, 3.0],
+                divisor=2,
+                value=1.917,
+            ),
             references=(
                 (
                     "Weston and Watkins, Support Vector Machines for Multi-Class Pattern "

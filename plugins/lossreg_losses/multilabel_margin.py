@@ -10,6 +10,7 @@ from lossreg.plugin import (
     LossInput,
     Problem,
     Reduction,
+    WorkedExample,
     hookimpl,
     several_classes,
 )
@@ -54,7 +55,8 @@ def lossreg_losses() -> list[LossDefinition]:
                 LossInput(
                     name="target",
                     counted=True,
-                    meaning="each example's classes, ended by the first -1",
+                    meaning="each example's classes, ended by the first -1: [3, 0, -1, 1] means "
+                    "classes 3 and 0",
                     dtype="int",
                     shape="N C",
                     domain="class index list",
@@ -68,7 +70,23 @@ def lossreg_losses() -> list[LossDefinition]:
             avoid_when="Probabilities are wanted or targets are zeros and ones "
             "(multilabel_soft_margin, bce_with_logits), or there is one class each "
             "(multi_margin).",
-            formula=r"\ell = \frac{1}{C} \sum_{j \in y} \sum_{i \notin y} \max(0, 1 - x_j + x_i)",
+            formula=(
+                r"\ell = \frac{1}{C} \sum_{c \in y} \sum_{c' \notin y}"
+                r" \max(0, 1 - x_c + x_{c'})"
+            ),
+            symbols={
+                "x": "input",
+                "y": "target, up to the first -1",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input": [[1.0, 0.5, -1.0], [1.0, 0.5, -1.0]],
+                    "target": [[0, 2, -1], [0, -1, -1]],
+                },
+                entries=[1.0, 0.1667],
+                divisor=2,
+                value=0.5833,
+            ),
             references=(
                 "https://pytorch.org/docs/stable/generated/torch.nn.MultiLabelMarginLoss.html",
             ),

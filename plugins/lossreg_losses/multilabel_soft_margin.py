@@ -12,6 +12,7 @@ from lossreg.plugin import (
     LossInput,
     Problem,
     Reduction,
+    WorkedExample,
     aligned_weight,
     hookimpl,
     to_tensor,
@@ -45,6 +46,13 @@ def _weight(module: nn.MultiLabelSoftMarginLoss, inputs: Mapping[str, Tensor]) -
     return aligned_weight("weight", module.weight, "input", inputs["input"])
 
 
+_FORMULA = r"""\begin{aligned}
+\ell &= \frac{1}{C} \sum_c w_c b_c \\
+b_c &= -y_c \log \sigma(x_c) - (1 - y_c) \log(1 - \sigma(x_c)) \\
+\sigma(u) &= \frac{1}{1 + \exp(-u)}
+\end{aligned}"""
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Multi-label soft margin."""
@@ -70,9 +78,21 @@ def lossreg_losses() -> list[LossDefinition]:
             use_when="Each example has any number of labels, and one loss an example is wanted.",
             avoid_when="Positives need a weight of their own or inputs have other shapes than N C "
             "(bce_with_logits), or labels exclude each other (cross_entropy).",
-            formula=(
-                r"\ell = -\frac{1}{C} \sum_c w_c \left( y_c \log \sigma(x_c)"
-                r" + (1 - y_c) \log(1 - \sigma(x_c)) \right)"
+            formula=_FORMULA,
+            symbols={
+                "x": "input",
+                "y": "target",
+                "w": "weight, 1 for each label where it is left out",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input": [[0.0, 0.0], [2.0, -2.0]],
+                    "target": [[1.0, 0.0], [1.0, 1.0]],
+                },
+                params={"weight": [1.0, 3.0]},
+                entries=[1.386, 3.254],
+                divisor=2,
+                value=2.32,
             ),
             references=(
                 "https://pytorch.org/docs/stable/generated/torch.nn.MultiLabelSoftMarginLoss.html",

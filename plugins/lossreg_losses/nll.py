@@ -14,6 +14,7 @@ from lossreg.plugin import (
     LossInput,
     Problem,
     Reduction,
+    WorkedExample,
     hookimpl,
     several_classes,
     target_weights,
@@ -64,6 +65,12 @@ def _logits(_: nn.NLLLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
     )
 
 
+_FORMULA = r"""\ell = \begin{cases}
+0 & \text{if } y = i \\
+-w_y x_y & \text{otherwise}
+\end{cases}"""
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Negative log-likelihood."""
@@ -91,14 +98,34 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             unreduced="N *",
             unbatched=True,
-            denominator=Denominator(count=target_weights),
+            denominator=Denominator(
+                count=target_weights,
+                meaning="the sum of the weights of the targets that are not ignored (their "
+                "number, without weights)",
+            ),
             check_shapes=_one_class,
             check_values=_logits,
             summary="Negative log-likelihood of the true class",
             use_when="Each example has one class among several; the model puts out "
             "log-probabilities.",
             avoid_when="The model puts out logits (cross_entropy).",
-            formula=r"\ell = -w_y x_y",
+            formula=_FORMULA,
+            symbols={
+                "x": "input",
+                "y": "target",
+                "w": "weight, 1 for each class where it is left out",
+                "i": "ignore_index",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input": [[-0.5, -0.9325], [-2.0, -0.1454]],
+                    "target": [0, 1],
+                },
+                params={"weight": [1.0, 3.0]},
+                entries=[0.5, 0.4362],
+                divisor=4,
+                value=0.2341,
+            ),
             references=("https://pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html",),
             example=("classify:\n  type: nll\n  inputs: {input: log_probs, target: labels}\n"),
         )

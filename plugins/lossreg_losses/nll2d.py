@@ -17,6 +17,7 @@ from lossreg.plugin import (
     LossInput,
     Problem,
     Reduction,
+    WorkedExample,
     hookimpl,
     several_classes,
     target_weights,
@@ -67,6 +68,12 @@ def _logits(_: nn.NLLLoss, inputs: Mapping[str, Tensor]) -> Problem | None:
     )
 
 
+_FORMULA = r"""\ell = \begin{cases}
+0 & \text{if } y = i \\
+-w_y x_y & \text{otherwise}
+\end{cases}"""
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Negative log-likelihood of each pixel."""
@@ -93,13 +100,33 @@ def lossreg_losses() -> list[LossDefinition]:
                 ),
             ),
             unreduced="N H W",
-            denominator=Denominator(count=target_weights),
+            denominator=Denominator(
+                count=target_weights,
+                meaning="the sum of the weights of the targets that are not ignored (their "
+                "number, without weights)",
+            ),
             check_shapes=_one_class,
             check_values=_logits,
             summary="Negative log-likelihood of each pixel's class",
             use_when="Porting code that names NLLLoss2d; nll does the same.",
             avoid_when="New code (nll), or the model puts out logits (cross_entropy).",
-            formula=r"\ell = -w_y x_y",
+            formula=_FORMULA,
+            symbols={
+                "x": "input",
+                "y": "target",
+                "w": "weight, 1 for each class where it is left out",
+                "i": "ignore_index",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input": [[[[-0.5, -2.0]], [[-0.9325, -0.1454]]]],
+                    "target": [[[0, 1]]],
+                },
+                params={"weight": [1.0, 3.0]},
+                entries=[[[0.5, 0.4362]]],
+                divisor=4,
+                value=0.2341,
+            ),
             references=("https://pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html",),
             example=(
                 "segment:\n"

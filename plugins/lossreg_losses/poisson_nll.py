@@ -11,6 +11,7 @@ from lossreg.plugin import (
     LossInput,
     Problem,
     Reduction,
+    WorkedExample,
     hookimpl,
 )
 
@@ -29,8 +30,8 @@ class PoissonNLLConfig(LossConfig):
     )
     full: bool = Field(
         default=False,
-        description="Whether to add Stirling's approximation of the target's log factorial, which "
-        "changes the value but no gradient of the input.",
+        description="Whether to add Stirling's approximation of the target's log factorial, where "
+        "the target is above 1. It changes the value but no gradient of the input.",
     )
     eps: float = Field(
         1e-8,
@@ -62,6 +63,19 @@ def _negative_rate(module: nn.PoissonNLLLoss, inputs: Mapping[str, Tensor]) -> P
     )
 
 
+_FORMULA = r"""\begin{aligned}
+\ell &= r + s \\
+r &= \begin{cases}
+\exp(x) - y x & \text{if log input} \\
+x - y \log(x + \varepsilon) & \text{otherwise}
+\end{cases} \\
+s &= \begin{cases}
+y \log y - y + \frac{1}{2} \log(2 \pi y) & \text{if full and } y > 1 \\
+0 & \text{otherwise}
+\end{cases}
+\end{aligned}"""
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Poisson negative log-likelihood."""
@@ -88,12 +102,24 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             check_values=_negative_rate,
             summary="Negative log-likelihood of counts",
-            use_when="Targets count rare events, and their variance grows with their mean.",
+            use_when="Targets count rare events, and their variance grows with their mean. Values "
+            "below 0 are normal, because the log factorial of the target is left out without full.",
             avoid_when="Errors are alike at all sizes (mse, smooth_l1), or counts vary more than "
             "their mean does.",
-            formula=(
-                r"\ell = \exp(x) - y x \text{ of a logarithm } x, \quad"
-                r" x - y \log(x + \epsilon) \text{ of a rate } x"
+            formula=_FORMULA,
+            symbols={
+                "x": "input",
+                "y": "target",
+                r"\varepsilon": "eps",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input": [0.0, 1.0],
+                    "target": [1.0, 4.0],
+                },
+                entries=[1.0, -1.282],
+                divisor=2,
+                value=-0.1409,
             ),
             references=("https://pytorch.org/docs/stable/generated/torch.nn.PoissonNLLLoss.html",),
             example=(

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+from lossreg.plugin import (
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Reduction,
+    WorkedExample,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,6 +32,14 @@ def build(config: SmoothL1Config) -> nn.Module:
     from torch import nn
 
     return nn.SmoothL1Loss(reduction=config.reduction, beta=config.beta)
+
+
+_FORMULA = r"""\begin{aligned}
+\ell &= \begin{cases}
+\frac{(x - y)^2}{2 \beta} & \text{if } |x - y| < \beta \\
+|x - y| - \frac{\beta}{2} & \text{otherwise}
+\end{cases}
+\end{aligned}"""
 
 
 @hookimpl
@@ -46,10 +62,22 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             summary="Squared error near zero, absolute error beyond beta",
             use_when="Regression with outliers, such as box coordinates.",
-            avoid_when="Every error matters as its square does (mse), or beta is unclear (l1).",
-            formula=(
-                r"\ell = \begin{cases} \frac{(x - y)^2}{2\beta} & |x - y| < \beta \\"
-                r" |x - y| - \frac{\beta}{2} & \text{otherwise} \end{cases}"
+            avoid_when="Every error matters as its square does (mse), or no error is small enough "
+            "to matter less than its size (l1). It is the Huber loss divided by beta.",
+            formula=_FORMULA,
+            symbols={
+                "x": "input",
+                "y": "target",
+                r"\beta": "beta",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input": [1.0, 2.0, 6.0],
+                    "target": [1.5, 2.0, 1.0],
+                },
+                entries=[0.125, 0.0, 4.5],
+                divisor=3,
+                value=1.542,
             ),
             references=(
                 "Girshick, Fast R-CNN, ICCV 2015, https://arxiv.org/abs/1504.08083",

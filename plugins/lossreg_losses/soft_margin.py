@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.plugin import LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+from lossreg.plugin import LossConfig, LossDefinition, LossInput, Reduction, WorkedExample, hookimpl
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,6 +46,19 @@ def lossreg_losses() -> list[LossDefinition]:
             avoid_when="Labels are 0 and 1, classes need weights, or scores grow large: this one "
             "overflows where a wrong one passes 88 in float32 (bce_with_logits).",
             formula=r"\ell = \log(1 + \exp(-y x))",
+            symbols={
+                "x": "input",
+                "y": "target",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "input": [2.0, -1.0],
+                    "target": [1.0, 1.0],
+                },
+                entries=[0.1269, 1.313],
+                divisor=2,
+                value=0.7201,
+            ),
             references=("https://pytorch.org/docs/stable/generated/torch.nn.SoftMarginLoss.html",),
             example=("sign:\n  type: soft_margin\n  inputs: {input: logits, target: signs}\n"),
         )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+from lossreg.plugin import (
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Reduction,
+    WorkedExample,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,6 +58,16 @@ def build(config: TripletMarginConfig) -> nn.Module:
     )
 
 
+_FORMULA = r"""\begin{aligned}
+\ell &= \max(0, d(a, p) - \delta + \text{margin}) \\
+\delta &= \begin{cases}
+\min(d(a, n), d(p, n)) & \text{if swap} \\
+d(a, n) & \text{otherwise}
+\end{cases} \\
+d(u, v) &= \lVert u - v + \varepsilon \rVert_r
+\end{aligned}"""
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Triplet margin."""
@@ -78,10 +96,26 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             summary="Hinge on two distances from an anchor",
             use_when="Vectors should be near within a class and far between classes, as for faces.",
-            avoid_when="Pairs are labelled one by one (hinge_embedding, cosine_embedding).",
-            formula=(
-                r"\ell = \max(0, \lVert a - p + \epsilon \rVert_p"
-                r" - \lVert a - n + \epsilon \rVert_p + \text{margin})"
+            avoid_when="Pairs are labelled one by one (hinge_embedding, cosine_embedding), or most "
+            "triplets cost 0 already: choose harder ones. A loss that stays at the margin means "
+            "that all vectors have become the same.",
+            formula=_FORMULA,
+            symbols={
+                "a": "anchor",
+                "p": "positive",
+                "n": "negative",
+                "r": "p, the order of the norm",
+                r"\varepsilon": "eps, added to each coordinate",
+            },
+            worked=WorkedExample(
+                inputs={
+                    "anchor": [[0.0, 0.0], [0.0, 0.0]],
+                    "positive": [[3.0, 4.0], [1.0, 0.0]],
+                    "negative": [[0.0, 5.0], [0.0, 1.5]],
+                },
+                entries=[1.0, 0.5],
+                divisor=2,
+                value=0.75,
             ),
             references=(
                 (

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, hookimpl
+from lossreg.plugin import (
+    Denominator,
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    WorkedExample,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,6 +56,17 @@ def lossreg_losses() -> list[LossDefinition]:
             "an auxiliary loss, and it should be weighted and logged like the others.",
             avoid_when="There is a target to compare with: name the loss that does.",
             formula=r"\ell = x",
+            symbols={
+                "x": "input",
+            },
+            denominator=Denominator(meaning="the number of entries"),
+            worked=WorkedExample(
+                inputs={
+                    "input": [1.0, 2.0, 6.0],
+                },
+                divisor=3,
+                value=3.0,
+            ),
             example=(
                 "balance:\n  type: value\n  weight: 0.01\n  inputs: {input: router.aux_loss}\n"
             ),

@@ -88,6 +88,7 @@ def test_a_plugin_author_gets_these_names() -> None:
         "Reduction",
         "TaskDefinition",
         "TaskHooks",
+        "WorkedExample",
         "aligned_weight",
         "hookimpl",
         "normalised_logits",

@@ -12,6 +12,8 @@ And if it has to:
   something, and the words of the parameter's description that say why. Nan and infinity are
   refused for every parameter, as LossConfig says.
 - `INFINITE`: parameters that may be infinite all the same.
+- `SYMBOLS_IN_WORDS`: for each symbol of the formula that is explained in words, a function that
+  computes it.
 - `BEYOND_THE_BATCH`: by parameter, for which values it is the batch that torch finds too small.
 """
 
@@ -67,6 +69,7 @@ class BuiltIn:
     refused_by_lossreg_alone: RefusedAlone
     infinite: frozenset[str]
     beyond_the_batch: Mapping[str, Callable[[Any], bool]]
+    symbols_in_words: Mapping[str, Callable[..., Any]]
 
     def batch(self) -> list[Tensor]:
         """The arguments of the loss's own test, without targets to ignore."""
@@ -98,6 +101,7 @@ def built_in(name: str) -> BuiltIn:
         refused_by_lossreg_alone=getattr(module, "REFUSED_BY_LOSSREG_ALONE", {}),
         infinite=frozenset(getattr(module, "INFINITE", ())),
         beyond_the_batch=getattr(module, "BEYOND_THE_BATCH", {}),
+        symbols_in_words=getattr(module, "SYMBOLS_IN_WORDS", {}),
     )
 
 

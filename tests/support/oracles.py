@@ -121,21 +121,23 @@ def entrywise(
 
 
 def class_indices(draw: Draw, shape: tuple[int, ...], *, logits: bool) -> Example:
-    """Losses that weigh classes in the mean, and leave targets of -100 out."""
+    """Losses that weigh classes in the mean, and leave targets of one index out."""
     n, *rest = shape
     c = draw.rng.randint(2, 4)
     params = draw.maybe(weight=draw.numbers(c))
     weight = draw.tensor(params, "weight")
     scores = draw.normal(n, c, *rest)
     target = draw.labels(c, *shape)
+    options: dict[str, Any] = draw.maybe(ignore_index=-7)
+    ignored = options.get("ignore_index", -100)
     if draw.rng.random() < 0.5 and target.numel() > 1:
-        target.view(-1)[0] = -100
+        target.view(-1)[0] = ignored
     places = (0, *range(2, len(shape) + 1))
-    options: dict[str, Any] = draw.maybe(label_smoothing=0.2) if logits else {}
+    options |= draw.maybe(label_smoothing=0.2) if logits else {}
     function: Any = F.cross_entropy if logits else F.nll_loss
 
     def counts(t: Tensors) -> Tensor:
-        kept = t["target"] != -100
+        kept = t["target"] != ignored
         each = torch.ones(c, dtype=draw.dtype) if weight is None else weight
         return torch.where(kept, each[t["target"].clamp(min=0)], 0.0)
 

@@ -8,6 +8,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from lossreg.cli.render.parameters import parameters_in_words
+from lossreg.cli.render.value import divisors, shape_in_words, symbols, worked_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +40,7 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         if prose:
             sections.append(f"**{title}:** {escaped(prose)}")
     if definition.formula:
-        sections += ["## Formula", _formula(definition.formula)]
+        sections += ["## Formula", _formula(definition.formula), *_symbols(definition)]
     parameters = parameters_in_words(definition.config.model_json_schema())
     if parameters:
         rows = [
@@ -56,6 +57,8 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
             _table(("parameter", "values", "default", "meaning"), rows),
         ]
     sections += ["## Inputs", _inputs(definition), _reductions(definition)]
+    if definition.worked is not None:
+        sections += ["## Worked number", escaped(worked_in_words(definition))]
     if not definition.compiles:
         sections += ["## torch.compile", escaped(BREAKS)]
     if definition.example:
@@ -88,6 +91,17 @@ def _formula(latex: str) -> str:
     return _fenced(latex, "latex") if ends else f"$$\n{latex}\n$$"
 
 
+def _symbols(definition: LossDefinition) -> list[str]:
+    lines = []
+    for symbol in symbols(definition):
+        meanings = [f"`{symbol.name}`"] * bool(symbol.name)
+        meanings += [escaped(symbol.words)] * bool(symbol.words)
+        # A dollar sign would end the mathematics early.
+        latex = f"`{symbol.latex}`" if "$" in symbol.latex else f"${symbol.latex}$"
+        lines.append(f"- {latex}: {', '.join(meanings)}")
+    return ["\n".join(lines)] if lines else []
+
+
 def _fenced(text: str, language: str) -> str:
     fence = "```"
     while fence in text:
@@ -99,7 +113,7 @@ def _inputs(definition: LossDefinition) -> str:
     rows = [
         (
             f"`{argument.name}`",
-            f"`{argument.shape}`",
+            f"`{shape_in_words(argument, definition)}`",
             argument.dtype,
             argument.domain,
             "yes" if argument.gradient else "no",
@@ -112,8 +126,12 @@ def _inputs(definition: LossDefinition) -> str:
 
 def _reductions(definition: LossDefinition) -> str:
     if "none" not in definition.reductions:
-        return "It gives one value."
-    return f"Before it is reduced, the loss has the shape `{definition.unreduced}`."
+        sentences = ["It gives one value."]
+    else:
+        sentences = [f"Before it is reduced, the loss has the shape `{definition.unreduced}`."]
+    for reduction, words in divisors(definition).items():
+        sentences.append(f"Its {reduction} divides by {escaped(words)}.")
+    return " ".join(sentences)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -13,6 +13,7 @@ from lossreg.cli.plugins import registry_of
 from lossreg.cli.render.page import BREAKS, loss_page, task_page
 from lossreg.cli.render.parameters import parameters_in_words
 from lossreg.cli.render.report import table
+from lossreg.cli.render.value import divisors, shape_in_words, symbols, worked_in_words
 from lossreg.errors import LossregError, PluginError, UnknownNameError, printable
 from lossreg.plugin import LossDefinition
 from lossreg.registry import KINDS, LOSSES
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import argparse
 
     from lossreg.cli.render.parameters import Parameter
+    from lossreg.plugin import LossInput
     from lossreg.registry import Kind, Registry
     from lossreg.registry.kinds import Record
 
@@ -96,12 +98,16 @@ def _loss_as_dict(definition: LossDefinition, origin: str) -> dict[str, Any]:
         "use_when": definition.use_when,
         "avoid_when": definition.avoid_when,
         "formula": definition.formula,
+        "symbols": dict(definition.symbols),
         "references": list(definition.references),
         "parameters": definition.config.model_json_schema(),
         "inputs": [
             {field.name: getattr(argument, field.name) for field in fields(argument) if field.init}
             for argument in definition.inputs
         ],
+        "unreduced": definition.unreduced if "none" in definition.reductions else None,
+        "divided_by": divisors(definition),
+        "worked": None if definition.worked is None else definition.worked._asdict(),
         "compiles": definition.compiles,
         "example": definition.example,
         "generated": definition.generated,
@@ -124,27 +130,58 @@ def _loss_sections(definition: LossDefinition, width: int) -> list[str]:
             sections.append(f"{title}\n{_indented(prose, width)}")
     if definition.formula:
         sections.append("Formula (LaTeX)\n" + textwrap.indent(definition.formula, "  "))
+        sections += _key(definition, width)
     parameters = parameters_in_words(definition.config.model_json_schema())
     if parameters:
         sections.append("Parameters\n" + _blocks(parameters, width))
     inputs = [
         (
             f"  {argument.name}",
-            argument.shape,
+            shape_in_words(argument, definition),
             argument.dtype,
-            argument.meaning + ("" if argument.domain == "real" else f" ({argument.domain})"),
+            argument.meaning + _in_brackets(argument),
         )
         for argument in definition.inputs
     ]
     sections.append("Inputs\n" + table(inputs, width=width))
+    if reduction := _reduction(definition):
+        sections.append(f"Reduction\n{_indented(reduction, width)}")
+    if definition.worked is not None:
+        sections.append(f"Worked number\n{_indented(worked_in_words(definition), width)}")
     if not definition.compiles:
         sections.append(f"torch.compile\n{_indented(BREAKS, width)}")
     if definition.example:
-        sections.append("Example\n" + textwrap.indent(definition.example.rstrip(), "  "))
+        example = textwrap.indent(definition.example.rstrip(), "    ")
+        sections.append(f"Example\n  terms:\n{example}")
     if definition.references:
         references = "\n".join(_indented(reference, width) for reference in definition.references)
         sections.append("References\n" + references)
     return sections
+
+
+def _key(definition: LossDefinition, width: int) -> list[str]:
+    """What the symbols of the formula stand for."""
+    rows = [
+        (f"  {symbol.latex}", ", ".join(filter(None, (symbol.name, symbol.words))))
+        for symbol in symbols(definition)
+    ]
+    return [table(rows, width=width)] if rows else []
+
+
+def _in_brackets(argument: LossInput) -> str:
+    remarks: list[str] = [] if argument.domain == "real" else [argument.domain]
+    remarks += ["has a gradient"] * argument.gradient
+    return f" ({', '.join(remarks)})" if remarks else ""
+
+
+def _reduction(definition: LossDefinition) -> str:
+    """What there is before the reduction, and what each reduction divides by."""
+    sentences = []
+    if "none" in definition.reductions:
+        sentences.append(f"Before it is reduced, the loss has the shape {definition.unreduced}.")
+    for reduction, words in divisors(definition).items():
+        sentences.append(f"Its {reduction} divides by {words}.")
+    return " ".join(sentences)
 
 
 def _blocks(parameters: list[Parameter], width: int) -> str:

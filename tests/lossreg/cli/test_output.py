@@ -65,6 +65,7 @@ def lossreg_losses():
         LossDefinition(
             name="odd", config=Config, build=build, summary="made up " + evil, use_when=evil,
             avoid_when=evil, formula=evil[:4], references=(evil,), example=evil,
+            symbols={{evil: evil}},
             inputs=(LossInput(name="input", meaning=evil),),
         )
     ]

@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lossreg.plugin import Denominator, LossDefinition, Problem
+from lossreg.plugin import Denominator, LossDefinition, Problem, WorkedExample
 from lossreg.registry import Registry
 from lossreg.testing import LossContract
 from wrong_losses import WRONG
+from wrong_losses.definitions import WORKED
 from wrong_losses.fair import (
     BATCH,
     CHECKS,
@@ -131,6 +132,34 @@ def test_a_batch_that_its_own_definition_finds_fault_with(
     assert check == "the_batch_fits_what_the_definition_says"
     assert problem in found[check]
     assert_says_what_to_do(found[check], "fair")
+
+
+def test_a_worked_example_may_leave_out_what_the_loss_does_not_have() -> None:
+    assert failures(contract(fair(worked=WORKED))) == {}
+    shorter = WorkedExample(inputs=WORKED.inputs, value=WORKED.value)
+    assert failures(contract(whole(Fair, worked=shorter))) == {}
+    added = WORKED._replace(params={"reduction": "sum"}, value=24.0, divisor=None)
+    assert failures(contract(fair(worked=added))) == {}
+
+
+@pytest.mark.parametrize(
+    ("worked", "problem"),
+    [
+        (WORKED._replace(value=3.425), "shows the value 3.425, the loss has 3.428"),
+        (WORKED._replace(divisor=4), "shows the divisor 4.0, the loss has 7.0"),
+        (WORKED._replace(entries=[2.0, 9.0]), "shows the entries [2.0, 9.0], the loss has [["),
+        (WORKED._replace(inputs={"input": [[1.0]]}), "has the inputs 'input'"),
+        (WORKED._replace(inputs={"input": "a", "target": [1.0]}), "is not made of numbers"),
+        (WORKED._replace(params={"gamma": 1}), "cannot be built"),
+        (WORKED._replace(params={"reduction": "sum"}, value=24.0), "divides by 7, the loss by"),
+    ],
+)
+def test_a_worked_example_is_computed(worked: WorkedExample, problem: str) -> None:
+    found = failures(contract(fair(worked=worked)))
+    assert found.keys() == {"the_worked_example_is_true"}
+    (message,) = found.values()
+    assert problem in message
+    assert_says_what_to_do(message, "fair")
 
 
 def test_a_suite_without_a_batch_is_not_done() -> None:
@@ -259,7 +288,7 @@ LABELS = {
 
 def test_class_weights_belong_in_the_denominator() -> None:
     definition = Registry.installed()["cross_entropy"]
-    unsaid = dataclasses.replace(definition, denominator=Denominator())
+    unsaid = dataclasses.replace(definition, denominator=Denominator(), worked=None)
     assert failing(definition, LABELS, weight=[1.0, 3.0]) == set()
     assert failing(unsaid, LABELS, weight=[1.0, 3.0]) == {
         "the_mean_is_its_numerator_over_its_denominator",

@@ -71,7 +71,11 @@ def test_value_by_hand(params: dict[str, Any], expected: object) -> None:
 
 def test_a_sure_mistake_costs_100() -> None:
     # torch bounds the logarithm at -100, where the true value is infinite.
-    assert lossreg.create("bce")(torch.tensor([0.0]), torch.tensor([1.0])) == 100
+    probability = torch.tensor([0.0], requires_grad=True)
+    value = lossreg.create("bce")(probability, torch.tensor([1.0]))
+    value.backward()
+    assert value == 100
+    assert probability.grad == pytest.approx(-1e12)
 
 
 def test_an_even_guess_costs_log_2() -> None:

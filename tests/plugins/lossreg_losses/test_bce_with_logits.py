@@ -91,6 +91,12 @@ def test_a_sure_mistake_costs_its_logit() -> None:
     assert lossreg.create("bce_with_logits")(torch.tensor([-1000.0]), torch.tensor([1.0])) == 1000
 
 
+def test_a_positive_weight_of_99_makes_an_even_guess_cost_68_6() -> None:
+    loss = lossreg.create("bce_with_logits", pos_weight=[99.0])
+    value = loss(torch.tensor([0.0]), torch.tensor([1.0]))
+    assert value.item() == pytest.approx(68.6, abs=0.05)
+
+
 @pytest.mark.parametrize("dtype", FLOAT_DTYPES)
 def test_is_torchs_bit_for_bit(dtype: torch.dtype) -> None:
     weights = (None, torch.tensor([1.0, 2.0, 0.5]), torch.tensor([3.0]))

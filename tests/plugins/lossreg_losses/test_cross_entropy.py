@@ -47,12 +47,13 @@ def example(draw: Draw) -> Example:
     c = draw.rng.randint(2, 4)
     params = draw.maybe(weight=draw.numbers(c))
     weight = draw.tensor(params, "weight")
+    options: dict[str, Any] = draw.maybe(label_smoothing=0.2)
     places = (0, *range(2, len(shape) + 1))
     return Example(
-        params=params,
+        params={**params, **options},
         tensors={"input": draw.normal(n, c, *rest), "target": draw.normal(n, c, *rest).softmax(1)},
         leaves=("input", "target"),
-        loss=lambda t, r: F.cross_entropy(**t, weight=weight, reduction=r),
+        loss=lambda t, r: F.cross_entropy(**t, weight=weight, reduction=r, **options),
         shape=shape,
         axes={"input": (places, math.nan), "target": (places, math.nan)},
     )
@@ -118,6 +119,19 @@ def test_a_certain_probability_is_its_class() -> None:
     module = lossreg.create("cross_entropy", reduction="none", label_smoothing=0.1)
     certain = nn.functional.one_hot(target, 3).float()
     torch.testing.assert_close(module(logits, certain), module(logits, target))
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 4)])
+def test_floating_point_class_indices_are_told_what_they_are_taken_for(
+    shape: tuple[int, ...],
+) -> None:
+    logits = torch.randn(2, 3, *shape[1:])
+    said = refusal("cross_entropy", {"input": logits, "target": torch.ones(shape)})
+    if shape == (2,):
+        assert "'target' (path 'target'): expected the shape N C *, found (2,): floating-p" in said
+        assert "class indices are integers of the shape N *, and apply: [{cast: int64}]" in said
+    else:
+        assert "expected a shape that fits (2, 3, 4) of 'input', found (2, 4)" in said
 
 
 def test_a_mean_of_nothing_is_nan_as_torchs() -> None:

@@ -37,20 +37,38 @@ def make_batch() -> dict[str, Tensor]:
 def example(draw: Draw) -> Example:
     n, c, s = draw.rows(4), draw.rng.randint(2, 4), draw.rng.randint(1, 3)
     t = 2 * s + draw.rng.randint(1, 3)
+    params = draw.maybe(blank=c - 1, zero_infinity=True)
+    blank = params.get("blank", 0)
+    if "zero_infinity" in params:
+        t = draw.rng.randint(2, t)  # too few steps for some targets
     return Example(
+        params=params,
         tensors={
             "log_probs": draw.normal(t, n, c).log_softmax(-1),
-            "targets": 1 + draw.labels(c - 1, n, s),
+            "targets": draw.labels(c - 1, n, s) + (blank == 0),
             "input_lengths": torch.full((n,), t) - draw.labels(2, n),
             "target_lengths": draw.labels(s + 1, n),
         },
         leaves=("log_probs",),
         counted=("target_lengths",),
-        loss=lambda t, r: F.ctc_loss(*t.values(), reduction=r),
+        loss=lambda t, r: F.ctc_loss(*t.values(), reduction=r, **params),
         shape=(n,),
         axes={"log_probs": ((1,), math.nan)},
         scales=lambda t: 1 / t["target_lengths"].clamp(min=1).to(draw.dtype),
     )
+
+
+def paths(labels: Tensor, count: int, steps: int, blank: int) -> list[tuple[int, ...]]:
+    """All paths of so many steps that read as the first labels."""
+    wanted = labels[:count].tolist()
+    return [
+        path
+        for path in itertools.product({*wanted, blank}, repeat=steps)
+        if [label for label, _ in itertools.groupby(path) if label != blank] == wanted
+    ]
+
+
+SYMBOLS_IN_WORDS = {r"\Pi": paths}
 
 
 class TestCTC(LossContract):

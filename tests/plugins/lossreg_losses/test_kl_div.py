@@ -74,6 +74,15 @@ def test_the_target_itself_is_at_no_distance() -> None:
     assert lossreg.create("kl_div", reduction="sum", log_target=True)(log_probs, log_probs) == 0
 
 
+def test_batchmean_of_positions_has_as_many_times_the_gradient_of_cross_entropy() -> None:
+    logits = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    target = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(1)).softmax(1)
+    divergence = lossreg.create("kl_div", reduction="batchmean")(logits.log_softmax(1), target)
+    (actual,) = torch.autograd.grad(divergence, logits)
+    (one,) = torch.autograd.grad(lossreg.create("cross_entropy")(logits, target), logits)
+    torch.testing.assert_close(actual, 5 * one)
+
+
 def test_has_the_gradient_of_cross_entropy() -> None:
     target = batch()["target"]
     divergence, entropy = (torch.zeros(4, 3, requires_grad=True) for _ in range(2))

@@ -35,7 +35,7 @@ def make_batch() -> dict[str, Tensor]:
 
 def example(draw: Draw) -> Example:
     n, d = draw.rows(), draw.rng.randint(2, 4)
-    params = draw.maybe(margin=2.0, p=3.0, swap=True)
+    params = draw.maybe(margin=2.0, p=3.0, eps=0.1, swap=True)
     names = ("anchor", "positive", "negative")
     tensors = {name: draw.normal(n, d) for name in names}
     return Example(

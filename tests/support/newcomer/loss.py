@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput, Reduction, hookimpl
+from lossreg.plugin import (
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Reduction,
+    WorkedExample,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,6 +32,12 @@ def build(config: HuberConfig) -> nn.Module:
     return nn.HuberLoss(reduction=config.reduction, delta=config.delta)
 
 
+FORMULA = r"""\ell = \begin{cases}
+\frac{1}{2} (x - y)^2 & \text{if } |x - y| < \delta \\
+\delta (|x - y| - \frac{\delta}{2}) & \text{otherwise}
+\end{cases}"""
+
+
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
     """Huber."""
@@ -38,7 +52,14 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             summary="Squared error near zero, linear beyond delta",
             use_when="Regression with outliers whose scale is known.",
-            formula=r"\ell = \frac{1}{2} (x - y)^2 if |x - y| < \delta",
+            formula=FORMULA,
+            symbols={"x": "input", "y": "target", r"\delta": "delta"},
+            worked=WorkedExample(
+                inputs={"input": [0.5, 3.0], "target": [0.0, 0.0]},
+                entries=[0.125, 2.5],
+                divisor=2,
+                value=1.3125,
+            ),
             references=("https://pytorch.org/docs/stable/generated/torch.nn.HuberLoss.html",),
             example=("boxes:\n  type: huber\n  inputs: {input: boxes, target: target_boxes}\n"),
         )

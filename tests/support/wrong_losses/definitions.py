@@ -9,8 +9,16 @@ from typing import Any
 import torch
 from pydantic import ConfigDict, field_serializer, field_validator
 
-from lossreg.plugin import Field
+from lossreg.plugin import Field, WorkedExample
 from wrong_losses.fair import BATCH, CHECKS, INPUT, TARGET, FairConfig, Wrong, contract, fair
+
+# 2 * 1 + 1 * 9 + 1 * 1 + 3 * 4 = 24, over 2 + 1 + 1 + 3.
+WORKED = WorkedExample(
+    inputs={"input": [[1.0, 2.0], [0.0, 1.0]], "target": [[2.0, -1.0], [1.0, 3.0]]},
+    entries=[[2.0, 9.0], [1.0, 12.0]],
+    divisor=7,
+    value=3.429,
+)
 
 
 class WithoutDescription(FairConfig):
@@ -149,6 +157,16 @@ DEFINITIONS = {
         contract(fair(example="rebuild: {type: other}"), fair(name="other")),
         ("example_loads",),
         "the definition's example shows only other losses",
+    ),
+    "a symbol that is not in the formula": Wrong(
+        contract(fair(formula=r"\ell = (x - y)^2", symbols={"x": "input", "z": "target"})),
+        ("the_formula_has_its_symbols",),
+        "symbols explains 'z', which the formula does not have",
+    ),
+    "a worked example with another value": Wrong(
+        contract(fair(worked=WORKED._replace(value=3.0))),
+        ("the_worked_example_is_true",),
+        "the worked example shows the value 3.0, the loss has 3.42857",
     ),
     "torch is imported at once": Wrong(
         contract(fair(), torch_free=True),

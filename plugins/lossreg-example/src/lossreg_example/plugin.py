@@ -14,6 +14,7 @@ from lossreg.plugin import (
     LossDefinition,
     LossInput,
     Reduction,
+    WorkedExample,
     hookimpl,
 )
 
@@ -60,7 +61,15 @@ def lossreg_losses() -> list[LossDefinition]:
             ),
             summary="Absolute error, rounded off below eps",
             use_when="Regression with outliers, such as the pixels of an image.",
-            formula=r"\ell = \sqrt{(x - y)^2 + \varepsilon^2}",
+            formula=r"\ell = \sqrt{(x - y)^2 + \text{eps}^2}",
+            symbols={"x": "input", "y": "target"},
+            worked=WorkedExample(
+                inputs={"input": [3.0, 0.0], "target": [0.0, 0.0]},
+                params={"eps": 4.0},
+                entries=[5.0, 4.0],
+                divisor=2,
+                value=4.5,
+            ),
             references=(
                 "Charbonnier et al., ICIP 1994, https://doi.org/10.1109/ICIP.1994.413553",
             ),

@@ -7,6 +7,7 @@ import pytest
 from fake_distributions import Site, plugin
 from lossreg.cli import main
 from lossreg.cli.render.page import loss_page
+from lossreg.cli.render.value import divisors, worked_in_words
 from lossreg.config import examine
 from lossreg.registry import Registry
 
@@ -33,6 +34,11 @@ def test_a_page_tells_all_that_the_definition_says(name: str) -> None:
     for prose in (definition.use_when, definition.avoid_when):
         assert prose in seen
     assert f"$$\n{definition.formula}\n$$\n" in text
+    for latex, meaning in definition.symbols.items():
+        assert f"\n- ${latex}$: {meaning}\n" in text.replace("`", "").replace("\\_", "_")
+    for reduction, divisor in divisors(definition).items():
+        assert f"Its {reduction} divides by {divisor}." in seen
+    assert worked_in_words(definition) in seen
     for parameter, field in definition.config.model_fields.items():
         (row,) = re.findall(rf"^\| `{parameter}` \| .+$", text, re.MULTILINE)
         assert read(row).endswith(f" | {field.description} |")

@@ -7,6 +7,7 @@ import pytest
 
 from fake_distributions import TASKS, Site, plugin, task_plugin
 from lossreg.cli import main
+from lossreg.cli.render.value import divisors, worked_in_words
 from lossreg.registry import Registry
 
 BUILT_INS = list(Registry.installed())
@@ -37,10 +38,16 @@ def test_it_tells_all_that_the_definition_says(
     for said in (definition.use_when, definition.avoid_when, *definition.references):
         assert " ".join(said.split()) in words
     assert definition.formula
-    assert definition.formula in text
+    for line in definition.formula.splitlines():
+        assert f"  {line}" in text.splitlines()
+    for latex, meaning in definition.symbols.items():
+        assert f"{latex} {meaning}" in words
+    for reduction, divisor in divisors(definition).items():
+        assert f"Its {reduction} divides by {divisor}." in words
+    assert worked_in_words(definition) in words
     assert definition.example
     for line in definition.example.splitlines():
-        assert f"  {line}" in text.splitlines()
+        assert f"    {line}" in text.splitlines()
     for parameter, field in definition.config.model_fields.items():
         assert f"\n  {parameter}: " in text
         assert " ".join(str(field.description).split()) in words
@@ -53,11 +60,14 @@ def test_it_tells_all_that_the_definition_says(
 @pytest.mark.parametrize("name", BUILT_INS)
 def test_json_tells_the_same(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     definition = Registry.installed()[name]
+    assert definition.worked is not None
     found = shown_as_json(name, capsys)
     assert found["from"].startswith("lossreg ")
-    for key in ("name", "summary", "use_when", "avoid_when", "formula", "example"):
+    for key in ("name", "summary", "use_when", "avoid_when", "formula", "symbols", "example"):
         assert found[key] == getattr(definition, key)
     assert found["references"] == list(definition.references)
+    assert found["divided_by"] == divisors(definition)
+    assert found["worked"] == definition.worked._asdict()
     assert found["compiles"] is definition.compiles
     assert found["parameters"] == definition.config.model_json_schema()
     assert [each["name"] for each in found["inputs"]] == [each.name for each in definition.inputs]
