@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lossreg.config.models import TermConfig, Weight
+from lossreg.config.models import Divisor, TermConfig, Weight
 from lossreg.vocabulary.arguments import REQUIRED
 from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route
@@ -140,6 +140,8 @@ def _transform(transform: Transform) -> str:
 
 def _text(value: Any) -> str:
     """A value as text: the same for 2 and 2.0, and for a tensor and a list of its numbers."""
+    if isinstance(value, Divisor):
+        return value.in_words("" if value.route is None else _route(value.route))
     if isinstance(value, Route):
         return _route(value)
     if isinstance(value, ValuePath):

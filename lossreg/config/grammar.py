@@ -85,14 +85,33 @@ class Construct:
         return f"<{self.name}: {', '.join(self.names)}>"
 
 
-_DENOMINATOR = Key(
-    "denominator",
-    "path",
-    "the number that the sum is divided by",
+_DIVIDE_BY = Key(
+    "divide_by",
+    "divisor",
+    "what the sum is divided by: `weights`, `kept`, `entries`, `rows`, `kept_rows`, "
+    "`{rows: path}`, `{entries: path}` or `{number: path}`",
     default=None,
-    shown="the mean's own",
-    foreign=("avg_factor", "normalizer", "num_boxes"),
+    shown="the mean's own; required beside `sample_weight`",
+    foreign=("divisor", "loss_agg_mode", "normalize_by", "per"),
 )
+_WITHIN_ROW = Key(
+    "within_row",
+    "choice",
+    "how a row's entries become one number, where rows are counted",
+    default="sum",
+    choices=("sum", "mean"),
+    foreign=("within_rows", "row_reduction"),
+)
+_NO_DENOMINATOR = {
+    name: f"write divide_by: {{number: {shown}}}"
+    for name, shown in (
+        ("denominator", "path"),
+        ("avg_factor", "path"),
+        ("normalizer", "path"),
+        ("num_boxes", "num_boxes"),
+        ("num_items_in_batch", "num_items_in_batch"),
+    )
+}
 _WEIGHT = Key(
     "weight",
     "weight",
@@ -154,7 +173,8 @@ TERM = Construct(
         shown="none",
         foreign=("ignore_value",),
     ),
-    _DENOMINATOR,
+    _DIVIDE_BY,
+    _WITHIN_ROW,
     _OPTIONAL,
     _ENABLED,
     Key(
@@ -168,6 +188,7 @@ TERM = Construct(
     elsewhere={
         "apply": "transforms go with their tensor: {from: path, apply: [...]} under 'inputs'",
         "from": "it belongs to a group of 'terms', or to one of the 'inputs'",
+        **_NO_DENOMINATOR,
     },
     ambiguous=dict.fromkeys(
         ("alpha", "scale"),
@@ -185,11 +206,12 @@ _GROUP_KEYS = (
         foreign=("path", "prefix", "root"),
     ),
     _WEIGHT._replace(meaning="multiplies its terms' weights"),
-    _DENOMINATOR._replace(
+    _DIVIDE_BY._replace(
         meaning="for those of its terms that have none; looked up where the group stands, not "
         "where its own paths start",
         shown="none",
     ),
+    _WITHIN_ROW._replace(meaning="goes with its `divide_by`"),
     _OPTIONAL._replace(meaning="for all of its terms"),
     _ENABLED._replace(meaning="for all of its terms"),
     Key("terms", "terms", "its terms and groups by name", foreign=("components", "losses")),
@@ -203,7 +225,8 @@ GROUP = Construct(
         else "a mapping cannot have both 'type' and 'terms'; remove one"
         for name in TERM.names
         if name not in {key.name for key in _GROUP_KEYS}
-    },
+    }
+    | _NO_DENOMINATOR,
 )
 
 COMPOSITE = Construct(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from lossreg.config.declare.divisors import check_divisor, check_within_row
 from lossreg.config.declare.fields import LARGEST, SMALLEST_NORMAL
-from lossreg.config.declare.selection import check_divisible
 from lossreg.config.grammar import COMPOSITE, GROUP
 from lossreg.config.models import CompositeConfig, TermConfig, Weight
 from lossreg.vocabulary.paths import ValuePath
@@ -17,13 +17,14 @@ from lossreg.vocabulary.routes import Route
 if TYPE_CHECKING:
     from lossreg.config.declare.tree import Declared, Loss
     from lossreg.config.faults.faults import Faults
+    from lossreg.config.models import Divisor
 
 __all__ = ["lower"]
 
 _ORDINARY = 1e-9  # it and its reciprocal are far within float32
 _HERE, _ONE = ValuePath(()), Weight()
 # Fields of the model that are a key's value as it was read; groups may still add to them.
-_AS_READ = frozenset(TermConfig._fields).difference(("name", "weight", "inputs"))
+_AS_READ = frozenset(TermConfig._fields).difference(("name", "weight", "inputs", "divide_by"))
 
 
 def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
@@ -58,39 +59,46 @@ class _Around(NamedTuple):
     prefix: str = ""
     origin: ValuePath = _HERE
     weight: Weight = _ONE
-    denominator: ValuePath | None = None
+    divide_by: Divisor | None = None
     optional: bool = False
     enabled: bool = True
 
     def inside(self, group: Declared) -> _Around:
         """The settings for the terms of a group."""
-        own = group.get("denominator")
         return _Around(
             prefix=f"{self.prefix}{group.name}/",
             origin=self.located(group.get("from") or _HERE),
             weight=self.weight.times(_weight(group)),
-            # The group's own is looked up where the group stands, not where its paths start.
-            denominator=self.denominator if own is None else self.located(own),
+            divide_by=self.divisor(group),
             optional=self.optional or group.get("optional"),
             enabled=self.enabled and group.get("enabled"),
         )
 
     def adopted(self, term: TermConfig) -> TermConfig:
         """A term with the settings of the groups applied."""
-        own = term.denominator
         return term._replace(
             name=self.prefix + term.name,
             weight=self.weight.times(term.weight),
             inputs={name: self._moved(route) for name, route in term.inputs.items()},
             mask=None if term.mask is None else self._moved(term.mask),
             sample_weight=None if term.sample_weight is None else self._moved(term.sample_weight),
-            denominator=self.denominator if own is None else self.located(own),
             optional=self.optional or term.optional,
             enabled=self.enabled and term.enabled,
         )
 
     def located(self, path: ValuePath) -> ValuePath:
         return ValuePath(self.origin.steps + path.steps)
+
+    def divisor(self, declared: Declared) -> Divisor | None:
+        """What a group's or a term's sum is divided by: its own keys go before these settings."""
+        own: Divisor | None = declared.get("divide_by")
+        divisor = self.divide_by if own is None else own
+        if own is not None and own.route is not None:
+            # A group's is looked up where the group stands, not where its own paths start.
+            divisor = own._replace(route=self._moved(own.route))
+        if divisor is not None and "within_row" in declared.values:
+            divisor = divisor._replace(within_row=declared.get("within_row"))
+        return divisor
 
     def _moved(self, route: Route) -> Route:
         return Route(self.located(route.path), route.transforms)
@@ -112,6 +120,7 @@ def _terms(
         if term is None:
             terms.append(None)
         elif term.construct is GROUP:
+            check_within_row(term, around.divisor(term), faults)
             inner = term.get("terms")
             terms += [None] if inner is None else _terms(inner, around.inside(term), faults)
         else:
@@ -120,11 +129,13 @@ def _terms(
 
 
 def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
-    loss = term.loss
+    loss, divisor = term.loss, around.divisor(term)
+    if divisor is not None or "sample_weight" in term.values or "within_row" in term.values:
+        check_within_row(term, divisor, faults)
+        if loss is not None:
+            check_divisor(term, loss.definition, divisor, faults)
     if loss is None or not term.is_complete:
         return None
-    if around.denominator is not None and term.key is not None:
-        check_divisible(loss.definition, term.path, term.key, faults)
     read = {key: value for key, value in term.values.items() if key in _AS_READ}
     config = TermConfig(
         name=term.name,
@@ -132,6 +143,7 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         weight=_weight(term),
         inputs=_inputs(term, loss),
         origin=loss.origin,
+        divide_by=divisor,
         **read,
     )
     if around is not _WHOLE:

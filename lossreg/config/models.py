@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     from lossreg.config.declare.trainer import TrainerConfig
     from lossreg.plugin import LossConfig, LossDefinition, TaskDefinition
     from lossreg.registry.plugins import Origin
-    from lossreg.vocabulary.paths import ValuePath
     from lossreg.vocabulary.routes import Route
     from lossreg.vocabulary.schedules import Schedule
 
-__all__ = ["CompositeConfig", "ExperimentConfig", "TermConfig", "Weight"]
+__all__ = ["CompositeConfig", "Divisor", "ExperimentConfig", "TermConfig", "Weight"]
 
 Checks: TypeAlias = Literal["off", "first", "always"]
 """When tensors are checked before the losses get them."""
@@ -82,6 +81,33 @@ def _product(first: float, second: float) -> float:
     return product if product or not (first and second) else math.ulp(0.0)
 
 
+class Divisor(NamedTuple):
+    """What a term's sum is divided by, where the config says so.
+
+    Attributes:
+        by: `weights`, `kept`, `entries`, `rows` or `kept_rows`; or `number`, with a route.
+        route: For `rows` and `entries` another tensor that has them, for `number` the number.
+        within_row: How the entries of a row become one number, `sum` or `mean`.
+    """
+
+    by: str
+    route: Route | None = None
+    within_row: str = "sum"
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether it is a number of rows."""
+        return self.by.endswith("rows")
+
+    def in_words(self, route: str) -> str:
+        """The divisor as it is written, with these words for its route."""
+        words = self.by if self.route is None else f"{{{self.by}: {route}}}"
+        return words if self.within_row == "sum" else f"{words}, {self.within_row} within a row"
+
+    def __str__(self) -> str:
+        return self.in_words(str(self.route))
+
+
 class TermConfig(NamedTuple):
     """One named, weighted, routed loss.
 
@@ -95,7 +121,7 @@ class TermConfig(NamedTuple):
         mask: Which entries count, or None for all.
         sample_weight: How much entries count, or None for one each.
         ignore: Entries whose target has this value do not count; nan for nan.
-        denominator: The path of the number that the sum is divided by; None for the mean's own.
+        divide_by: What the sum is divided by; None for the mean's own.
         optional: Whether batches without its tensors are fine.
         enabled: Whether the term is built.
         origin: The source of the loss, for messages about its faults.
@@ -110,7 +136,7 @@ class TermConfig(NamedTuple):
     mask: Route | None = None
     sample_weight: Route | None = None
     ignore: float | None = None
-    denominator: ValuePath | None = None
+    divide_by: Divisor | None = None
     optional: bool = False
     enabled: bool = True
     origin: Origin | None = None
@@ -123,10 +149,10 @@ class TermConfig(NamedTuple):
     @property
     def reduced_by_lossreg(self) -> bool:
         """Whether the loss is built without its own reduction, for lossreg to do it."""
-        # A scale belongs to the mean's numerator, and the loss's own sum does not apply it.
-        scaled = self.denominator is not None and self.definition.denominator.scale is not None
-        chosen = self.mask is not None or self.sample_weight is not None or self.ignore is not None
-        return scaled or chosen
+        if self.mask is not None or self.sample_weight is not None or self.ignore is not None:
+            return True
+        # A loss without entries is built with its own sum.
+        return self.divide_by is not None and "none" in self.definition.reductions
 
 
 class CompositeConfig(NamedTuple):

@@ -30,6 +30,7 @@ from lossreg.plugin.definition import (
     Denominator,
     LossDefinition,
     WorkedExample,
+    not_ignored,
     target_weights,
 )
 from lossreg.plugin.fields import (
@@ -71,6 +72,7 @@ __all__ = [
     "aligned_weight",
     "hookimpl",
     "normalised_logits",
+    "not_ignored",
     "several_classes",
     "target_weights",
     "to_tensor",

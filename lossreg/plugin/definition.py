@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from lossreg.plugin.problems import Problem
     from lossreg.plugin.task import TaskDefinition
 
-__all__ = ["Denominator", "LossDefinition", "WorkedExample", "checked_name", "target_weights"]
+__all__ = [
+    "Denominator",
+    "LossDefinition",
+    "WorkedExample",
+    "checked_name",
+    "not_ignored",
+    "target_weights",
+]
 
 # A name must work as a YAML key, as an entry point and in `distribution:name`.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -39,11 +46,17 @@ class Denominator:
         scale: The factor of each entry in the numerator.
         meaning: What the mean divides by, in words that follow "the mean divides by"; needed with
             `count` or `scale`, because otherwise it is the number of entries.
+        kept: Which entries the loss does not leave out itself, by an `ignore_index` for example:
+            bools. Needed where `count` is not 1 for some entries that are not left out.
+        averaged: Whether micro-batches' means are averaged, because nothing that is known before
+            the model runs shows how many entries there are.
     """
 
     meaning: str = ""
     count: Callable[[Any, Mapping[str, torch.Tensor]], torch.Tensor] | None = None
     scale: Callable[[Any, Mapping[str, torch.Tensor]], torch.Tensor] | None = None
+    kept: Callable[[Any, Mapping[str, torch.Tensor]], torch.Tensor] | None = None
+    averaged: bool = False
 
 
 class WorkedExample(NamedTuple):
@@ -83,6 +96,15 @@ def target_weights(module: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Ten
     weight: torch.Tensor | None = module.weight
     # Long, because uint8 would index as a mask.
     return kept if weight is None else weight[target.where(kept, 0).long()] * kept
+
+
+def not_ignored(module: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Which targets a loss with `ignore_index` does not leave out; as `target_weights`."""
+    target = inputs["target"]
+    if target.is_floating_point():
+        return target_weights(module, inputs).bool()
+    kept: torch.Tensor = target != module.ignore_index
+    return kept
 
 
 def checked_name(definition: LossDefinition | TaskDefinition) -> None:
@@ -149,6 +171,8 @@ class LossDefinition:
             and masked entries are filled.
         explain: Says in a sentence why the loss of its inputs is nan or infinite, or returns None.
             It is called only for such a value.
+        additive: Whether the sums of two parts of a batch add up to the sum of the whole, where a
+            loss without an unreduced form has a `sum`: then a number can divide it.
         compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
             breaks the graph, so that `fullgraph=True` refuses it.
         generated: Whether the parameters were inferred from a signature.
@@ -179,6 +203,7 @@ class LossDefinition:
     check_shapes: Callable[[Any, Mapping[str, torch.Tensor]], Problem | None] | None = None
     check_values: Callable[[Any, Mapping[str, torch.Tensor]], Problem | None] | None = None
     explain: Callable[[Any, Mapping[str, torch.Tensor]], str | None] | None = None
+    additive: bool = False
     compiles: bool = True
     generated: bool = False
     unreduced_letters: Shape = field(init=False, repr=False, compare=False)

@@ -67,7 +67,7 @@ def _params(term: TermConfig) -> LossConfig:
     """A term's parameters, with the reduction that its module needs."""
     if term.reduced_by_lossreg:
         return term.params.model_copy(update={"reduction": "none"})
-    if term.denominator is not None:
+    if term.divide_by is not None:
         return term.params.model_copy(update={"reduction": "sum"})
     return term.params
 

@@ -210,13 +210,13 @@ def check_sample_weight(weight: Tensor | None, keep: Tensor | None, *, divides: 
         raise Misfit(
             "sample_weight",
             f"expected weights of at least 0, because the mean divides by their sum, found "
-            f"{worst:g}; give the term a 'denominator', or params: {{reduction: sum}}",
+            f"{worst:g}; write divide_by: kept, entries or rows, or params: {{reduction: sum}}",
         )
     raise Misfit("sample_weight", f"expected finite weights where an entry counts, found {worst:g}")
 
 
 def check_divisor(divisor: Tensor | float, rounded: Tensor) -> None:
-    """Check the number of a `denominator`.
+    """Check the number of a `divide_by`.
 
     Args:
         divisor: The number.
@@ -232,7 +232,7 @@ def check_divisor(divisor: Tensor | float, rounded: Tensor) -> None:
     shown = f"{exact:g}"
     if 0 < exact < math.inf:
         shown += f", which is {number:g} in {rounded.dtype}"
-    raise Misfit("denominator", f"expected a finite number of at least 0, found {shown}")
+    raise Misfit("divide_by", f"expected a finite number of at least 0, found {shown}")
 
 
 def is_changed(before: Tensor, after: Tensor) -> bool:

@@ -123,6 +123,15 @@ class Notices:
                 "intended, write apply: [detach]",
             )
 
+    def averaged(self, term: Plan) -> None:
+        """Warn that a term's micro-batches cannot be counted, so that their means are averaged."""
+        self.note(
+            term,
+            term.inputs[0][0],
+            "its micro-batches' means are averaged, which is the mean of all only if each is as "
+            "large as the others; say what the batch has, as in divide_by: {rows: image}",
+        )
+
     def count(self, term: Plan, absent: tuple[str, int] | None, values: Any) -> None:
         """Count a training forward of an optional term, and warn if its tensors never come.
 

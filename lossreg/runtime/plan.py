@@ -15,7 +15,7 @@ from lossreg.runtime.reduction import Misfit, kept_entries
 from lossreg.runtime.routing import find
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import nn
 
@@ -41,6 +41,8 @@ class Plan:
         needs: The places of the loss's arguments only.
         follows: Whether it has class weights, which follow the tensors to their device.
         handled: Whether every step does more than call the loss with its arguments.
+        counted: The arguments that are known before the model runs.
+        number: The place of what the sum is divided by, if that is a transformed tensor.
         cuts: The mask and the sample weight, through which no gradient goes.
         entries: Whether the loss has an unreduced form.
         twin: The unreduced form, built when it is first needed.
@@ -56,13 +58,15 @@ class Plan:
         self.optional = optional
         self.definition: LossDefinition = term.definition
         self.ignore = term.ignore
-        self.denominator = term.denominator
+        self.divisor = term.divide_by
         self.reduction = term.reduction
         self.reduced_here = term.reduced_by_lossreg
         self.entries = "none" in term.definition.reductions
-        is_divided = self.denominator is not None
+        is_divided = self.divisor is not None
         # Masks and sample weights make a term unreduced.
         self.handled = self.reduced_here or is_divided or self.definition.check is not None
+        # Its micro-batches' own means are averaged.
+        self.averages = self.definition.denominator.averaged and not self.reduced_here
         self.in_graph = not term.weight.is_zero
         self.twin: nn.Module | None = None
         self.inputs = tuple(
@@ -77,6 +81,11 @@ class Plan:
         if term.sample_weight is not None:
             self.sample_weight = router.add(term.sample_weight, name, "sample_weight", optional)
             places.append(("sample_weight", self.sample_weight))
+        self.counted = [argument for argument in self.definition.inputs if argument.counted]
+        self.number: int | None = None
+        route = None if term.divide_by is None else term.divide_by.route
+        if route is not None and route.transforms:
+            self.number = router.add(route, name, "divide_by", optional)
         self.places = tuple(places)
         self.needs = [place for _, place in self.inputs]
         self.cuts = self.places[len(self.inputs) :]
@@ -91,7 +100,7 @@ class Plan:
     @property
     def divides_by_weights(self) -> bool:
         """Whether the term is divided by the sum of its sample weights."""
-        return self.reduction == "mean" and self.denominator is None
+        return self.divisor is not None and self.divisor.by == "weights"
 
     def place(self, argument: str) -> str:
         """Where one of the term's tensors comes from, as the start of a message."""
@@ -102,7 +111,8 @@ class Plan:
         """Where each of the term's tensors comes from, for messages."""
         term = self.term
         extra = {"mask": term.mask, "sample_weight": term.sample_weight}
-        routes = {**term.inputs, **extra, "denominator": term.denominator}
+        divisor = None if term.divide_by is None else term.divide_by.route
+        routes = {**term.inputs, **extra, "divide_by": divisor}
         return {name: str(route) for name, route in routes.items() if route is not None}
 
     @property
@@ -133,38 +143,63 @@ class Plan:
         if problem is not None:
             raise InputError(f"term '{self.name}': expected {problem}", term=self.name)
 
-    def given_denominator(self, like: Tensor, values: Any) -> Tensor:
-        """The number that the term's sum is divided by.
+    def given_divisor(
+        self, like: Tensor, values: Any, tensor_at: Callable[[int], Tensor | None]
+    ) -> Tensor:
+        """What the term's sum is divided by, where the config gives a path.
 
         Where reading it would wait for the device, or is not possible, an invalid one becomes nan.
 
         Args:
             like: A tensor of the wanted dtype.
             values: The step's values.
+            tensor_at: Gives the router's tensor at a place.
 
         Raises:
             InputError: The path is missing.
             Misfit: It is not one number, or not a valid divisor.
         """
-        path = self.denominator
-        assert path is not None  # noqa: S101 - the caller has looked
-        divisor = find(values, path, term=self.name, argument="denominator")
-        if isinstance(divisor, Tensor):
-            if divisor.numel() != 1:
-                raise Misfit("denominator", f"expected one number, found {tuple(divisor.shape)}")
-            if divisor.is_complex() or divisor.dtype == torch.bool:
-                raise Misfit("denominator", f"expected a number, found {divisor.dtype}")
-            number = divisor.detach().reshape(()).to(like.dtype)
-            readable = divisor.is_cpu
+        divisor = self.divisor
+        assert divisor is not None  # noqa: S101 - the caller has looked
+        assert divisor.route is not None  # noqa: S101
+        if self.number is not None:
+            value: Any = tensor_at(self.number)
         else:
-            # A tuple: torch 2.6 does not trace `isinstance` of a union.
-            if isinstance(divisor, bool) or not isinstance(divisor, (int, float)):
-                raise Misfit("denominator", f"expected a number, found a {type(divisor).__name__}")
-            number, readable = torch.tensor(divisor, dtype=like.dtype), True
-        if torch.compiler.is_compiling() or not readable:
-            return torch.where((number >= 0) & (number < math.inf), number, math.nan)
-        check_divisor(divisor, number)
-        return number
+            value = find(values, divisor.route.path, term=self.name, argument="divide_by")
+        if divisor.by == "number":
+            return _divisor(value, like)
+        if not isinstance(value, Tensor):
+            message = f"expected a tensor whose {divisor.by} are counted, found a "
+            raise Misfit("divide_by", f"{message}{type(value).__name__}")
+        if divisor.by == "entries":
+            return like.new_full((), value.numel())
+        if not value.dim():
+            raise Misfit("divide_by", "expected a tensor with rows, found one without dimensions")
+        return like.new_full((), value.shape[0])
+
+    def positive(self, total: Tensor) -> Tensor:
+        """The sum of the weights that a mean divides by, which has to be above 0.
+
+        Raises:
+            InputError: It is not. Where reading it would wait for the device, or is not possible,
+                the sum becomes nan.
+        """
+        if torch.compiler.is_compiling() or not total.is_cpu:
+            return torch.where(total > 0, total, math.nan)
+        if not float(total) > 0:
+            raise InputError(
+                f"term '{self.name}': divide_by: weights needs weights that add up to more than "
+                f"0 over the entries that count, found {float(total):g}; write divide_by: kept, "
+                "entries or rows if that can be",
+                term=self.name,
+            )
+        return total
+
+    @staticmethod
+    def shape_of_weights(keep: Tensor | None, weight: Tensor | None) -> torch.Size | None:
+        """The unreduced loss's shape, if the mask or the weight has all of its dimensions."""
+        shapes = [tensor.shape for tensor in (keep, weight) if tensor is not None]
+        return max(shapes, key=len, default=None)
 
     def no_number(self, value: object) -> InputError:
         """An error for a result that is not a tensor, or has dimensions."""
@@ -253,10 +288,12 @@ class Plan:
         inputs: dict[str, Any] = {argument: tensors[place] for argument, place in self.inputs}
         if self.sample_weight is not None:
             inputs["sample_weight"] = tensors[self.sample_weight]
-        if self.denominator is not None:
-            inputs["denominator"] = find(
-                values, self.denominator, term=self.name, argument="denominator"
-            )
+        divisor = self.divisor
+        if divisor is not None and divisor.route is not None and self.number is None:
+            path = divisor.route.path
+            inputs["divide_by"] = find(values, path, term=self.name, argument="divide_by")
+        elif self.number is not None:
+            inputs["divide_by"] = tensors[self.number]
         shown = "; ".join(
             f"'{argument}' at '{self.routes[argument]}': "
             + (describe(value) if isinstance(value, Tensor) else str(value))
@@ -280,3 +317,23 @@ class Plan:
 def _shape(tensor: Tensor) -> str:
     # A nested tensor may have no shape.
     return "nested" if tensor.is_nested else str(tuple(tensor.shape))
+
+
+def _divisor(value: Any, like: Tensor) -> Tensor:
+    """A number of the step, as a divisor."""
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise Misfit("divide_by", f"expected one number, found {tuple(value.shape)}")
+        if value.is_complex() or value.dtype == torch.bool:
+            raise Misfit("divide_by", f"expected a number, found {value.dtype}")
+        number = value.detach().reshape(()).to(like.dtype)
+        readable = value.is_cpu
+    else:
+        # A tuple: torch 2.6 does not trace `isinstance` of a union.
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise Misfit("divide_by", f"expected a number, found a {type(value).__name__}")
+        number, readable = torch.tensor(value, dtype=like.dtype), True
+    if torch.compiler.is_compiling() or not readable:
+        return torch.where((number >= 0) & (number < math.inf), number, math.nan)
+    check_divisor(value, number)
+    return number

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from lossreg.config.models import Divisor
     from lossreg.plugin import LossDefinition, LossInput
 
 __all__ = [
@@ -162,6 +163,7 @@ def numerator(
     reduction: str,
     keep: Tensor | None,
     sample_weight: Tensor | None,
+    divisor: Divisor | None = None,
 ) -> tuple[Tensor, torch.Size]:
     """The sum of a term's entries, from a module that leaves its loss unreduced.
 
@@ -173,6 +175,7 @@ def numerator(
         keep: Which entries count, or None for all.
         sample_weight: How much they count, or None for 1 each. No gradient reaches it: a model
             that could choose the weights would choose 0.
+        divisor: What the sum will be divided by, if not by the mean's own.
 
     Returns:
         A 0-d tensor, and the unreduced loss's shape.
@@ -189,8 +192,12 @@ def numerator(
     if not shape and entry_shape(definition, inputs, keep, sample_weight):
         # The builder ignored the reduction: its mean would be divided a second time.
         raise TypeError("with reduction 'none' it gave one number, not one for each entry")
-    if reduction == "mean" and definition.denominator.scale is not None:
-        loss = loss * definition.denominator.scale(module, inputs)
+    scale = definition.denominator.scale
+    # A scale is part of the mean over entries; a row's own sum goes without it.
+    if reduction == "mean" and scale is not None and not (divisor and divisor.counts_rows):
+        loss = loss * scale(module, inputs)
+    if divisor is not None and divisor.within_row == "mean":
+        loss = loss / _kept_of_each_row(definition, module, inputs, shape, keep)
     weight = _entry_weights(shape, loss.dtype, keep, sample_weight)
     return (loss if weight is None else loss * weight).sum(), shape
 
@@ -205,6 +212,7 @@ def denominator(
     reduction: str,
     keep: Tensor | None,
     sample_weight: Tensor | None,
+    divisor: Divisor | None = None,
 ) -> Tensor:
     """What the sum of a term's entries is divided by; as `numerator`.
 
@@ -217,12 +225,16 @@ def denominator(
         reduction: `mean` or `batchmean`.
         keep: Which entries count, or None for all.
         sample_weight: How much they count, or None for 1 each.
+        divisor: What the config divides by, without a path; None for the mean's own.
 
     Returns:
         A 0-d tensor, without a graph.
     """
+    if divisor is not None and divisor.by != "weights":
+        like = _like(inputs, keep, sample_weight).new_empty((), dtype=dtype)
+        return _count(definition, module, inputs, shape, like, keep, divisor.by)
     weight = _entry_weights(shape, dtype, keep, sample_weight)
-    like = next(iter(inputs.values())) if weight is None else weight
+    like = _like(inputs, weight)
     if reduction == "batchmean":
         return _rows(shape, weight, like, dtype)
     counts = definition.denominator.count
@@ -236,6 +248,68 @@ def denominator(
     return entries.expand(shape).sum()
 
 
+def _count(
+    definition: LossDefinition,
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    shape: torch.Size,
+    like: Tensor,
+    keep: Tensor | None,
+    by: str,
+) -> Tensor:
+    """The number of entries or rows, all or kept ones."""
+    kept = None
+    if by.startswith("kept"):
+        kept = _kept(definition, module, inputs, shape, keep)
+    if kept is None:
+        number = math.prod(shape[:1] if by.endswith("rows") else shape)
+        return like.new_full((), number)
+    if by == "kept":
+        return kept.expand(shape).sum().to(like.dtype)
+    return _by_row(kept, shape).any(1).sum().to(like.dtype)
+
+
+def _like(inputs: Mapping[str, Tensor], *weights: Tensor | None) -> Tensor:
+    """Any tensor of a term, for its device."""
+    return next(tensor for tensor in (*inputs.values(), *weights) if tensor is not None)
+
+
+def _kept(
+    definition: LossDefinition,
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    shape: torch.Size,
+    keep: Tensor | None,
+) -> Tensor | None:
+    """Which entries are kept, in a shape that broadcasts to the loss; None for all of them."""
+    mask = None if keep is None else spread("mask", keep, shape)
+    if definition.denominator.kept is None:
+        return mask
+    own = definition.denominator.kept(module, inputs)
+    return own if mask is None else own & mask
+
+
+def _by_row(kept: Tensor, shape: torch.Size) -> Tensor:
+    """A matrix of a row's entries each; an unbatched loss has one row."""
+    whole = kept.expand(shape)
+    return whole.unsqueeze(-1).flatten(1) if shape else whole.reshape(1, 1)
+
+
+def _kept_of_each_row(
+    definition: LossDefinition,
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    shape: torch.Size,
+    keep: Tensor | None,
+) -> Tensor | int:
+    """How many entries of each row are kept, at least 1, in a shape that broadcasts to the loss."""
+    kept = _kept(definition, module, inputs, shape, keep)
+    if kept is None:
+        return max(math.prod(shape[1:]), 1)
+    counts = _by_row(kept, shape).sum(1).clamp(min=1)
+    return counts.reshape(shape[:1] + (1,) * (len(shape) - 1))
+
+
 def reduced(
     definition: LossDefinition,
     module: nn.Module,
@@ -244,6 +318,7 @@ def reduced(
     reduction: str,
     keep: Tensor | None,
     sample_weight: Tensor | None,
+    divisor: Divisor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """A term's numerator and its denominator, which is None for `sum`; as `numerator`."""
     total, shape = numerator(
@@ -253,6 +328,7 @@ def reduced(
         reduction=reduction,
         keep=keep,
         sample_weight=sample_weight,
+        divisor=divisor,
     )
     if reduction == "sum":
         return total, None
@@ -265,6 +341,7 @@ def reduced(
         reduction=reduction,
         keep=keep,
         sample_weight=sample_weight,
+        divisor=divisor,
     )
 
 

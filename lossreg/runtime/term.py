@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ class Term(Plan):
     @property
     def divides(self) -> bool:
         """Whether it is divided by anything."""
-        return self.denominator is not None or self.reduction != "sum"
+        return self.reduction != "sum"
 
     def share_with_twin(self, module: nn.Module) -> None:
         """Share the module's tensors with the unreduced form again, after they were replaced."""
@@ -254,22 +255,24 @@ class Term(Plan):
         if whole is not None:
             total = self._numerator(module, inputs, keep, weight)
             return divided(total, whole.to(device=total.device, dtype=total.dtype))
-        if self.denominator is not None:
+        if self.divisor is not None and self.divisor.route is not None:
             total = self._numerator(module, inputs, keep, weight)
-            return divided(total, self.given_denominator(total, values))
+            return divided(total, self.given_divisor(total, values, tensors.__getitem__))
         if not self.reduced_here:
             value: Tensor = module(*inputs.values())
             return value
-        return divided(
-            *reduced(
-                self.definition,
-                module,
-                inputs,
-                reduction=self.reduction,
-                keep=keep,
-                sample_weight=weight,
-            )
+        total, divisor = reduced(
+            self.definition,
+            module,
+            inputs,
+            reduction=self.reduction,
+            keep=keep,
+            sample_weight=weight,
+            divisor=self.divisor,
         )
+        if divisor is not None and self.divides_by_weights:
+            divisor = self.positive(divisor)
+        return divided(total, divisor)
 
     def _numerator(
         self,
@@ -280,23 +283,49 @@ class Term(Plan):
     ) -> Tensor:
         """The sum of a term's entries; for a loss without entries, its value."""
         if not self.reduced_here:
-            sums = self.denominator is not None or self.reduction == "sum"  # built with `sum`
-            if sums or not self.entries:
+            sums = self.divisor is not None or self.reduction == "sum"  # built with `sum`
+            if sums or self.averages or not self.entries:
                 value = module(*inputs.values())
                 if not isinstance(value, Tensor) or value.dim():
                     raise self.no_number(value)
                 # In half precision a sum overflows, or loses the digits that the division needs.
                 return value.float() if value.dtype.itemsize < _SINGLE else value
             module = self._unreduced_twin(module)
-        total, _ = numerator(
+        total, shape = numerator(
             self.definition,
             module,
             inputs,
             reduction=self.reduction,
             keep=keep,
             sample_weight=weight,
+            divisor=self.divisor,
         )
+        self._check_counted(inputs, keep, weight, shape)
         return total
+
+    def _check_counted(
+        self,
+        inputs: dict[str, Tensor],
+        keep: Tensor | None,
+        weight: Tensor | None,
+        shape: torch.Size,
+    ) -> None:
+        """Refuse a loss of another shape than its mask or weights, where these were counted."""
+        if self.reduction == "sum" or (self.divisor is not None and self.divisor.route is not None):
+            return
+        counted = {argument.name: inputs[argument.name] for argument in self.counted}
+        if entry_shape(self.definition, counted, keep, weight) is not None:
+            return
+        if self.divisor is not None and self.divisor.counts_rows:
+            return  # a mask has the leading dimensions, so it has the rows
+        assumed = self.shape_of_weights(keep, weight)
+        if assumed is not None and assumed != shape:
+            raise Misfit(
+                "sample_weight" if keep is None else "mask",
+                f"expected the loss's shape {tuple(shape)}, because denominators count its "
+                f"entries before the model runs, found {tuple(assumed)}; expand it, or write "
+                "divide_by: {rows: path}, {entries: path} or {number: path}",
+            )
 
     def local_denominator(
         self, module: nn.Module, router: Router, values: Any, like: Tensor
@@ -313,11 +342,11 @@ class Term(Plan):
             InputError: A tensor is missing or does not fit, or the term cannot be counted.
         """
         try:
-            if self.denominator is not None:
-                return self.given_denominator(like, values)
+            if self.divisor is not None and self.divisor.route is not None:
+                return self.given_divisor(like, values, partial(self._read, router, values, None))
             if self.reduction == "sum":
                 return torch.zeros_like(like)
-            if not self.entries:
+            if self.averages or not self.entries:
                 # Without entries to count, the micro-batches' means are averaged.
                 return torch.ones_like(like)
             return self._counted(module, router, values, like)
@@ -326,7 +355,8 @@ class Term(Plan):
                 return torch.zeros_like(like)
             raise InputError(
                 f"{error} (denominators are read before the model runs; if it computes this, "
-                "give the term a 'denominator', the path of a number)",
+                "write divide_by: {rows: path}, {entries: path} or {number: path} of what the "
+                "batch has)",
                 term=error.term,
                 argument=error.argument,
                 path=error.path,
@@ -349,16 +379,10 @@ class Term(Plan):
         # Class weights may be on an accelerator while the targets are still on the CPU.
         state = chain(module.parameters(), module.buffers())
         device = next((tensor.device for tensor in state), self.class_weights.device)
-        names = {argument.name for argument in definition.inputs if argument.counted}
+        names = {argument.name for argument in self.counted}
         if self.ignore is not None and definition.target is not None:
             names.add(definition.target)
-
-        def read(place: int) -> Tensor:
-            tensor = router.get(values, place)
-            if tensor is None:
-                raise MissingTensorError("an optional term is left out as a whole")
-            return tensor if device is None else tensor.to(device)
-
+        read = partial(self._read, router, values, device)
         inputs = {name: read(place) for name, place in self.inputs if name in names}
         mask = None if self.mask is None else read(self.mask)
         weight = None if self.sample_weight is None else read(self.sample_weight)
@@ -366,10 +390,12 @@ class Term(Plan):
         if keep is not None:
             inputs = filled(definition, inputs, keep)
         shape = entry_shape(definition, inputs, keep, weight)
+        if shape is None:
+            shape = self.shape_of_weights(keep, weight)
         if shape is None or self.reduction not in ("mean", "batchmean"):
             raise InputError(
                 f"term '{self.name}': what '{definition.name}' divides by cannot be read from "
-                "its targets; give the term a 'denominator', the path of a number",
+                "its targets; write divide_by: {rows: path}, {entries: path} or {number: path}",
                 term=self.name,
             )
         return denominator(
@@ -381,7 +407,15 @@ class Term(Plan):
             reduction=self.reduction,
             keep=keep,
             sample_weight=weight,
+            divisor=self.divisor,
         )
+
+    @staticmethod
+    def _read(router: Router, values: Any, device: torch.device | None, place: int) -> Tensor:
+        tensor = router.get(values, place)
+        if tensor is None:
+            raise MissingTensorError("an optional term is left out as a whole")
+        return tensor if device is None else tensor.to(device)
 
     def _unreduced_twin(self, module: nn.Module) -> nn.Module:
         """The same loss unreduced; it shares parameters, buffers and hooks with `module`."""

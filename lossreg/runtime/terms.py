@@ -78,6 +78,23 @@ class Terms(nn.Module):
         """For each term, whether it is divided by anything."""
         return tuple(term.divides for term in self._terms)
 
+    def check_total(self, total: Tensor, parts: int) -> None:
+        """Check what terms divide by in a whole step, and warn of what could not be counted.
+
+        Args:
+            total: One number per term; those that must be above 0 become nan if they are not, and
+                cannot be read without waiting for the device.
+            parts: How many micro-batches there are, over all ranks.
+
+        Raises:
+            InputError: A term divides by weights that add up to 0 or less.
+        """
+        for number, term in zip(total.unbind(), self._terms, strict=True):
+            if term.divides_by_weights:
+                number.copy_(term.positive(number))
+            if term.averages and term.divides and parts > 1:
+                self._notices.averaged(term)
+
     # torch's `train` would fail to set the attribute `training` if a term has that name.
     def train(self, mode: bool = True) -> Self:
         """Set training mode, also of the losses."""

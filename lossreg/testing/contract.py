@@ -25,8 +25,8 @@ class LossContract(DefinitionChecks, DocumentedChecks, ValueChecks, ModuleChecks
         any_order: The order of the batch's rows does not matter. True by default.
 
     What users of a loss also need to know is declared in its LossDefinition: `compiles`,
-    `avoid_when`, `denominator`, and for each input `gradient`, `counted` and `fill`. Skip a check
-    that a loss cannot satisfy by setting it to None, with the reason beside it:
+    `avoid_when`, `denominator`, `additive`, and for each input `gradient`, `counted` and `fill`.
+    Skip a check that a loss cannot satisfy by setting it to None, with the reason beside it:
 
         test_gradient_is_the_slope_of_the_value = None  # rounding has the gradient of identity
 
@@ -64,6 +64,7 @@ class LossContract(DefinitionChecks, DocumentedChecks, ValueChecks, ModuleChecks
     | `the_mean_is_its_numerator_over_its_denominator` | reductions are of one unreduced form | \
 `denominator` |
     | `the_denominator_is_read_from_what_counts` | only from targets, and adds up | `counted` |
+    | `the_sums_of_parts_add_up` | the sums of single rows are the batch's sum | `additive` |
     | `safe_values_are_safe` | with masked entries filled, loss and gradient are finite | `fill` |
     | `masked_entries_do_not_count` | as if they were not there | `fill` |
     """

@@ -58,6 +58,8 @@ class EntryChecks(Subject):
         """
         batch = self._batch()
         for reduction in ("mean", "sum", "batchmean"):
+            if reduction == "batchmean" and not self._rows(batch):
+                continue
             if self._offers("none", reduction):
                 actual = self._reduced_by_lossreg(batch, reduction, None)
                 expected = self.value(self.module(reduction=reduction), batch)
@@ -101,6 +103,19 @@ class EntryChecks(Subject):
                     f"add up to {actual}, the module gives {expected}",
                     "Compute count and scale from each entry only, not from the rest of the batch",
                 )
+
+    def test_the_sums_of_parts_add_up(self) -> None:
+        """With `additive`, the sums of single rows add up to the sum of the batch."""
+        if not (self._definition.additive and self._offers("sum")):
+            return
+        batch, module = self._batch(), self.module(reduction="sum")
+        parts = [self.value(module, row) for row in self._single_rows(batch)]
+        actual, expected = torch.stack(parts).sum(), self.value(module, batch)
+        self._require(
+            is_close(actual, expected),
+            f"the sums of single rows add up to {actual}, the sum of the batch is {expected}",
+            "Declare additive=False, or add nothing to the sum that is not part of a row",
+        )
 
     def _counted(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The inputs that the definition marks with `counted`."""

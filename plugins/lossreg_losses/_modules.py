@@ -40,16 +40,16 @@ class Value(nn.Module):
     """Only reduces its input.
 
     Args:
-        reduction: `mean` over all entries, `sum`, or `batchmean`, the sum divided by the size of
-            the first dimension.
+        reduction: `mean` over all entries; `sum`; `batchmean`, the sum divided by the size of the
+            first dimension; or `none`.
     """
 
-    def __init__(self, reduction: Literal["mean", "sum", "batchmean"] = "mean") -> None:
+    def __init__(self, reduction: Literal["mean", "sum", "none", "batchmean"] = "mean") -> None:
         super().__init__()
         self.reduction = reduction
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name for it)
-        """The reduced input, a scalar, of an input of shape `*`.
+        """The reduced input, of shape `*`: a scalar, or itself.
 
         Raises:
             ValueError: The reduction is `batchmean` and the input has no dimension.
@@ -58,6 +58,8 @@ class Value(nn.Module):
             return input.mean()
         if self.reduction == "sum":
             return input.sum()
+        if self.reduction == "none":
+            return input
         if input.dim() == 0:
             raise ValueError(
                 "reduction 'batchmean' needs an input with a batch dimension, but got a tensor "

@@ -17,6 +17,7 @@ from lossreg.plugin import (
     WorkedExample,
     hookimpl,
     normalised_logits,
+    not_ignored,
     several_classes,
     target_weights,
     to_tensor,
@@ -129,6 +130,7 @@ def lossreg_losses() -> list[LossDefinition]:
             unbatched=True,
             denominator=Denominator(
                 count=target_weights,
+                kept=not_ignored,
                 meaning="the sum of the weights of the targets that are not ignored (their "
                 "number, without weights); if the targets are probabilities, by their number, "
                 "whatever the weights",

@@ -19,6 +19,7 @@ from lossreg.plugin import (
     Reduction,
     WorkedExample,
     hookimpl,
+    not_ignored,
     several_classes,
     target_weights,
     to_tensor,
@@ -102,6 +103,7 @@ def lossreg_losses() -> list[LossDefinition]:
             unreduced="N H W",
             denominator=Denominator(
                 count=target_weights,
+                kept=not_ignored,
                 meaning="the sum of the weights of the targets that are not ignored (their "
                 "number, without weights)",
             ),

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class ValueConfig(LossConfig):
     """A ready-made value: a KL, a gradient penalty, an auxiliary loss."""
 
-    reduction: Literal["mean", "sum", "batchmean"] = Field(
+    reduction: Literal["mean", "sum", "none", "batchmean"] = Field(
         "mean",
-        description="How the input becomes one value: mean over all entries, sum, or batchmean, "
-        "the sum divided by the size of the first dimension.",
+        description="How the input becomes one value: mean over all entries; sum; batchmean, the "
+        "sum divided by the size of the first dimension; or none to leave it.",
     )
 
 
@@ -51,6 +51,7 @@ def lossreg_losses() -> list[LossDefinition]:
                     gradient=True,
                 ),
             ),
+            denominator=Denominator(averaged=True),
             summary="A value that the model computed itself",
             use_when="The model computes a loss of its own, such as a KL, a gradient penalty or "
             "an auxiliary loss, and it should be weighted and logged like the others.",
@@ -59,11 +60,11 @@ def lossreg_losses() -> list[LossDefinition]:
             symbols={
                 "x": "input",
             },
-            denominator=Denominator(meaning="the number of entries"),
             worked=WorkedExample(
                 inputs={
                     "input": [1.0, 2.0, 6.0],
                 },
+                entries=[1, 2, 6],
                 divisor=3,
                 value=3.0,
             ),

@@ -92,6 +92,7 @@ def test_a_plugin_author_gets_these_names() -> None:
         "aligned_weight",
         "hookimpl",
         "normalised_logits",
+        "not_ignored",
         "several_classes",
         "target_weights",
         "to_tensor",

@@ -106,8 +106,14 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "masks and weights of samples": {
         "masked": fit(mask="valid", weight=RAMP),
-        "weighted": fit(sample_weight="w"),
-        "ignored": fit(inputs=["p", "holes"], ignore="nan", mask="valid", sample_weight="w"),
+        "weighted": fit(sample_weight="w", divide_by="weights"),
+        "ignored": fit(
+            inputs=["p", "holes"],
+            ignore="nan",
+            mask="valid",
+            sample_weight="w",
+            divide_by="weights",
+        ),
         "rows": {
             "type": "kl_div",
             "inputs": [
@@ -123,7 +129,7 @@ CASES: dict[str, dict[str, Any]] = {
         "first": {
             "from": "aux[0]",
             "weight": RAMP,
-            "denominator": "aux[0].count",
+            "divide_by": {"number": "aux[0].count"},
             "terms": {"fit": fit(), "abs": {"type": "l1", "weight": 0.5, "inputs": ["p", "y"]}},
         },
         "second": {"from": "aux[1]", "terms": {"fit": fit()}},

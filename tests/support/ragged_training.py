@@ -34,10 +34,16 @@ TERMS = {
         "inputs": ["track", "wanted"],
         "mask": "valid",
         "sample_weight": "importance",
+        "divide_by": "weights",
         "weight": {"schedule": "linear", "start": 1.0, "end": 3.0, "steps": 8},
     },
     "shrink": {"type": "mse", "inputs": ["logits", "zeros"], "weight": 0.1},
-    "count": {"type": "l1", "inputs": ["track", "wanted"], "denominator": "objects", "weight": 0.5},
+    "count": {
+        "type": "l1",
+        "inputs": ["track", "wanted"],
+        "divide_by": {"number": "objects"},
+        "weight": 0.5,
+    },
 }
 
 

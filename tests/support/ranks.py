@@ -36,12 +36,13 @@ TERMS: dict[str, Any] = {
         "inputs": ["track", "wanted"],
         "mask": "valid",
         "sample_weight": "importance",
+        "divide_by": "weights",
         "weight": 0.5,
     },
     "aux": {
         "from": "deep.aux[0]",
         "weight": 2.0,
-        "denominator": "objects",
+        "divide_by": {"number": "objects"},
         "terms": {"boxes": {"type": "l1", "inputs": ["track", "wanted"]}},
     },
     "distil": {

@@ -1,4 +1,4 @@
-"""Which entries of a term count, with what weight, and what their sum is divided by."""
+"""Which entries of a term count, and with what weight."""
 
 from __future__ import annotations
 
@@ -12,24 +12,12 @@ from lossreg.plugin.inputs import ANY_SHAPE
 if TYPE_CHECKING:
     from lossreg.config.declare.tree import Declared
     from lossreg.config.faults.faults import ConfigPath, Faults
-    from lossreg.config.read.nodes import Node, Span
+    from lossreg.config.read.nodes import Node
     from lossreg.plugin import LossDefinition
 
-__all__ = ["check_divisible", "check_selection", "read_ignored"]
+__all__ = ["check_selection", "read_ignored"]
 
 _OF_ENTRIES = ("mask", "sample_weight", "ignore")
-_CHECKED = frozenset((*_OF_ENTRIES, "denominator"))
-
-
-def check_divisible(
-    definition: LossDefinition, path: ConfigPath, key: Span, faults: Faults
-) -> bool:
-    """Whether a loss has a sum that a denominator can divide; notes it if not."""
-    if "sum" in definition.reductions:
-        return True
-    message = f"'{definition.name}' has no sum, so 'denominator' does not apply"
-    faults.add("LR213", path, message, key)
-    return False
 
 
 def read_ignored(node: Node, path: ConfigPath, faults: Faults) -> float | None:
@@ -52,7 +40,7 @@ def _declares_shapes(definition: LossDefinition) -> bool:
 
 def check_selection(term: Declared, definition: LossDefinition, faults: Faults) -> None:
     """Note the keys of a term that choose among entries, if its loss has no such entries."""
-    if _CHECKED.isdisjoint(term.values):  # the common case
+    if not any(name in term.values for name in _OF_ENTRIES):  # the common case
         return
     for name in _OF_ENTRIES:
         if name not in term.values:
@@ -72,7 +60,3 @@ def check_selection(term: Declared, definition: LossDefinition, faults: Faults) 
         if message:
             faults.add("LR213", (term.path, name), message, term.node.keys[name])
             term.is_complete = False
-    if "denominator" in term.values and not check_divisible(
-        definition, (term.path, "denominator"), term.node.keys["denominator"], faults
-    ):
-        term.is_complete = False

@@ -183,7 +183,8 @@ class TermReader:
             options = Node({}, *term.node.span) if params is None else params
             config = self._validated(options, place, key, loss.definition)
         if config is not None and not loss.is_guess:
-            self._warn(config, {} if params is None else params.value, place, term.key)
+            written = {} if params is None else params.value
+            self._warn(config, written, place, term.key, divided="divide_by" in term.values)
         term.put("params", config)
 
     def _validated(
@@ -215,6 +216,8 @@ class TermReader:
         params: Mapping[str, Node],
         path: ConfigPath,
         key: Span | None,
+        *,
+        divided: bool,
     ) -> None:
         """Note the warnings of a loss's config about its own values."""
         try:
@@ -224,6 +227,8 @@ class TermReader:
             self._faults.add("LR301", path, message, key)
             return
         for name, message in suspicions:
+            if name == "reduction" and divided:
+                continue  # `divide_by` says what is meant
             place = params.get(name, key)
             self._faults.add("LR901", (path, name), message, place, severity="warning")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from lossreg.config.declare.divisors import read_divisor
 from lossreg.config.declare.fields import read_bool, read_choice
 from lossreg.config.declare.routes import read_path, read_route
 from lossreg.config.declare.selection import read_ignored
@@ -25,6 +26,7 @@ __all__ = ["READERS", "read_values"]
 READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = MappingProxyType(
     {
         "choice": lambda node, path, faults, key, _: read_choice(node, path, key.choices, faults),
+        "divisor": lambda node, path, faults, *_: read_divisor(node, path, faults),
         "ignored": lambda node, path, faults, *_: read_ignored(node, path, faults),
         "path": lambda node, path, faults, *_: read_path(node, path, faults),
         "route": lambda node, path, faults, _, written: read_route(node, path, faults, written),

@@ -288,10 +288,19 @@ _ALL = (
         code="LR213",
         title="a loss without entries to choose from",
         explanation="mask, sample_weight and ignore choose among the entries of the unreduced "
-        "loss; ignore also needs a target with one number for each entry. denominator divides a "
-        "sum. This loss has no such form.",
-        bad="terms:\n  aux: {type: value, mask: valid}\n",
-        good="terms:\n  aux: {type: value}\n",
+        "loss; ignore also needs a target with one number for each entry. divide_by divides the "
+        "sum of the entries, or a sum that adds up. This loss has no such form.",
+        bad="terms:\n  metric: {type: triplet_margin, ignore: 0}\n",
+        good="terms:\n  metric: {type: triplet_margin, mask: valid}\n",
+    ),
+    Code(
+        code="LR214",
+        title="what a mean divides by",
+        explanation="A mean with sample weights divides by their sum (`divide_by: weights`), or by "
+        "all entries (`divide_by: entries`), and both are common: a config says which. "
+        "`divide_by` needs the reduction mean, and `within_row` a number of rows.",
+        bad="terms:\n  fit: {type: mse, sample_weight: w}\n",
+        good="terms:\n  fit: {type: mse, sample_weight: w, divide_by: entries}\n",
     ),
     Code(
         code="LR301",

@@ -78,7 +78,10 @@ OTHER: list[tuple[dict[str, Any], str]] = [
     ),
     ({"mask": "m"}, "'mask' of 'box' was the default, is m"),
     ({"ignore": "nan"}, "'ignore' of 'box' was the default, is nan"),
-    ({"denominator": "n.boxes"}, "'denominator' of 'box' was the default, is n.boxes"),
+    (
+        {"divide_by": {"number": "n.boxes"}},
+        "'divide_by' of 'box' was the default, is {number: n.boxes}",
+    ),
     ({"optional": True}, "'optional' of 'box' was the default, is true"),
     (
         {"weight": {"schedule": "linear", "start": 0, "end": 1, "steps": 9}},

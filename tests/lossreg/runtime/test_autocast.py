@@ -57,7 +57,9 @@ def test_the_sum_under_autocast_is_float32(count: int) -> None:
     assert layer.weight.grad.dtype == torch.float32
 
 
-@pytest.mark.parametrize("how", [{"mask": "keep"}, {"sample_weight": "w"}, {"ignore": 2}])
+@pytest.mark.parametrize(
+    "how", [{"mask": "keep"}, {"sample_weight": "w", "divide_by": "weights"}, {"ignore": 2}]
+)
 def test_a_mean_is_divided_in_float32(how: dict[str, Any]) -> None:
     # 1,000 entries: bfloat16 counts no further than 256.
     loss = lossreg.build({"terms": fits(1, weight=1.0, **how)})

@@ -147,15 +147,16 @@ CASES = {
         "expected a tensor at 'valid', found a list of 3", 1.0,
     ),
     "weights of other samples": Case(
-        masked(sample_weight="weights"), {"weights": torch.ones(2)}, "sample_weight", "weights",
+        masked(sample_weight="weights", divide_by="weights"), {"weights": torch.ones(2)},
+        "sample_weight", "weights",
         "expected the leading dimensions of (3, 2), found (2,)", 1.0,
     ),
     "a denominator of several numbers": Case(
-        masked(denominator="count"), {"count": torch.ones(2)}, "denominator", "count",
+        masked(divide_by={"number": "count"}), {"count": torch.ones(2)}, "divide_by", "count",
         "expected one number, found (2,)", 3.0,
     ),
     "a denominator that is none": Case(
-        masked(denominator="count"), {"count": "two"}, "denominator", "count",
+        masked(divide_by={"number": "count"}), {"count": "two"}, "divide_by", "count",
         "expected a number, found a str", 3.0,
     ),
 }  # fmt: skip
@@ -235,9 +236,9 @@ def test_an_empty_batch_is_torchs_nan_with_a_name() -> None:
     "fields",
     [
         {"mask": "valid"},
-        {"sample_weight": "valid"},
+        {"sample_weight": "valid", "divide_by": "weights"},
         {"ignore": "nan"},
-        {"denominator": "count"},
+        {"divide_by": {"number": "count"}},
         {"params": {"reduction": "sum"}},
     ],
     ids=str,
@@ -251,7 +252,9 @@ def test_an_empty_batch_is_a_zero_where_torch_does_not_take_the_mean(
     total.backward()
 
 
-@pytest.mark.parametrize("fields", [{"mask": "valid"}, {"sample_weight": "valid"}], ids=str)
+@pytest.mark.parametrize(
+    "fields", [{"mask": "valid"}, {"sample_weight": "valid", "divide_by": "weights"}], ids=str
+)
 def test_where_nothing_counts_the_term_is_a_zero_joined_to_the_graph(
     fields: dict[str, Any],
 ) -> None:

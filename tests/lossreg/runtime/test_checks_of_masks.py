@@ -98,7 +98,12 @@ def test_a_mask_of_0_and_1_is_one(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(
     "term",
-    [{}, {"params": {"reduction": "sum"}}, {"denominator": "n"}, {"params": {"reduction": "mean"}}],
+    [
+        {},
+        {"params": {"reduction": "sum"}},
+        {"divide_by": {"number": "n"}},
+        {"params": {"reduction": "mean"}},
+    ],
     ids=str,
 )
 def test_a_weight_that_is_not_finite_is_refused_where_it_counts(
@@ -106,35 +111,39 @@ def test_a_weight_that_is_not_finite_is_refused_where_it_counts(
 ) -> None:
     values = {**ERRORS, "w": torch.tensor([1.0, bad, 1.0]), "n": 2}
     with pytest.raises(InputError, match=f"found {bad:g}") as raised:
-        weighed(sample_weight="w", **term)(values)
+        weighed(sample_weight="w", divide_by="weights", **term)(values)
     assert (raised.value.argument, raised.value.path) == ("sample_weight", "w")
     assert "expected finite weights where an entry counts" in str(raised.value)
     kept = torch.tensor([True, False, True])
-    assert weighed(sample_weight="w", mask="m", **term)({**values, "m": kept}).total.isfinite()
+    assert weighed(sample_weight="w", divide_by="weights", mask="m", **term)(
+        {**values, "m": kept}
+    ).total.isfinite()
     target = torch.tensor([0.0, 9.0, 0.0])
-    ignoring = weighed(sample_weight="w", ignore=9, **term)
+    ignoring = weighed(sample_weight="w", divide_by="weights", ignore=9, **term)
     assert ignoring({**values, "target": target}).total.isfinite()
 
 
 def test_a_negative_weight_is_refused_where_the_mean_divides_by_weights() -> None:
     values = {**ERRORS, "w": torch.tensor([1.0, -1.0, 1.0]), "n": 2}
     with pytest.raises(InputError) as raised:
-        weighed(sample_weight="w")(values)
+        weighed(sample_weight="w", divide_by="weights")(values)
     assert str(raised.value) == (
         "term 'fit', 'sample_weight' (path 'w'): expected weights of at least 0, because the "
         "mean divides by their sum, found -1; give the term a 'denominator', or params: "
         "{reduction: sum}"
     )
     with pytest.raises(InputError, match="expected weights of at least 0"):
-        weighed(sample_weight="w")({**values, "w": torch.tensor([1, -1, 1])})
-    loss = weighed(sample_weight="w")
+        weighed(sample_weight="w", divide_by="weights")({**values, "w": torch.tensor([1, -1, 1])})
+    loss = weighed(sample_weight="w", divide_by="weights")
     with pytest.raises(InputError, match="expected weights of at least 0"):
         loss(values, denominators=loss.denominators([values]))
     # 1 - 2 + 3
-    assert weighed(sample_weight="w", denominator="n")(values).total == 1
+    assert weighed(sample_weight="w", divide_by={"number": "n"})(values).total == 1
     assert weighed(sample_weight="w", params={"reduction": "sum"})(values).total == 2
     kept = torch.tensor([True, False, True])
-    assert weighed(sample_weight="w", mask="m")({**values, "m": kept}).total == 2
+    assert (
+        weighed(sample_weight="w", divide_by="weights", mask="m")({**values, "m": kept}).total == 2
+    )
 
 
 def test_batchmean_does_not_divide_by_weights() -> None:
@@ -146,7 +155,9 @@ def test_batchmean_does_not_divide_by_weights() -> None:
 
 @pytest.mark.parametrize("weight", [[1, 0, 2], [0, 0, 0], [True, False, True]])
 def test_weights_of_0_and_more_are_taken(weight: list[Any]) -> None:
-    found = weighed(sample_weight="w")({**ERRORS, "w": torch.tensor(weight)}).total
+    found = weighed(sample_weight="w", divide_by="weights")(
+        {**ERRORS, "w": torch.tensor(weight)}
+    ).total
     expected = sum(w * e for w, e in zip(weight, (1, 2, 3), strict=True)) / (sum(weight) or 1)
     assert found.item() == pytest.approx(expected)
 
@@ -154,7 +165,7 @@ def test_weights_of_0_and_more_are_taken(weight: list[Any]) -> None:
 def test_complex_weights_are_refused() -> None:
     weight = torch.ones(3, dtype=torch.complex64)
     with pytest.raises(InputError, match="expected real numbers, found torch"):
-        weighed(sample_weight="w")({**ERRORS, "w": weight})
+        weighed(sample_weight="w", divide_by="weights")({**ERRORS, "w": weight})
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_a_list_that_grows_is_looked_at_again(
 def test_a_denominator_that_is_none_makes_a_nan_in_a_graph(
     kind: Callable[[float], Any], bad: float
 ) -> None:
-    loss = build({"fit": fit(denominator="n")})
+    loss = build({"fit": fit(divide_by={"number": "n"})})
     loss.compile(backend="aot_eager", fullgraph=True)
     for number in (4.0, 0.0, bad):
         found = loss({**tensors(), "n": kind(number)}).total
@@ -175,7 +175,9 @@ def test_a_denominator_that_is_none_makes_a_nan_in_a_graph(
         loss.step()
 
 
-@pytest.mark.parametrize("terms", [fit(mask="m"), fit(sample_weight="m")], ids=str)
+@pytest.mark.parametrize(
+    "terms", [fit(mask="m"), fit(sample_weight="m", divide_by="weights")], ids=str
+)
 def test_a_mask_or_weights_that_are_none_make_a_nan_in_a_graph(terms: dict[str, Any]) -> None:
     loss = build({"fit": terms}, checks="off")
     loss.compile(backend="aot_eager", fullgraph=True)

@@ -120,7 +120,7 @@ def test_a_missing_tensor_is_told_as_without_compile() -> None:
 
 def test_denominators_are_an_argument() -> None:
     terms = {name: each for name, each in SIX.items() if name != "penalty"}
-    terms["masked"] = fit(mask="valid", sample_weight="w")
+    terms["masked"] = fit(mask="valid", sample_weight="w", divide_by="weights")
     loss, eager, count = build(terms), build(terms), counter()
     loss.compile(backend=count, fullgraph=True)
     for step in range(4):

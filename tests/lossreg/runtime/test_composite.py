@@ -271,7 +271,7 @@ def test_a_groups_denominator_needs_losses_with_a_sum(site: Site) -> None:
     site.add("acme", {"whole": "acme_whole"}, {"acme_whole": plugin("whole")})
     term = {"type": "whole", "inputs": ["p", "y"]}
     with pytest.raises(ConfigError, match=r"'whole' has no sum") as caught:
-        build(group={"denominator": "n", "terms": {"one": term, "other": fit_term()}})
+        build(group={"divide_by": {"number": "n"}, "terms": {"one": term, "other": fit_term()}})
     assert [(each.code, each.path) for each in caught.value.diagnostics] == [
         ("LR213", "terms.group.terms.one")
     ]
@@ -287,7 +287,7 @@ def test_a_mask_that_keeps_everything_does_not_change_a_given_denominators_value
         "all": torch.ones(3),
         "n": 7.0,
     }
-    term = {"type": "ctc", "denominator": "n"}
+    term = {"type": "ctc", "divide_by": {"number": "n"}}
     plain, masked = build(term=term)(values), build(term={**term, "mask": "all"})(values)
     assert_bit_identical(plain.total, masked.total)
     # The mean is of each sequence's loss over its length, divided by 3; here, by 7.
@@ -299,7 +299,7 @@ def test_a_mask_that_keeps_everything_does_not_change_a_given_denominators_value
 def test_a_masked_entrys_sample_weight_may_be_nan() -> None:
     values = step(m=torch.tensor([True, False]), w=torch.tensor([2.0, torch.nan]))
     values["p"] = torch.tensor([3.0, 5.0], requires_grad=True)
-    out = build(fit=fit_term(mask="m", sample_weight="w"))(values)
+    out = build(fit=fit_term(mask="m", sample_weight="w", divide_by="weights"))(values)
     out.total.backward()
     assert out.total == 4
     assert values["p"].grad.tolist() == [4.0, 0.0]
@@ -344,11 +344,11 @@ def test_a_first_step_in_a_function_transform_leaves_nothing_behind(terms: int) 
 
 def test_a_nan_in_a_weight_or_a_denominator_is_shown() -> None:
     loss = lossreg.build(
-        {"checks": "off", "terms": {"fit": fit_term(sample_weight="w", denominator="n")}}
+        {"checks": "off", "terms": {"fit": fit_term(sample_weight="w", divide_by={"number": "n"})}}
     )
     with pytest.raises(lossreg.NonFiniteError, match=r"'sample_weight' at 'w': .* 1 nan") as caught:
         loss(step(w=torch.tensor([1.0, torch.nan]), n=3))
-    assert "'denominator' at 'n': 3" in str(caught.value)
+    assert "'divide_by' at 'n': 3" in str(caught.value)
 
 
 HABITS: dict[str, tuple[Callable[[lossreg.CompositeLoss, dict[str, Tensor]], Any], str]] = {

@@ -179,15 +179,17 @@ def test_hooks_and_modes_are_those_of_the_loss(site: Site) -> None:
     assert torch.equal(loss.eval()(batches[0], denominators=denominators).total, quiet)
 
 
-@pytest.mark.parametrize("extra", [{"mask": "m"}, {"sample_weight": "m"}])
+@pytest.mark.parametrize("extra", [{"mask": "m"}, {"sample_weight": "m", "divide_by": "weights"}])
 def test_without_a_counted_input_a_mask_of_all_dimensions_tells(
     site: Site, extra: dict[str, str]
 ) -> None:
     loss = third_party(site, counted=False, **extra)
     mask = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     assert loss.denominators([{"m": mask}]).values.tolist() == [3.0]
-    with pytest.raises(InputError, match="give the term a 'denominator'"):
-        loss.denominators([{"m": torch.ones(3)}])
+    rows = torch.tensor([1.0, 2.0])
+    batch = {"input": torch.ones(2, 2).double(), "target": torch.zeros(2, 2).double(), "m": rows}
+    with pytest.raises(InputError, match=r"expected the loss's shape \(2, 2\), because denomin"):
+        loss(batch, denominators=loss.denominators([batch]))
 
 
 def test_without_a_counted_input_ignored_targets_tell(site: Site) -> None:
@@ -195,7 +197,7 @@ def test_without_a_counted_input_ignored_targets_tell(site: Site) -> None:
     target = torch.tensor([[1.0, math.nan], [0.0, 2.0]])
     assert loss.denominators([{"target": target}]).values.tolist() == [3.0]
     plain = lossreg.build({"terms": {"t": {"type": "scaled"}}})
-    with pytest.raises(InputError, match="give the term a 'denominator'"):
+    with pytest.raises(InputError, match=r"write divide_by: \{rows: path\}"):
         plain.denominators([{"target": target}])
 
 

@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def given(params: dict[str, Any] | None = None, **term: Any) -> lossreg.CompositeLoss:
-    term = {"type": "l1", "denominator": "sizes.n", "params": params or {}, **term}
+    term = {"type": "l1", "divide_by": {"number": "sizes.n"}, "params": params or {}, **term}
     return lossreg.build({"terms": {"t": term}})
 
 
@@ -39,11 +39,8 @@ def given(params: dict[str, Any] | None = None, **term: Any) -> lossreg.Composit
     ],
     ids=str,
 )
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_a_given_denominator_divides_the_sum(
-    reduction: str, number: float | Tensor, expected: float
-) -> None:
-    out = given({"reduction": reduction})({**GIVEN, "sizes": {"n": number}})
+def test_a_given_denominator_divides_the_sum(number: float | Tensor, expected: float) -> None:
+    out = given()({**GIVEN, "sizes": {"n": number}})
     assert out.total == expected
     assert out.total.dtype == torch.float32
 
@@ -73,17 +70,19 @@ def test_a_denominator_that_is_no_number_is_an_error(number: Any, message: str) 
     with pytest.raises(InputError, match=message) as raised:
         given()({**GIVEN, "sizes": {"n": number}})
     error = raised.value
-    assert (error.term, error.argument, error.path) == ("t", "denominator", "sizes.n")
+    assert (error.term, error.argument, error.path) == ("t", "divide_by", "sizes.n")
 
 
 @pytest.mark.parametrize("number", [NAN, math.inf, -math.inf, -2.0, -1e-30])
 def test_a_denominator_that_is_no_divisor_is_an_error_at_every_step(number: float) -> None:
-    loss = lossreg.build({"checks": "off", "terms": {"t": {"type": "l1", "denominator": "n"}}})
+    loss = lossreg.build(
+        {"checks": "off", "terms": {"t": {"type": "l1", "divide_by": {"number": "n"}}}}
+    )
     for _ in range(2):
         assert loss({**GIVEN, "n": torch.tensor(4.0)}).total == 1.5
         with pytest.raises(InputError, match="expected a finite number of at least 0"):
             loss({**GIVEN, "n": torch.tensor(number)})
-    with pytest.raises(InputError, match=r"term 't', 'denominator'.* expected a finite number"):
+    with pytest.raises(InputError, match=r"term 't', 'divide_by'.* expected a finite number"):
         loss.denominators([{**GIVEN, "n": 3}, {**GIVEN, "n": number}])
 
 
@@ -96,7 +95,7 @@ def test_where_a_denominator_is_not_read_it_makes_a_nan(
         {
             "checks": "off",
             "on_nonfinite": "ignore",
-            "terms": {"t": {"type": "l1", "denominator": "n"}},
+            "terms": {"t": {"type": "l1", "divide_by": {"number": "n"}}},
         }
     )
     monkeypatch.setattr(torch.Tensor, "is_cpu", property(lambda _: False))
@@ -105,7 +104,7 @@ def test_where_a_denominator_is_not_read_it_makes_a_nan(
 
 
 def test_a_denominator_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(InputError, match=r"input 'denominator' \(path 'sizes.n'\): there is no"):
+    with pytest.raises(InputError, match=r"input 'divide_by' \(path 'sizes.n'\): there is no"):
         given()({**GIVEN, "sizes": {}})
 
 
@@ -133,7 +132,7 @@ def test_a_denominator_of_class_weights_divides_the_weighted_sum() -> None:
     case = CASES["cross_entropy weighted"]
     total = case.module(reduction="sum")(*case.inputs.values())
     torch.testing.assert_close(
-        build(case, denominator="n")({**case.inputs, "n": 7}).total, total / 7
+        build(case, divide_by={"number": "n"})({**case.inputs, "n": 7}).total, total / 7
     )
 
 
@@ -143,12 +142,12 @@ def test_a_denominator_of_ctc_divides_the_losses_a_label(mask: dict[str, str]) -
     taken = list(case.inputs.values())
     each = nn.CTCLoss(reduction="none")(*taken)
     values = {**case.inputs, "n": 8, "m": torch.ones(4)}
-    mean = build(case, denominator="n", **mask)(values).total
+    mean = build(case, divide_by={"number": "n"}, **mask)(values).total
     torch.testing.assert_close(mean, (each * per_label(taken)).sum() / 8)
-    whole = build(case, "sum", denominator="n", **mask)(values).total
-    torch.testing.assert_close(whole, each.sum() / 8)
+    by_row = build(case, divide_by="rows", **mask)(values).total
+    torch.testing.assert_close(by_row, each.sum() / 4)
 
 
 def test_a_value_is_divided_as_well() -> None:
-    loss = lossreg.build({"terms": {"t": {"type": "value", "denominator": "n"}}})
+    loss = lossreg.build({"terms": {"t": {"type": "value", "divide_by": {"number": "n"}}}})
     assert loss(input=torch.tensor([1.0, 2.0, 3.0]), n=4).total == 1.5

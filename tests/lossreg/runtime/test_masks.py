@@ -75,7 +75,7 @@ def test_sample_weights_weigh_numerator_and_denominator(
     oracle = (w * each).sum()
     if reduction == "mean":
         oracle = oracle / (w * counted).sum()
-    loss = build(case, reduction, mask="m", sample_weight="w")
+    loss = build(case, reduction, mask="m", sample_weight="w", divide_by="weights")
     dirty = torch.where(mask, weight, math.nan)  # a masked entry's weight may be anything as well
     assert_same(case, loss, {**soiled(case, mask), "m": mask, "w": dirty}, oracle, clean)
 
@@ -92,7 +92,13 @@ def test_sample_weights_alone_are_constants(case: Case) -> None:
     w = weight.reshape(each.shape)
     oracle = (w * each).sum() / (w * counted).sum()
     learnt = weight.clone().requires_grad_()
-    assert_same(case, build(case, sample_weight="w"), {**case.inputs, "w": learnt}, oracle, clean)
+    assert_same(
+        case,
+        build(case, sample_weight="w", divide_by="weights"),
+        {**case.inputs, "w": learnt},
+        oracle,
+        clean,
+    )
     assert learnt.grad is None
 
 
@@ -183,7 +189,7 @@ def test_a_mask_of_rows_means_rows_where_columns_are_as_many() -> None:
     values = {"input": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "target": torch.zeros(2, 2)}
     assert small(mask="m")({**values, "m": torch.tensor([1, 0])}).total == 2.5
     # Weights 3 and 1: (3 * 5 + 25) / (3 * 2 + 2).
-    out = small(sample_weight="w")({**values, "w": torch.tensor([3.0, 1.0])})
+    out = small(sample_weight="w", divide_by="weights")({**values, "w": torch.tensor([3.0, 1.0])})
     assert out.total == 5.0
 
 
@@ -245,8 +251,8 @@ def test_a_mask_needs_padded_label_sequences() -> None:
     [
         {},
         {"params": {"reduction": "sum"}},
-        {"denominator": "n"},
-        {"sample_weight": "w"},
+        {"divide_by": {"number": "n"}},
+        {"sample_weight": "w", "divide_by": "weights"},
         {"ignore": 7},
     ],
     ids=str,

@@ -197,7 +197,7 @@ def test_a_gradient_that_nobody_expects_is_not_told(make: Callable[..., Any]) ->
 
 @HOW
 def test_a_weight_that_comes_later_is_told_then(make: Callable[..., Any]) -> None:
-    loss = make(aux=optional("p", sample_weight="w"))
+    loss = make(aux=optional("p", sample_weight="w", divide_by="weights"))
     loss(values())
     with torch.no_grad():
         loss(values(w=torch.ones(3)))
@@ -206,13 +206,15 @@ def test_a_weight_that_comes_later_is_told_then(make: Callable[..., Any]) -> Non
 
 
 def test_checks_off_silence_no_cut() -> None:
-    loss = lossreg.build({"checks": "off", "terms": {"a": {**FIT, "sample_weight": "w"}}})
+    loss = lossreg.build(
+        {"checks": "off", "terms": {"a": {**FIT, "sample_weight": "w", "divide_by": "weights"}}}
+    )
     with pytest.warns(ConfigWarning, match="no gradient goes through"):
         loss(values(w=torch.ones(3, requires_grad=True)))
 
 
 def test_inside_a_compiled_function_nothing_is_told() -> None:
-    loss = build(aux=optional(), weighted={**FIT, "sample_weight": "w"})
+    loss = build(aux=optional(), weighted={**FIT, "sample_weight": "w", "divide_by": "weights"})
     step = torch.compile(lambda batch: loss(batch).total, backend="aot_eager", fullgraph=True)
     for _ in range(101):
         step(values(w=torch.ones(3, requires_grad=True)))
@@ -220,7 +222,7 @@ def test_inside_a_compiled_function_nothing_is_told() -> None:
 
 def test_a_compiled_composite_inside_a_compiled_function_is_one_graph() -> None:
     count = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
-    loss = build(aux=optional(), weighted={**FIT, "sample_weight": "w"})
+    loss = build(aux=optional(), weighted={**FIT, "sample_weight": "w", "divide_by": "weights"})
     loss.compile(backend="aot_eager", fullgraph=True)
     step = torch.compile(lambda batch: loss(batch).total, backend=count, fullgraph=True)
     for _ in range(3):

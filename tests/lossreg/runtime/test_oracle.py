@@ -176,7 +176,7 @@ class Composite:
         if self.rng.random() < 0.3:
             denominator = self.rng.choice([0.0, 3.0, 7.5])
             outer.values[f"count_{name}"] = self.rng.choice([torch.tensor, float])(denominator)
-            written["denominator"] = f"count_{name}"
+            written["divide_by"] = {"number": f"count_{name}"}
         outer.terms[name] = written
         weights = (*outer.weights, weight)
         return Place(terms, inner, f"{outer.prefix}{name}/", weights, denominator)
@@ -208,7 +208,7 @@ class Composite:
         if rng.random() < 0.2:
             term.denominator = rng.choice([0.0, 2.0, 5.5])
             given["count"] = rng.choice([torch.tensor, float])(term.denominator)
-            written["denominator"] = f"{name}.count"
+            written["divide_by"] = {"number": f"{name}.count"}
         for key in example.leaves:
             term.given[key].requires_grad_()
             term.clean[key].requires_grad_()
@@ -238,7 +238,7 @@ class Composite:
             weight = self.draw.uniform(*self.leading(shape))
             weight = weight * (weight > 0.3)
             term.sample_weight = weight.clone()
-            written["sample_weight"] = f"{name}.weights"
+            written |= {"sample_weight": f"{name}.weights", "divide_by": "weights"}
             if "mask" in given and given["mask"].shape == weight.shape:
                 weight[given["mask"] == 0] = math.nan
             given["weights"] = weight

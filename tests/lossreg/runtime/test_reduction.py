@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import lossreg
+from lossreg.errors import InputError
 from lossreg.plugin import Denominator, LossInput
 from lossreg.registry import Registry
 from lossreg.runtime.reduction import divided, entry_shape
@@ -69,7 +70,7 @@ def test_an_unreduced_loss_may_lack_the_rest_of_its_inputs_dimensions(
     for term, expected in (
         ({}, rows.mean()),
         ({"mask": "m"}, rows[mask].mean()),
-        ({"sample_weight": "w"}, (rows * weight).sum() / 10),
+        ({"sample_weight": "w", "divide_by": "weights"}, (rows * weight).sum() / 10),
     ):
         loss = lossreg.build({"terms": {"t": {"type": "fair", **term}}}, registry=registry)
         values = {**batch, "m": mask, "w": weight}
@@ -154,7 +155,9 @@ def test_what_is_filled_in_is_safe_in_every_precision(case: Case, dtype: torch.d
 def test_sample_weights_of_zero_leave_nothing() -> None:
     leaf = torch.tensor([1.0, 2.0], requires_grad=True)
     values = {"input": leaf, "target": torch.zeros(2), "w": torch.zeros(2)}
-    out = small(sample_weight="w")(values)
+    with pytest.raises(InputError, match=r"weights that add up to more than 0 .*, found 0; write"):
+        small(sample_weight="w", divide_by="weights")(values)
+    out = small(sample_weight="w", divide_by="kept")(values)
     assert out.total == 0
     out.total.backward()
     assert leaf.grad is not None
@@ -180,23 +183,34 @@ def test_what_is_divided_by() -> None:
     assert divided(numerators, torch.tensor(4.0)).dtype == torch.float32
 
 
-def test_sample_weights_below_zero_together_make_a_nan() -> None:
+def test_sample_weights_of_zero_or_below_together_are_an_error_or_a_nan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     loss = lossreg.build(
         {
             "checks": "off",
             "on_nonfinite": "ignore",
-            "terms": {"t": {"type": "l1", "sample_weight": "w"}},
+            "terms": {"t": {"type": "l1", "sample_weight": "w", "divide_by": "weights"}},
         }
     )
     for weights, expected in (
         ([1.0, 1.0, -1.0], 0.0),  # (1 + 2 - 3) / 1
-        ([0.0, 0.0, 0.0], 0.0),
         ([2.0, 0.0, 1.0], 5 / 3),
     ):
         found = loss({**GIVEN, "w": torch.tensor(weights)}).total.item()
         assert found == pytest.approx(expected)
-    for weights in ([1.0, 1.0, -3.0], [-1.0, -1.0, -1.0]):
-        assert loss({**GIVEN, "w": torch.tensor(weights)}).total.isnan()
+    refused = [[1.0, 1.0, -3.0], [-1.0, -1.0, -1.0], [0.0, 0.0, 0.0]]
+    batches = [{**GIVEN, "w": torch.tensor(weights)} for weights in refused]
+    for batch in batches:
+        with pytest.raises(InputError, match="weights that add up to more than 0"):
+            loss(batch)
+        with pytest.raises(InputError, match="weights that add up to more than 0"):
+            loss.denominators([batch])
+    # As on an accelerator, which would have to be waited for.
+    monkeypatch.setattr(torch.Tensor, "is_cpu", property(lambda _: False))
+    for batch in batches:
+        assert loss(batch).total.isnan()
+        assert loss.denominators([batch]).values.isnan().all()
 
 
 @pytest.mark.parametrize("name", ["nll", "cross_entropy"])
@@ -214,7 +228,7 @@ def test_byte_targets_have_class_weights_as_well(name: str) -> None:
 def test_no_value_is_read_for_a_mask(name: str) -> None:
     # A meta tensor has no values: reading one, or indexing with a mask, raises.
     case = CASES[name]
-    term = {"mask": "m", "sample_weight": "w", "denominator": "n", "params": case.params}
+    term = {"mask": "m", "sample_weight": "w", "divide_by": {"number": "n"}, "params": case.params}
     loss = lossreg.build({"checks": "off", "terms": {"t": {"type": name, **term}}})
     values = {
         **case.inputs,

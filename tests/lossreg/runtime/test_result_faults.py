@@ -95,7 +95,7 @@ def test_a_result_that_is_nan(site: Site) -> None:
     assert str(raised.value).endswith(f"; the loss is odd ({OWNER}, acme_odd)")
 
 
-@pytest.mark.parametrize("term", [{"mask": "m"}, {"denominator": "d"}], ids=str)
+@pytest.mark.parametrize("term", [{"mask": "m"}, {"divide_by": {"number": "d"}}], ids=str)
 def test_a_result_that_cannot_be_reduced(site: Site, term: dict[str, str]) -> None:
     source = plugin(
         "odd",
@@ -192,7 +192,7 @@ def test_a_mask_or_a_weight_written_to_is_told_as_well(site: Site) -> None:
     site.add("acme-losses", {"odd": "acme_odd"}, {"acme_odd": source}, version="2.1")
     term = {"type": "odd", "inputs": ["p", "y"]}
     for name in ("mask", "sample_weight"):
-        loss = lossreg.build({"terms": {"bad": {**term, name: "m"}}})
+        loss = lossreg.build({"terms": {"bad": {**term, name: "m", "divide_by": "kept"}}})
         import acme_odd  # type: ignore[import-not-found]
 
         acme_odd.TABLE.zero_()

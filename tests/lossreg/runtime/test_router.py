@@ -47,7 +47,7 @@ def test_each_distinct_tensor_is_computed_once_a_step(calls: list[str]) -> None:
     log = {"type": "mse", "inputs": [{"from": "a", "apply": [{"div": 2}, "log_softmax"]}, "y"]}
     other = {"type": "mse", "inputs": [{"from": "b", "apply": [{"div": 2}, "softmax"]}, "y"]}
     masked = {"type": "mse", "inputs": ["a", "y"], "mask": {"from": "m", "apply": "detach"}}
-    weighed = {**masked, "sample_weight": {"from": "m", "apply": "detach"}}
+    weighed = {**masked, "sample_weight": {"from": "m", "apply": "detach"}, "divide_by": "weights"}
     loss = build(x=term, y=term, z=log, v=other, u=masked, w=weighed)
     values = {"a": torch.rand(2, 3), "b": torch.rand(2, 3), "y": torch.rand(2, 3)}
     values["m"] = torch.ones(2)

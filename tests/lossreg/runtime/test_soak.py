@@ -37,7 +37,7 @@ CONFIG: dict[str, Any] = {
             "type": "smooth_l1",
             "weight": {"schedule": "cyclic", "start": 0.0, "end": 1.0, "steps": 70},
             "inputs": [{"from": "heads.pixels", "apply": [{"flatten": 0}]}, "pixels"],
-            "sample_weight": "weights",
+            "sample_weight": "weights", "divide_by": "weights",
         },
         "now_and_then": {"type": "value", "inputs": ["penalty"], "optional": True},
         "watched": {"type": "l1", "weight": 0, "inputs": ["heads.logits", "heads.pixels"]},
@@ -46,7 +46,7 @@ CONFIG: dict[str, Any] = {
             "weight": {
                 "schedule": "linear", "start": 1.0, "end": 0.0, "steps": 9, "unit": "epoch",
             },
-            "denominator": "count",
+            "divide_by": {"number": "count"},
             "terms": {"a": {"type": "mse", "inputs": ["p", "y"]}},
         },
     },

@@ -21,7 +21,9 @@ TERMS: dict[str, dict[str, Any]] = {
     "depth": {"type": "mse", "inputs": ["depth", "y"], "optional": True, "weight": 3.0},
     "seen": {"type": "l1", "inputs": ["depth", "y"], "optional": True, "weight": 0.0},
 }
-COUNTED = {name: {**term, "sample_weight": "w"} for name, term in TERMS.items()}
+COUNTED = {
+    name: {**term, "sample_weight": "w", "divide_by": "weights"} for name, term in TERMS.items()
+}
 ABSENT = ("depth", "seen")
 
 

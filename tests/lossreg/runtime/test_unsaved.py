@@ -35,7 +35,9 @@ TERMS: dict[str, dict[str, Any]] = {
     "multi_margin": {"params": {"weight": WEIGHTS}, "inputs": ["x", "y"]},
     "multilabel_soft_margin": {"params": {"weight": WEIGHTS}, "inputs": ["x", "p"]},
 }
-MASKED = {name: {**term, "sample_weight": "w"} for name, term in TERMS.items()}
+MASKED = {
+    name: {**term, "sample_weight": "w", "divide_by": "weights"} for name, term in TERMS.items()
+}
 
 
 def build(terms: dict[str, Any] | None = None, **options: Any) -> lossreg.CompositeLoss:

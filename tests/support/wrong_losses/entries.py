@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
-from lossreg.plugin import Denominator
-from wrong_losses.fair import INPUT, TARGET, Fair, Wrong, contract, fair
+from lossreg.plugin import Denominator, Field
+from wrong_losses.fair import INPUT, TARGET, Fair, FairConfig, Wrong, contract, fair
 
 
 class Unweighed(Fair):
@@ -24,6 +24,18 @@ class HalfSum(Fair):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
         value = super().forward(input, target)
         return value / 2 if self.reduction == "sum" else value
+
+
+class Offset(Fair):
+    """Its sum is 1 minus the sum, as of losses that are 1 minus a similarity."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+        value = super().forward(input, target)
+        return 1 - value if self.reduction == "sum" else value
+
+
+class OneNumberConfig(FairConfig):
+    reduction: Literal["mean", "sum"] = Field("mean", description="How entries are reduced.")  # type: ignore[assignment]
 
 
 class ByRow(Fair):
@@ -107,6 +119,11 @@ ENTRIES = {
         contract(fair(HalfSum)),
         ("the_mean_is_its_numerator_over_its_denominator",),
         "reduced by lossreg with reduction 'sum' its entries give",
+    ),
+    "a sum that does not add up": Wrong(
+        contract(fair(Offset, config=OneNumberConfig, additive=True)),
+        ("the_sums_of_parts_add_up",),
+        "the sums of single rows add up to",
     ),
     "a denominator read from the model": Wrong(
         contract(fair(denominator=Denominator(count=by_input))),

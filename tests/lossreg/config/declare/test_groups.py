@@ -41,7 +41,7 @@ def test_paths_start_where_the_group_says() -> None:
         "inputs": [{"from": "boxes", "apply": "detach"}, "target.boxes[0]"],
         "mask": {"from": "valid", "apply": [{"cast": "bool"}]},
         "sample_weight": "w",
-        "denominator": "n",
+        "divide_by": {"number": "n"},
     }
     inner = {"from": "deep[1]", "terms": {"boxes": term}}
     (found,) = read(g={"from": "aux[2]", "terms": {"h": inner}}).values()
@@ -51,7 +51,7 @@ def test_paths_start_where_the_group_says() -> None:
     }
     assert str(found.mask) == "aux[2].deep[1].valid | cast(dtype=bool)"
     assert str(found.sample_weight) == "aux[2].deep[1].w"
-    assert str(found.denominator) == "aux[2].deep[1].n"
+    assert str(found.divide_by) == "{number: aux[2].deep[1].n}"
 
 
 def test_inputs_left_out_are_named_as_the_arguments_there() -> None:
@@ -114,15 +114,17 @@ def test_a_product_that_float32_holds_is_fine_whatever_its_factors() -> None:
     assert codes(g={"weight": falling, "terms": {"x": {**L1, "weight": 1e-37}}}) == []
 
 
-def test_a_denominator_is_inherited_and_found_where_the_group_stands() -> None:
-    own = {**L1, "denominator": "mine"}
+def test_a_divisor_is_inherited_and_found_where_the_group_stands() -> None:
+    own = {**L1, "divide_by": {"number": "mine"}}
     inner = {"from": "deep", "terms": {"x": L1, "y": own}}
-    other = {"from": "deep", "denominator": "n", "terms": {"x": L1}}
-    found = read(g={"from": "aux", "denominator": "sizes.n", "terms": {"h": inner, "i": other}})
-    assert {name: str(each.denominator) for name, each in found.items()} == {
-        "g/h/x": "sizes.n",
-        "g/h/y": "aux.deep.mine",
-        "g/i/x": "aux.n",
+    other = {"from": "deep", "divide_by": {"number": "n"}, "terms": {"x": L1}}
+    found = read(
+        g={"from": "aux", "divide_by": {"number": "sizes.n"}, "terms": {"h": inner, "i": other}}
+    )
+    assert {name: str(each.divide_by) for name, each in found.items()} == {
+        "g/h/x": "{number: sizes.n}",
+        "g/h/y": "{number: aux.deep.mine}",
+        "g/i/x": "{number: aux.n}",
     }
 
 
@@ -143,11 +145,13 @@ def test_an_inherited_denominator_needs_a_sum(site: Site) -> None:
     site.add("acme", {"odd": "acme_odd"}, {"acme_odd": plugin("odd")})
     odd = {"type": "odd", "inputs": ["a", "b"]}
     inner = {"terms": {"x": odd}}
-    assert codes(g={"denominator": "n", "terms": {"x": odd}}) == [("LR213", "terms.g.terms.x")]
-    assert codes(g={"denominator": "n", "terms": {"h": inner}}) == [
+    assert codes(g={"divide_by": {"number": "n"}, "terms": {"x": odd}}) == [
+        ("LR213", "terms.g.terms.x")
+    ]
+    assert codes(g={"divide_by": {"number": "n"}, "terms": {"h": inner}}) == [
         ("LR213", "terms.g.terms.h.terms.x")
     ]
-    assert codes(a={**odd, "denominator": "n"}) == [("LR213", "terms.a.denominator")]
+    assert codes(a={**odd, "divide_by": {"number": "n"}}) == [("LR213", "terms.a.divide_by")]
     assert codes(g={"terms": {"x": odd}}) == []
 
 
@@ -181,7 +185,7 @@ def test_a_group_computes_what_its_terms_say() -> None:
         "aux": {
             "from": "aux",
             "weight": 0.5,
-            "denominator": "n",
+            "divide_by": {"number": "n"},
             "terms": {
                 "l0": {"from": "layers[0]", "terms": {"x": {"type": "l1"}}},
                 "l1": {"from": "layers[1]", "weight": 2, "terms": {"x": {"type": "l1"}}},

@@ -70,7 +70,11 @@ def test_a_route_says_what_it_does() -> None:
 
 @pytest.mark.parametrize("key", ["mask", "sample_weight"])
 def test_masks_and_weights_have_transforms_as_well(key: str) -> None:
-    term = {"type": "mse", key: {"from": "m", "apply": [{"select": {"index": 0, "dim": 1}}]}}
+    term = {
+        "type": "mse",
+        "divide_by": "kept",
+        key: {"from": "m", "apply": [{"select": {"index": 0, "dim": 1}}]},
+    }
     (read,) = load_config({"terms": {"fit": term}}).terms
     assert str(getattr(read, key)) == "m | select(index=0, dim=1)"
 

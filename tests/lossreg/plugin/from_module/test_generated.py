@@ -176,7 +176,7 @@ def test_without_shapes_nothing_is_masked_but_samples_are_weighted(registry: Reg
         ) as raised:
             lossreg.load_config({"terms": {"a": {**term(), key: 1}}}, registry=registry)
         assert raised.value.diagnostics[-1].code == "LR213"
-    weighted = {**term(), "sample_weight": "w"}
+    weighted = {**term(), "sample_weight": "w", "divide_by": "weights"}
     loss = lossreg.build({"terms": {"a": weighted}}, registry=registry)
     weight = torch.tensor([1.0, 0.0, 2.0, 1.0])
     each = lossreg.create("focal", registry=registry, reduction="none")(*batch().values())
