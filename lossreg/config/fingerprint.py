@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from lossreg.config.models import TermConfig, Weight
 from lossreg.vocabulary.arguments import REQUIRED
 from lossreg.vocabulary.paths import ValuePath
-from lossreg.vocabulary.routes import Route
-from lossreg.vocabulary.transforms import TRANSFORMS
+from lossreg.vocabulary.routes import Route, is_schedule
+from lossreg.vocabulary.transforms import definition_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from lossreg.config.models import CompositeConfig
     from lossreg.vocabulary.routes import Transform
+    from lossreg.vocabulary.schedules import Schedule
 
 __all__ = ["Words", "differences", "fingerprint", "in_words", "is_comparable"]
 
@@ -103,13 +104,14 @@ def _term(term: TermConfig) -> dict[str, str]:
 
 
 def _weight(weight: Weight) -> str:
-    schedules = []
-    for schedule in weight.schedules:
-        fields = _set_fields(schedule).items()
-        schedules.append(f"{schedule.name}({', '.join(f'{name}={text}' for name, text in fields)})")
-    schedules.sort()  # a product has no order
+    schedules = sorted(map(_schedule, weight.schedules))  # a product has no order
     factor = _text(weight.factor)
     return " * ".join([factor] * (factor != "1" or not schedules) + schedules)
+
+
+def _schedule(schedule: Schedule) -> str:
+    fields = _set_fields(schedule).items()
+    return f"{schedule.name}({', '.join(f'{name}={text}' for name, text in fields)})"
 
 
 def _set_fields(model: BaseModel) -> dict[str, str]:
@@ -128,7 +130,7 @@ def _route(route: Route) -> str:
 
 def _transform(transform: Transform) -> str:
     defaults = {
-        argument.name: argument.default for argument in TRANSFORMS[transform.name].arguments
+        argument.name: argument.default for argument in definition_of(transform.name).arguments
     }
     given = [
         f"{name}={_text(value)}"
@@ -144,6 +146,8 @@ def _text(value: Any) -> str:
         return _route(value)
     if isinstance(value, ValuePath):
         return str(value)
+    if is_schedule(value):
+        return _schedule(value)
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, bool) or value is None:

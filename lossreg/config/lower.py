@@ -93,7 +93,7 @@ class _Around(NamedTuple):
         return ValuePath(self.origin.steps + path.steps)
 
     def _moved(self, route: Route) -> Route:
-        return Route(self.located(route.path), route.transforms)
+        return route.relocated(self.located)
 
 
 _WHOLE = _Around()

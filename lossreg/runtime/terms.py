@@ -48,7 +48,7 @@ class Terms(nn.Module):
         checks: str,
     ) -> None:
         super().__init__()
-        self._router = Router()
+        self._router = Router(weighting.numbers)
         # A plain attribute, for it is the composite's child. And the object it is: torch 2.6 does
         # not trace what a method kept as an attribute is bound to.
         self.__dict__["_weighting"] = weighting
