@@ -166,6 +166,8 @@ class CompositeLoss(nn.Module):
             count += 1
             local = local + torch.stack(self.terms.local_denominators(values, local[0]))
         total, size = added_up(local, group, world_size)
+        if count > 1 or size > 1:
+            self.terms.split()
         for number, divides in zip(total.unbind(), self.terms.divides, strict=True):
             if not divides:
                 number.fill_(1.0)  # a list of ones would have to be copied to the device

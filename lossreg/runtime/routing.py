@@ -25,9 +25,14 @@ from lossreg.vocabulary.transforms import definition_of
 if TYPE_CHECKING:
     from lossreg.vocabulary.paths import ValuePath
 
-__all__ = ["MissingTensorError", "Router", "find", "follow"]
+__all__ = ["MissingTensorError", "Router", "find", "follow", "follows"]
 
 _SINGLE = 4  # bytes
+
+
+def follows(route: Route) -> bool:
+    """Whether the result's dtype depends on the tensor that it meets."""
+    return any(definition_of(name).follows for name, _ in route.transforms)
 
 
 class _Stop:
@@ -132,7 +137,7 @@ class Router:
                 for index, value in enumerate(stop.values)
                 if isinstance(value, Route)
             ]
-            if any(definition_of(name).follows for name, _ in route.transforms):
+            if follows(route):
                 key = f"{key} like {like}"
             stop.follows = definition.follows
             stop.like = like if definition.follows else None

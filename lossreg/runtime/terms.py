@@ -114,6 +114,10 @@ class Terms(nn.Module):
             for term in self._terms
         ]
 
+    def split(self) -> None:
+        """Say that a batch is split into micro-batches or over ranks, to be warned about it."""
+        self._notices.split(self._terms)
+
     def _refuse_lost(self) -> None:
         modules: dict[str, Any] = self._modules
         self._unsaved.refuse(modules)

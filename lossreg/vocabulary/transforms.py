@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lossreg.vocabulary.arguments import Rule
+    from lossreg.vocabulary.routes import Route
 
-__all__ = ["TRANSFORMS", "TransformDefinition", "definition_of"]
+__all__ = ["TRANSFORMS", "TransformDefinition", "definition_of", "row_mixers"]
 
 
 class TransformDefinition(NamedTuple):
@@ -141,11 +142,7 @@ _ENTRIES = (
         foreign=("power",),
     ),
     TransformDefinition(
-        "minimum",
-        "the lower of both, entry by entry",
-        operations.minimum,
-        _OTHER,
-        foreign=("min",),
+        "minimum", "the lower of both, entry by entry", operations.minimum, _OTHER, foreign=("min",)
     ),
     TransformDefinition(
         "maximum",
@@ -184,19 +181,12 @@ _ENTRIES = (
             ("ge", "true where it is higher or equal", operator.ge, ("greater_equal",)),
         )
     ),
-    TransformDefinition(
-        "logical_and",
-        "a mask: true where two masks are",
-        of_masks(operator.and_),
-        _MASK,
-        foreign=("and", "bitwise_and"),
-    ),
-    TransformDefinition(
-        "logical_or",
-        "a mask: true where one of two masks is",
-        of_masks(operator.or_),
-        _MASK,
-        foreign=("or", "bitwise_or"),
+    *(
+        TransformDefinition(name, f"a mask: {gives}", of_masks(function), _MASK, foreign=foreign)
+        for name, gives, function, foreign in (
+            ("logical_and", "true where both masks are", operator.and_, ("and", "bitwise_and")),
+            ("logical_or", "true where one of both masks is", operator.or_, ("or", "bitwise_or")),
+        )
     ),
     TransformDefinition(
         "logical_not",
@@ -407,6 +397,19 @@ _HIDDEN = {
         ),
     )
 }
+
+
+def row_mixers(route: Route) -> list[str]:
+    """The names of a route's transforms that mix rows, those in arguments included."""
+    names = []
+    for transform in route.transforms:
+        arguments = dict(transform.arguments)
+        if definition_of(transform.name).mixes_rows(arguments):
+            names.append(transform.name)
+        for value in arguments.values():
+            if hasattr(value, "transforms"):
+                names += row_mixers(value)
+    return names
 
 
 def definition_of(name: str) -> TransformDefinition:

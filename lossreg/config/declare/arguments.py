@@ -13,17 +13,20 @@ from lossreg.config.faults.faults import clipped, describe, is_interpolation
 from lossreg.config.grammar import ROUTE, SCHEDULED, Construct, Key
 from lossreg.config.read.scalars import without_comma
 from lossreg.names import closest
-from lossreg.vocabulary.arguments import REQUIRED
+from lossreg.vocabulary.arguments import NUMBER, REQUIRED, Argument
 from lossreg.vocabulary.routes import Transform
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults
     from lossreg.config.read.nodes import Node, Span
-    from lossreg.vocabulary.arguments import Argument, Kind
+    from lossreg.vocabulary.arguments import Kind
     from lossreg.vocabulary.transforms import TransformDefinition
 
-__all__ = ["read_arguments"]
+__all__ = ["read_arguments", "read_number_or_schedule"]
 
+_CONSTANT = Argument(
+    "constant", NUMBER._replace(wanted="a finite number or a schedule", is_routed=False)
+)
 _ROUTE_KEYS = frozenset((*ROUTE.names, *ROUTE.foreign))
 # A word that begins as a number does is not read as a path: it is a number in quotes, or a typo.
 _LIKE_A_NUMBER = re.compile(r"[-+]?\.?[0-9]|[-+]?\.?(inf|nan)$", re.IGNORECASE)
@@ -75,6 +78,12 @@ def read_arguments(
     return None
 
 
+def read_number_or_schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Any:
+    """A finite number or a schedule; None after noting a fault."""
+    value = _value(_CONSTANT, node, path, faults, key)
+    return None if value is REQUIRED else value
+
+
 def _by_name(
     definition: TransformDefinition, node: Node | None, path: ConfigPath, faults: Faults
 ) -> dict[str, Node] | None:
@@ -116,8 +125,10 @@ def _plain(node: Node) -> list[Any]:
 def _is_single(definition: TransformDefinition, node: Node) -> bool:
     """Whether a mapping is the first argument, a route or a schedule, and not all arguments."""
     first, names = definition.arguments[0], [argument.name for argument in definition.arguments]
-    if not first.kind.is_routed or definition.by_name or all(key in names for key in node.value):
+    if definition.by_name or all(key in names for key in node.value):
         return False
+    if not first.kind.is_routed:  # refused as what it is, not key by key
+        return any(name in node.value for name in (*ROUTE.names, *SCHEDULED.names))
     return _is_route(node) or (first.kind.is_scheduled and _is_schedule(node))
 
 

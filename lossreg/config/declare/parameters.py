@@ -262,13 +262,24 @@ def _note(
         # pydantic refuses an integer as a number only if it is larger than every float.
         faults.add("LR202", path, f"expected a finite number, found {describe(node.value)}", node)
     elif kind in _SCALARS:
-        note_wrong_type(node, path, _SCALARS[kind], faults)
+        _note_scalar(_SCALARS[kind], node, path, faults)
     else:
         try:
             code, message = _judged(error, node, owner)
         except KeyError:  # a plugin's own error with the name of one of pydantic's
             code, message = "LR209", _not_taken(node, owner)
         faults.add(code, path, message, node)
+
+
+def _note_scalar(wanted: type[bool | float], node: Node, path: ConfigPath, faults: Faults) -> None:
+    if isinstance(node.value, dict) and "schedule" in node.value:
+        message = (
+            "expected a value, found a schedule: it can stand in a weight, in a transform's number "
+            "or in a constant, and not in a parameter"
+        )
+        faults.add("LR201", path, message, node)
+        return
+    note_wrong_type(node, path, wanted, faults)
 
 
 def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:

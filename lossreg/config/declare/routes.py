@@ -66,6 +66,8 @@ def read_route(
     is_route = not ROUTE.keys.keys().isdisjoint(node.value)
     if not is_route and not Guesses.of(ROUTE, node).written:
         message = f"expected a path, or a mapping with 'from', found {describe(node.value)}"
+        if "constant" in node.value:
+            message = "only an input of a loss can be a constant; expected a path"
         faults.add("LR206", path, message, node)
         return None
     node = as_meant(ROUTE, node, path, faults)
