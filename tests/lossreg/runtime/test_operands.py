@@ -13,8 +13,6 @@ from torch.nn import functional
 import lossreg
 from lossreg.errors import ConfigWarning, InputError
 
-F64 = {"dtype": torch.float64}
-
 
 def value(frm: Any, *apply: Any) -> dict[str, Any]:
     return {"type": "value", "inputs": [{"from": frm, "apply": [*apply, "mean"]}]}
@@ -129,6 +127,22 @@ def test_a_compiled_one_is_warned_of_as_well() -> None:
         loss(x=leaf(3))
     with pytest.warns(ConfigWarning, match=r"path 'typo'\): there is no 'typo'"):
         loss(x=leaf(3))
+
+
+def test_a_batch_without_one_changes_nothing_for_later_batches_of_a_graph() -> None:
+    loss = build(a=value("x"), b={**value("x", {"mul": "y"}), "optional": True})
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    x, y = leaf(3), (leaf(3) + 1).detach().requires_grad_()
+    torch.testing.assert_close(compiled(x=x).total, x.mean())
+    assert_same(compiled(x=x, y=y).total, x.mean() + (x * y).mean(), [x, y])
+    torch.testing.assert_close(compiled(x=x).total, x.mean())
+
+
+def test_a_graph_says_which_shapes_do_not_fit() -> None:
+    loss = build(fit=value("x", {"sub": "y"}))
+    loss.compile(backend="aot_eager")
+    with pytest.raises(Exception, match=r"found \(3,\) in 'by'; expected \(2, 3\)"):
+        loss(x=leaf(2, 3), y=leaf(3))
 
 
 def test_a_mask_is_made_of_two_tensors() -> None:
