@@ -37,7 +37,7 @@ def written(page: str) -> str:
 
 
 def _transforms() -> str:
-    head = ["| transform | arguments | what it gives |", "| --- | --- | --- |"]
+    head = ["| transform | arguments | what it gives | mixes rows |", "| --- | --- | --- | --- |"]
     return "\n".join([*head, *map(_transform, TRANSFORMS.values())])
 
 
@@ -46,7 +46,10 @@ def _transform(definition: TransformDefinition) -> str:
         _argument(argument.name, argument.default is REQUIRED, argument.default)
         for argument in definition.arguments
     ]
-    return f"| `{definition.name}` | {', '.join(arguments)} | {definition.gives} |"
+    mixes = f"with `{definition.mixes}` 0" if definition.mixes else ""
+    if any(argument.default is None for argument in definition.arguments[:1] if mixes):
+        mixes += " or none"
+    return f"| `{definition.name}` | {', '.join(arguments)} | {definition.gives} | {mixes} |"
 
 
 def _schedules() -> str:

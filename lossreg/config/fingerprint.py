@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from lossreg.config.models import Divisor, TermConfig, Weight
 from lossreg.vocabulary.arguments import REQUIRED
 from lossreg.vocabulary.paths import ValuePath
-from lossreg.vocabulary.routes import Route
-from lossreg.vocabulary.transforms import TRANSFORMS
+from lossreg.vocabulary.routes import Route, is_schedule
+from lossreg.vocabulary.transforms import definition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pydantic import BaseModel
 
     from lossreg.config.models import CompositeConfig
     from lossreg.vocabulary.routes import Transform
+    from lossreg.vocabulary.schedules import Schedule
 
 __all__ = ["Words", "differences", "fingerprint", "in_words", "is_comparable"]
 
@@ -103,13 +104,14 @@ def _term(term: TermConfig) -> dict[str, str]:
 
 
 def _weight(weight: Weight) -> str:
-    schedules = []
-    for schedule in weight.schedules:
-        fields = _set_fields(schedule).items()
-        schedules.append(f"{schedule.name}({', '.join(f'{name}={text}' for name, text in fields)})")
-    schedules.sort()  # a product has no order
+    schedules = sorted(map(_schedule, weight.schedules))  # a product has no order
     factor = _text(weight.factor)
     return " * ".join([factor] * (factor != "1" or not schedules) + schedules)
+
+
+def _schedule(schedule: Schedule) -> str:
+    fields = _set_fields(schedule).items()
+    return f"{schedule.name}({', '.join(f'{name}={text}' for name, text in fields)})"
 
 
 def _set_fields(model: BaseModel) -> dict[str, str]:
@@ -128,7 +130,7 @@ def _route(route: Route) -> str:
 
 def _transform(transform: Transform) -> str:
     defaults = {
-        argument.name: argument.default for argument in TRANSFORMS[transform.name].arguments
+        argument.name: argument.default for argument in definition_of(transform.name).arguments
     }
     given = [
         f"{name}={_text(value)}"
@@ -138,14 +140,24 @@ def _transform(transform: Transform) -> str:
     return f"{transform.name}({', '.join(given)})" if given else transform.name
 
 
+def _divisor(divisor: Divisor) -> str:
+    return divisor.in_words("" if divisor.route is None else _route(divisor.route))
+
+
+_OF_THE_LANGUAGE: tuple[tuple[type, Callable[[Any], str]], ...] = (
+    (Divisor, _divisor),
+    (Route, _route),
+    (ValuePath, str),
+)
+
+
 def _text(value: Any) -> str:
     """A value as text: the same for 2 and 2.0, and for a tensor and a list of its numbers."""
-    if isinstance(value, Divisor):
-        return value.in_words("" if value.route is None else _route(value.route))
-    if isinstance(value, Route):
-        return _route(value)
-    if isinstance(value, ValuePath):
-        return str(value)
+    for kind, in_words in _OF_THE_LANGUAGE:
+        if isinstance(value, kind):
+            return in_words(value)
+    if is_schedule(value):
+        return _schedule(value)
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, bool) or value is None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPOSITE",
+    "CONSTANT",
     "CONSTRUCTS",
     "DOCUMENT",
     "EXPERIMENT",
@@ -146,7 +147,7 @@ TERM = Construct(
         "inputs",
         "inputs",
         "for each argument of the loss where its tensor comes from: a mapping or a list of paths, "
-        "or of mappings with `from` and `apply`",
+        "or of mappings with `from` and `apply`, or with `constant`",
         default=None,
         shown="tensors named as the arguments",
     ),
@@ -268,6 +269,19 @@ ROUTE = Construct(
         shown="nothing",
         foreign=("transforms", "transform"),
     ),
+    elsewhere={
+        "constant": "only an input of a loss can be a constant, and then it has no other key"
+    },
+)
+
+CONSTANT = Construct(
+    "constant",
+    Key(
+        "constant",
+        "constant",
+        "a number or a schedule, in the shape and the dtype of the argument that it stands for",
+        foreign=("full", "fill", "value", "literal"),
+    ),
 )
 
 SCHEDULED = Construct("schedule", Key("schedule", "schedule", "the schedule's name"))
@@ -291,5 +305,5 @@ DOCUMENT = Construct(
     Key("terms", "terms", "the objective's terms, where the document is nothing but an objective"),
 )
 
-CONSTRUCTS = (DOCUMENT, COMPOSITE, GROUP, TERM, ROUTE, SCHEDULED, EXPERIMENT)
+CONSTRUCTS = (DOCUMENT, COMPOSITE, GROUP, TERM, ROUTE, CONSTANT, SCHEDULED, EXPERIMENT)
 """Every kind of mapping whose keys belong to the language."""

@@ -101,7 +101,7 @@ class _Around(NamedTuple):
         return divisor
 
     def _moved(self, route: Route) -> Route:
-        return Route(self.located(route.path), route.transforms)
+        return route.relocated(self.located)
 
 
 _WHOLE = _Around()

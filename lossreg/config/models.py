@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from lossreg.config.declare.trainer import TrainerConfig
     from lossreg.plugin import LossConfig, LossDefinition, TaskDefinition
@@ -145,6 +145,13 @@ class TermConfig(NamedTuple):
     def reduction(self) -> str:
         """How entries become one number."""
         return getattr(self.params, "reduction", "mean")
+
+    @property
+    def schedules(self) -> Iterator[Schedule]:
+        """The schedules in the transforms of its tensors."""
+        divisor = None if self.divide_by is None else self.divide_by.route
+        routes = (*self.inputs.values(), self.mask, self.sample_weight, divisor)
+        return (number for route in routes if route is not None for number in route.schedules)
 
     @property
     def reduced_by_lossreg(self) -> bool:

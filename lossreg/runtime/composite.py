@@ -11,6 +11,7 @@ from torch import nn
 from lossreg.runtime.denominators import WHOLE, Denominators, added_up
 from lossreg.runtime.identity import Identity, compare, describe
 from lossreg.runtime.nonfinite import NonFinite
+from lossreg.runtime.numbers import Numbers
 from lossreg.runtime.output import LossOutput, Named
 from lossreg.runtime.terms import Terms
 from lossreg.runtime.weighting import Weighting
@@ -53,6 +54,7 @@ class CompositeLoss(nn.Module):
         weighting = Weighting(
             {term.name: term.weight for term in terms},
             optional=any(term.optional for term in terms),
+            numbers=Numbers(schedule for term in terms for schedule in term.schedules),
         )
         self.terms = Terms(zip(terms, built, strict=True), weighting, checks=config.checks)
         self.progress = weighting.progress

@@ -14,6 +14,7 @@ from lossreg.runtime.checks import (
     check_values,
     suspicions,
 )
+from lossreg.vocabulary.transforms import row_mixers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,6 +43,7 @@ class Notices:
     def __init__(self, router: Router) -> None:
         self._router = router
         self._warned: set[tuple[str, str]] = set()
+        self._is_split = False
         self.awaited: dict[str, int] = {}
         # Terms whose masks and sample weights have not been checked for gradients before a graph.
         self._uncut: set[str] = set()
@@ -131,6 +133,22 @@ class Notices:
             "its micro-batches' means are averaged, which is the mean of all only if each is as "
             "large as the others; say what the batch has, as in divide_by: {rows: image}",
         )
+
+    def split(self, terms: Iterable[Plan]) -> None:
+        """Warn, once, about terms whose rows depend on each other, where a batch is split."""
+        if self._is_split:
+            return
+        self._is_split = True
+        for term in terms:
+            config = term.term
+            tensors = {**config.inputs, "mask": config.mask, "sample_weight": config.sample_weight}
+            for argument, route in tensors.items():
+                mixers = row_mixers(route) if route is not None else []
+                if mixers:
+                    warn(
+                        f"{term.place(argument)}: '{mixers[0]}' mixes rows (the first dimension), "
+                        "so what micro-batches and ranks add up to is not what one big batch gives"
+                    )
 
     def count(self, term: Plan, absent: tuple[str, int] | None, values: Any) -> None:
         """Count a training forward of an optional term, and warn if its tensors never come.

@@ -12,7 +12,7 @@ from lossreg.errors import InputError, printable
 from lossreg.runtime.checks import check_divisor, check_result, is_changed
 from lossreg.runtime.nonfinite import describe
 from lossreg.runtime.reduction import Misfit, kept_entries
-from lossreg.runtime.routing import find
+from lossreg.runtime.routing import find, follows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,17 +69,20 @@ class Plan:
         self.averages = self.definition.denominator.averaged and not self.reduced_here
         self.in_graph = not term.weight.is_zero
         self.twin: nn.Module | None = None
+        like = self._met(router)
         self.inputs = tuple(
-            (argument, router.add(route, name, argument, optional))
+            (argument, router.add(route, name, argument, optional, like=like))
             for argument, route in term.inputs.items()
         )
         places = list(self.inputs)
         self.mask = self.sample_weight = None
         if term.mask is not None:
-            self.mask = router.add(term.mask, name, "mask", optional)
+            self.mask = router.add(term.mask, name, "mask", optional, like=like)
             places.append(("mask", self.mask))
         if term.sample_weight is not None:
-            self.sample_weight = router.add(term.sample_weight, name, "sample_weight", optional)
+            self.sample_weight = router.add(
+                term.sample_weight, name, "sample_weight", optional, like=like
+            )
             places.append(("sample_weight", self.sample_weight))
         self.counted = [argument for argument in self.definition.inputs if argument.counted]
         self.number: int | None = None
@@ -89,6 +92,19 @@ class Plan:
         self.places = tuple(places)
         self.needs = [place for _, place in self.inputs]
         self.cuts = self.places[len(self.inputs) :]
+
+    def _met(self, router: Router) -> int | None:
+        """The place of the tensor whose dtype others follow, as `one_hot` does.
+
+        It is that of the first argument that holds floating-point numbers and follows none itself.
+        """
+        routes = self.term.inputs
+        # Arguments that may also hold integers come last; where they do, nothing follows them.
+        for argument in sorted(self.definition.inputs, key=lambda entry: entry.dtype != "float"):
+            name = argument.name
+            if argument.dtype != "int" and name in routes and not follows(routes[name]):
+                return router.add(routes[name], self.name, name, self.optional)
+        return None
 
     def absent(self, tensors: Sequence[Any]) -> tuple[str, int] | None:
         """The first argument without a tensor, and its place."""

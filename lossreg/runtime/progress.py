@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +13,10 @@ from torch import Tensor, nn
 from lossreg.errors import ConfigWarning, StateError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lossreg.config.models import Weight
+    from lossreg.vocabulary.schedules import Schedule
 
 __all__ = ["Progress"]
 
@@ -24,20 +28,20 @@ _END = 2**63  # a count is a 64-bit integer
 class Progress(nn.Module):
     """Counts completed steps and epochs, and keeps them in the `state_dict`.
 
-    The weights themselves are computed from the config.
+    The weights and numbers themselves are computed from the config.
 
     Args:
         weights: Each term's weight.
+        schedules: The schedules that stand elsewhere than in weights.
     """
 
-    def __init__(self, weights: Mapping[str, Weight]) -> None:
+    def __init__(self, weights: Mapping[str, Weight], schedules: Iterable[Schedule] = ()) -> None:
         super().__init__()
         self.steps = 0
         self.epochs = 0
         self._idle_forwards = 0
-        self.by_step = any(
-            schedule.unit == "step" for weight in weights.values() for schedule in weight.schedules
-        )
+        of_weights = (schedule for weight in weights.values() for schedule in weight.schedules)
+        self.by_step = any(schedule.unit == "step" for schedule in chain(of_weights, schedules))
         self._weights = {name: str(weight) for name, weight in weights.items()}
 
     def used(self) -> None:

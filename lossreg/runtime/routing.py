@@ -2,206 +2,66 @@
 
 from __future__ import annotations
 
-import contextlib
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lossreg.errors import InputError
-from lossreg.names import closest
-from lossreg.vocabulary.paths import ValuePath
-from lossreg.vocabulary.routes import Route
-from lossreg.vocabulary.transforms import TRANSFORMS
-
-__all__ = ["MissingTensorError", "Router", "find", "follow"]
-
-# A constant of Python: torch 2.6 does not trace `is` between a number and any other object.
-_MISSING = ...
-# Tuples: torch 2.6 does not trace `isinstance` of a union.
-_SEQUENCES = (list, tuple)
-_WITH_PLACES = (Tensor, *_SEQUENCES)
-_MOST_KEYS_SHOWN = 20
-# What classes raise for a missing name, or if they take no names.
-_LOOKUP_FAILURES = (
-    LookupError,
-    TypeError,
-    AttributeError,
-    ValueError,
-    NotImplementedError,
-    AssertionError,
+from lossreg.runtime.lookup import (
+    MISSING,
+    SEQUENCES,
+    MissingTensorError,
+    child,
+    find,
+    follow,
+    not_a_tensor,
+    shown,
 )
+from lossreg.runtime.numbers import Numbers
+from lossreg.vocabulary.routes import Route, is_schedule
+from lossreg.vocabulary.transforms import definition_of
+
+if TYPE_CHECKING:
+    from lossreg.vocabulary.paths import ValuePath
+
+__all__ = ["MissingTensorError", "Router", "find", "follow", "follows"]
+
+_SINGLE = 4  # bytes
 
 
-class MissingTensorError(InputError):
-    """A path leads to nothing in a step's values."""
-
-
-def find(values: Any, path: ValuePath, *, term: str, argument: str) -> Any:
-    """The value at a path.
-
-    Args:
-        values: The step's values: anything with `[]` or attributes, nested.
-        path: The path.
-        term: The term that needs it, for the error.
-        argument: The argument that it becomes, for the error.
-
-    Raises:
-        InputError: The path leads to nothing.
-    """
-    value = values
-    for index, step in enumerate(path.steps):
-        child = _step(value, step)
-        if child is _MISSING:
-            _refuse(value, path, index, term=term, argument=argument)
-        value = child
-    return value
-
-
-def follow(values: Any, path: ValuePath, *, term: str, argument: str) -> Tensor:
-    """The tensor at a path; as `find`.
-
-    Raises:
-        InputError: The path leads to nothing, or to something that is not a tensor.
-    """
-    value = find(values, path, term=term, argument=argument)
-    if not isinstance(value, Tensor):
-        raise _not_a_tensor(value, path, term=term, argument=argument)
-    return value
-
-
-def _not_a_tensor(value: Any, path: ValuePath, *, term: str, argument: str) -> InputError:
-    return InputError(
-        f"term '{term}', input '{argument}': expected a tensor at '{path}', found {_shown(value)}",
-        term=term,
-        argument=argument,
-        path=str(path),
-    )
-
-
-def _step(value: Any, step: str | int) -> Any:
-    """The value one step further, or `_MISSING`.
-
-    torch.compile guards on `in`, a length and `hasattr`, but not on an error that was caught: after
-    one batch without a value, a graph would treat it as missing in every batch.
-    """
-    if isinstance(step, int):
-        return _at_index(value, step)
-    if isinstance(value, Mapping):
-        # `in` first, because a defaultdict's lookup adds the key. Not `get`, which a mapping may
-        # have overridden.
-        return value[step] if step in value else _MISSING  # noqa: SIM401
-    # A tensor's attributes (`grad`, `T`, `shape`) are not part of a step's values.
-    if isinstance(value, Tensor):
-        return _MISSING
-    return _at_name(value, step)
-
-
-def _at_index(value: Any, step: int) -> Any:
-    if isinstance(value, _WITH_PLACES):
-        size = 0 if isinstance(value, Tensor) and not value.dim() else len(value)
-        return value[step] if -size <= step < size else _MISSING
-    makes_up = hasattr(type(value), "__missing__")
-    if (makes_up or isinstance(value, dict)) and step in value:
-        return value[step]
-    # Some mappings (Hugging Face's outputs) have indices as well as keys.
-    if makes_up or type(value) is dict:
-        return _MISSING
-    try:
-        return value[step]
-    except _LOOKUP_FAILURES:
-        return _MISSING
-
-
-def _at_name(value: Any, step: str) -> Any:
-    fault: Exception | None = None
-    if hasattr(type(value), "__getitem__") and not isinstance(value, _SEQUENCES):
-        try:
-            return value[step]
-        except Exception as error:  # noqa: BLE001 - what a class raises for a name is its own choice
-            fault = error
-    # Through `__class__` a config could reach everything that the process has loaded.
-    child = _MISSING if step.startswith("_") else getattr(value, step, _MISSING)
-    if child is _MISSING and fault is not None and not isinstance(fault, _LOOKUP_FAILURES):
-        raise fault
-    return child
-
-
-def _refuse(value: Any, path: ValuePath, index: int, *, term: str, argument: str) -> None:
-    parent = str(ValuePath(path.steps[:index])) if index else ""
-    where = f"under '{parent}'" if parent else "among the values"
-    step = path.steps[index]
-    names = _names(value)
-    wanted = f"[{step}]" if isinstance(step, int) else f"'{step}'"
-    message = f"term '{term}', input '{argument}' (path '{path}'): there is no {wanted} {where}"
-    if names:
-        shown = ", ".join(f"{name} {_shown_at(value, name)}" for name in names[:_MOST_KEYS_SHOWN])
-        more = ", …" if len(names) > _MOST_KEYS_SHOWN else ""
-        message += f"; there is: {shown}{more}"
-    else:
-        message += f"; it is {_shown(value)}" if index else "; there are none"
-    remedy = _remedy(value, step, parent, names) if isinstance(step, str) else ""
-    raise MissingTensorError(message + remedy, term=term, argument=argument, path=str(path))
-
-
-def _remedy(value: Any, step: str, parent: str, names: list[str]) -> str:
-    """What to write instead of a key that is not there."""
-    if step.isascii() and step.isdigit() and isinstance(value, _WITH_PLACES):
-        return f". Write '{parent}[{step}]'"
-    inner, keys = value, step.split("/")
-    for key in keys:
-        inner = _MISSING if inner is _MISSING else _step(inner, key)
-    if len(keys) > 1 and inner is not _MISSING:
-        return f". Write '{'.'.join(filter(None, (parent, *keys)))}'"
-    spelt = unicodedata.normalize("NFC", step)
-    for name in names:
-        if name != step and unicodedata.normalize("NFC", name) == spelt:
-            return f". The two names look alike: {step!a} is asked for, {name!a} is there"
-    meant = closest(step, names)
-    return f". Did you mean '{meant}'?" if meant else ""
-
-
-def _names(value: Any) -> list[str]:
-    if isinstance(value, Tensor):
-        return []
-    keys = getattr(value, "keys", None)
-    if callable(keys):
-        with contextlib.suppress(Exception):  # a method called `keys` may do anything
-            return [key for key in keys() if isinstance(key, str)]
-    # A NamedTuple, or a dataclass with slots, has no __dict__.
-    declared: Iterable[str] = getattr(value, "_fields", ()) or getattr(
-        value, "__dataclass_fields__", ()
-    )
-    names = dict.fromkeys([*declared, *getattr(value, "__dict__", ())])
-    return [name for name in names if not name.startswith("_")]
-
-
-def _shown_at(value: Any, name: str) -> str:
-    try:
-        return _shown(_step(value, name))
-    except Exception as error:  # noqa: BLE001 - an object's fault must not replace the message
-        return f"(reading it raises {type(error).__name__})"
-
-
-def _shown(value: Any) -> str:
-    """A value's shape, length or type."""
-    if isinstance(value, Tensor):
-        return str(tuple(value.shape))
-    if isinstance(value, Mapping):
-        return f"a mapping of {len(value)}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"
+def follows(route: Route) -> bool:
+    """Whether the result's dtype depends on the tensor that it meets."""
+    return any(definition_of(name).follows for name, _ in route.transforms)
 
 
 class _Stop:
-    """One tensor to find: at a path, or made from another tensor by a transform."""
+    """One tensor, or list of tensors, to find: at a path, or made from another by a transform.
+
+    Attributes:
+        route: How it is found.
+        parent: The place of the stop that its transform is applied to; None at a path.
+        term: The term that needs it, for errors.
+        argument: The argument that it becomes, for errors.
+        optional: Whether it may be missing.
+        path: Where the search begins.
+        key: The path, if it is one name.
+        is_list: Whether a list of tensors is expected at the path.
+        operands: By argument of the transform, the place of its tensor.
+        numbers: By argument of the transform, the place of its schedule's number.
+        values: The transform's arguments; those that are operands or numbers are filled in.
+        like: The place of the tensor whose dtype the result follows; None if there is none.
+        follows: Whether the transform follows a dtype.
+    """
 
     __slots__ = (
         "argument",
+        "follows",
+        "is_list",
         "key",
+        "like",
+        "numbers",
+        "operands",
         "optional",
         "parent",
         "path",
@@ -211,13 +71,18 @@ class _Stop:
         "values",
     )
 
-    def __init__(self, route: Route, parent: int | None, term: str, argument: str) -> None:
+    def __init__(self, route: Route, term: str, argument: str) -> None:
         self.route = route
-        self.parent = parent
+        self.parent: int | None = None
         self.term = term
         self.argument = argument
         self.optional = True
         self.path = route.path
+        self.is_list = False
+        self.operands: list[tuple[int, int]] = []
+        self.numbers: list[tuple[int, int]] = []
+        self.like: int | None = None
+        self.follows = False
         steps = route.path.steps
         # Most paths are one name, and looking that up needs no loop.
         self.key = steps[0] if len(steps) == 1 and isinstance(steps[0], str) else None
@@ -226,13 +91,20 @@ class _Stop:
 
 
 class Router:
-    """Finds every tensor that a composite's terms need, each distinct one once."""
+    """Finds every tensor that a composite's terms need, each distinct one once.
 
-    def __init__(self) -> None:
+    Args:
+        numbers: The current numbers of schedules in transforms; none by default.
+    """
+
+    def __init__(self, numbers: Numbers | None = None) -> None:
+        self._numbers = Numbers() if numbers is None else numbers
         self._stops: list[_Stop] = []
         self._index: dict[ValuePath | str, int] = {}
 
-    def add(self, route: Route, term: str, argument: str, optional: bool) -> int:
+    def add(
+        self, route: Route, term: str, argument: str, optional: bool, *, like: int | None = None
+    ) -> int:
         """Plan for one more tensor.
 
         Args:
@@ -240,96 +112,201 @@ class Router:
             term: The term that needs it, for errors.
             argument: The argument that it becomes, for errors.
             optional: Whether it may be missing.
+            like: The place of the tensor that it meets, for transforms that follow a dtype.
 
         Returns:
             Its place in the list that `run` returns.
         """
-        parent = None
-        if route.transforms:
-            shorter = Route(route.path, route.transforms[:-1])
-            parent = self.add(shorter, term, argument, optional)
+        return self._add(route, (term, argument, optional), like, is_list=False)
+
+    def _add(
+        self, route: Route, need: tuple[str, str, bool], like: int | None, *, is_list: bool
+    ) -> int:
+        term, argument, optional = need
+        stop = _Stop(route, term, argument)
         # By its text: routes with 2 and 2.0 compare as equal, but can give different dtypes.
         key = str(route) if route.transforms else route.path
-        index = self._index.get(key)
-        if index is None:
-            index = self._index[key] = len(self._stops)
-            self._stops.append(_Stop(route, parent, term, argument))
-        stop = self._stops[index]
+        if route.transforms:
+            *before, last = route.transforms
+            definition = definition_of(last.name)
+            shorter = Route(route.path, tuple(before))
+            stop.parent = self._add(shorter, need, like, is_list=definition.takes == "list")
+            # What is looked up for an argument meets the tensor before the transform.
+            stop.operands = [
+                (index, self._add(value, need, stop.parent, is_list=False))
+                for index, value in enumerate(stop.values)
+                if isinstance(value, Route)
+            ]
+            if follows(route):
+                key = f"{key} like {like}"
+            stop.follows = definition.follows
+            stop.like = like if definition.follows else None
+        elif is_list:
+            stop.is_list, key = True, f"a list at {key}"  # a path has no blanks
+        place = self._index.get(key)
+        if place is None:
+            place = self._index[key] = len(self._stops)
+            stop.numbers = [
+                (index, self._numbers.place(value))
+                for index, value in enumerate(stop.values)
+                if is_schedule(value)
+            ]
+            self._stops.append(stop)
+        stop = self._stops[place]
         if stop.optional and not optional:
             stop.optional, stop.term, stop.argument = False, term, argument
-        return index
+        return place
 
-    def get(self, values: Any, place: int) -> Tensor | None:
+    def get(self, values: Any, place: int) -> Any:
         """One tensor by its place, without looking up the others; as `run`."""
         stop = self._stops[place]
         if stop.parent is None:
             return _looked_up(values, stop)
         before = self.get(values, stop.parent)
-        return None if before is None else _transformed(stop, before)
+        operands = [self.get(values, operand) for _, operand in stop.operands]
+        return self._transformed(stop, before, operands, None)
 
     def peek(self, values: Any, place: int) -> Any:
-        """The value at the path of one tensor, before any transform; None if it is missing."""
+        """The value at the path of one tensor, before any transform.
+
+        None if it is missing, or if a tensor is that one of its transforms needs.
+        """
+        found = [self._at(values, stop.path) for stop in self._sources(place)]
+        return None if any(value is None for value in found) else found[0]
+
+    def _sources(self, place: int) -> list[_Stop]:
+        """The paths that a tensor is made from, its own first."""
+        stop = self._stops[place]
+        if stop.parent is None:
+            return [stop]
+        sources = self._sources(stop.parent)
+        for _, operand in stop.operands:
+            sources += self._sources(operand)
+        return sources
+
+    @staticmethod
+    def _at(values: Any, path: ValuePath) -> Any:
         value = values
-        for step in self._stops[place].path.steps:
-            value = _step(value, step)
-            if value is _MISSING:
+        for step in path.steps:
+            value = child(value, step)
+            if value is MISSING:
                 return None
         return value
 
     def absence(self, values: Any, place: int, *, term: str, argument: str) -> str:
         """Say why a tensor is missing; arguments as for `find`."""
-        path = self._stops[place].path
+        paths = [stop.path for stop in self._sources(place)]
+        path = next((path for path in paths if self._at(values, path) is None), paths[0])
         try:
             find(values, path, term=term, argument=argument)
         except MissingTensorError as error:
             return str(error)
         return f"term '{term}', input '{argument}' (path '{path}'): the value at this path is None"
 
-    def run(self, values: Any) -> list[Tensor | None]:
-        """Every tensor, in the order of `add`; None for an optional one that is missing.
+    def run(self, values: Any) -> list[Any]:
+        """Every tensor or list of tensors, in the order of `add`; None for a missing optional one.
 
         Raises:
             InputError: A tensor is missing, a value is not a tensor, or a transform failed.
         """
-        tensors: list[Tensor | None] = []
+        tensors: list[Any] = []
         is_dict = isinstance(values, dict)
         for stop in self._stops:
             if stop.parent is not None:
-                before = tensors[stop.parent]
-                tensors.append(None if before is None else _transformed(stop, before))
+                operands = [tensors[place] for _, place in stop.operands]
+                like = None if stop.like is None else tensors[stop.like]
+                tensors.append(self._transformed(stop, tensors[stop.parent], operands, like))
                 continue
             value, key = None, stop.key
-            if is_dict and key is not None and key in values:
+            if is_dict and key is not None and key in values and not stop.is_list:
                 value = values[key]
             tensors.append(value if isinstance(value, Tensor) else _looked_up(values, stop))
         return tensors
 
+    def _transformed(self, stop: _Stop, before: Any, operands: list[Any], like: Any) -> Any:
+        """The result of a stop's transform; None if something that it needs is missing.
 
-def _looked_up(values: Any, stop: _Stop) -> Tensor | None:
-    if not stop.optional:
-        return follow(values, stop.path, term=stop.term, argument=stop.argument)
-    value = values
-    for step in stop.path.steps:
-        value = _step(value, step)
-        if value is _MISSING:
+        Args:
+            stop: The stop.
+            before: The tensor or list that the transform is applied to.
+            operands: The tensors of its arguments.
+            like: The tensor whose dtype the result follows.
+
+        Raises:
+            InputError: The transform failed.
+        """
+        if before is None:
             return None
-    # A model may leave out what it did not compute, or return None for it.
-    if value is None or isinstance(value, Tensor):
-        return value
-    raise _not_a_tensor(value, stop.path, term=stop.term, argument=stop.argument)
+        filled = list(stop.values)
+        if operands or stop.numbers or stop.follows:
+            for (index, _), operand in zip(stop.operands, operands):  # noqa: B905 - for torch 2.6
+                if operand is None:
+                    return None
+                filled[index] = operand
+            for index, place in stop.numbers:
+                filled[index] = self._numbers.beside(before, place)
+            if stop.follows:
+                floats = like is not None and like.is_floating_point()
+                filled.append(like.dtype if floats else None)
+        try:
+            run = definition_of(stop.transform).run
+            if stop.numbers and before.is_floating_point() and before.dtype.itemsize < _SINGLE:
+                # A number that is a tensor would be rounded to half precision before it is used.
+                result = run(before.float(), *filled)
+                return result.to(before.dtype) if result.is_floating_point() else result
+            return run(before, *filled)
+        except torch.OutOfMemoryError:
+            raise  # a RuntimeError, but not for the tensor's reason
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise _failed(stop, before, error) from error
 
 
-def _transformed(stop: _Stop, tensor: Tensor) -> Tensor:
-    try:
-        return TRANSFORMS[stop.transform].run(tensor, *stop.values)
-    except torch.OutOfMemoryError:
-        raise  # a RuntimeError, but not for the tensor's reason
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(
-            f"term '{stop.term}', input '{stop.argument}' (path '{stop.route}'): "
-            f"'{stop.transform}' of {tuple(tensor.shape)} {tensor.dtype} failed: {reason}",
-            term=stop.term,
-            argument=stop.argument,
-            path=str(stop.route),
-        ) from error
+def _looked_up(values: Any, stop: _Stop) -> Any:
+    term, argument = stop.term, stop.argument
+    if not stop.optional and not stop.is_list:
+        return follow(values, stop.path, term=term, argument=argument)
+    if not stop.optional:
+        value = find(values, stop.path, term=term, argument=argument)
+    else:
+        value = values
+        for step in stop.path.steps:
+            value = child(value, step)
+            if value is MISSING:
+                return None
+        # A model may leave out what it did not compute, or return None for it.
+        if value is None:
+            return None
+    if stop.is_list:
+        _check_list(value, stop)
+    elif not isinstance(value, Tensor):
+        raise not_a_tensor(value, stop.path, term=term, argument=argument)
+    return value
+
+
+def _check_list(value: Any, stop: _Stop) -> None:
+    found = shown(value)
+    if isinstance(value, SEQUENCES):
+        if len(value) and all(isinstance(element, Tensor) for element in value):
+            return
+        others = [element for element in value if not isinstance(element, Tensor)]
+        found += f" with {shown(others[0])} in it" if others else ""
+    raise InputError(
+        f"term '{stop.term}', input '{stop.argument}': expected a list of tensors at "
+        f"'{stop.path}', found {found}",
+        term=stop.term,
+        argument=stop.argument,
+        path=str(stop.path),
+    )
+
+
+def _failed(stop: _Stop, before: Any, error: Exception) -> InputError:
+    reason = str(error).strip().partition("\n")[0]
+    is_tensor = isinstance(before, Tensor)
+    what = f"{tuple(before.shape)} {before.dtype}" if is_tensor else shown(before)
+    return InputError(
+        f"term '{stop.term}', input '{stop.argument}' (path '{stop.route}'): "
+        f"'{stop.transform}' of {what} failed: {reason}",
+        term=stop.term,
+        argument=stop.argument,
+        path=str(stop.route),
+    )

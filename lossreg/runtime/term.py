@@ -412,7 +412,7 @@ class Term(Plan):
 
     @staticmethod
     def _read(router: Router, values: Any, device: torch.device | None, place: int) -> Tensor:
-        tensor = router.get(values, place)
+        tensor: Tensor | None = router.get(values, place)
         if tensor is None:
             raise MissingTensorError("an optional term is left out as a whole")
         return tensor if device is None else tensor.to(device)

@@ -48,7 +48,7 @@ class Terms(nn.Module):
         checks: str,
     ) -> None:
         super().__init__()
-        self._router = Router()
+        self._router = Router(weighting.numbers)
         # A plain attribute, for it is the composite's child. And the object it is: torch 2.6 does
         # not trace what a method kept as an attribute is bound to.
         self.__dict__["_weighting"] = weighting
@@ -94,6 +94,8 @@ class Terms(nn.Module):
                 number.copy_(term.positive(number))
             if term.averages and term.divides and parts > 1:
                 self._notices.averaged(term)
+        if parts > 1:
+            self._notices.split(self._terms)
 
     # torch's `train` would fail to set the attribute `training` if a term has that name.
     def train(self, mode: bool = True) -> Self:

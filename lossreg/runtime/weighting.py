@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lossreg.runtime.denominators import WHOLE
+from lossreg.runtime.numbers import Numbers
 from lossreg.runtime.output import LossOutput, Named
 from lossreg.runtime.progress import Progress
 
@@ -58,6 +59,7 @@ class Weighting(nn.Module):
     Args:
         weights: Each term's weight, by name.
         optional: Whether a term may be absent.
+        numbers: The schedules that stand in transforms, which move together with the weights.
 
     Attributes:
         in_graph: The terms whose weight is not a constant 0.
@@ -65,23 +67,31 @@ class Weighting(nn.Module):
             registers it.
     """
 
-    def __init__(self, weights: Mapping[str, Weight], *, optional: bool) -> None:
+    def __init__(
+        self, weights: Mapping[str, Weight], *, optional: bool, numbers: Numbers | None = None
+    ) -> None:
         super().__init__()
         self._weights = dict(weights)
         self.in_graph = tuple(name for name, weight in weights.items() if not weight.is_zero)
         self._places = {name: place for place, name in enumerate(self.in_graph)}
         few = len(self.in_graph) <= _FEW_TERMS
         self._one_by_one = few or optional or len(self.in_graph) < len(weights)
-        moves = any(weight.schedules for weight in weights.values())
+        self.numbers = Numbers() if numbers is None else numbers
+        schedules = self.numbers.schedules
+        moves = bool(schedules) or any(weight.schedules for weight in weights.values())
         # Saved under a key of the composite, so it is not a child of this module.
-        self.__dict__["progress"] = Progress(weights) if moves else None
+        self.__dict__["progress"] = Progress(weights, schedules) if moves else None
         self.progress: Progress | None
         self._derive(None, torch.float32)
 
     def now(self) -> dict[str, float]:
         """Each term's current weight, by name."""
-        steps, epochs = (self.progress.steps, self.progress.epochs) if self.progress else (0, 0)
+        steps, epochs = self._completed
         return {name: weight.value(steps, epochs) for name, weight in self._weights.items()}
+
+    @property
+    def _completed(self) -> tuple[int, int]:
+        return (self.progress.steps, self.progress.epochs) if self.progress else (0, 0)
 
     def zeros(self) -> Tensor:
         """A 0 for each term, in the dtype and on the device of the weights."""
@@ -188,12 +198,15 @@ class Weighting(nn.Module):
         self._now = _Derived(vector, self._places, one_by_one=self._one_by_one)
 
     def refresh(self) -> None:
-        """Derive the weights again, after a state was loaded."""
+        """Derive the weights and numbers again, after a state was loaded."""
         self._derive(self._exact.device, self._now.vector.dtype)
+        self.numbers.move(*self._completed)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._derive(fn(torch.empty(0, device=self._exact.device)).device, torch.float32)
+        device = fn(torch.empty(0, device=self._exact.device)).device
+        self._derive(device, torch.float32)
+        self.numbers.derive(*self._completed, device)
         return self
 
     def step(self) -> None:
@@ -210,6 +223,7 @@ class Weighting(nn.Module):
 
     def _move(self) -> None:
         numbers = self.now()
+        self.numbers.move(*self._completed)
         with torch.inference_mode(mode=False), torch.no_grad():
             # A new tensor, because a backward pass may still need the old one; filled number by
             # number, which does not wait for the device.

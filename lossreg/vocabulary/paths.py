@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 __all__ = ["PathError", "ValuePath"]
 
-_SEGMENT = re.compile(r"([^\s.\[\]]+)((?:\[-?[0-9]{1,9}\])*)")
+_INDEXES = r"((?:\[-?[0-9]{1,9}\])*)"
+_SEGMENT = re.compile(r"([^\s.\[\]]+)" + _INDEXES)
+_ROOT = re.compile("()" + _INDEXES)  # where the values themselves are a list or a tuple
 _INDEX = re.compile(r"-?[0-9]+")
 
 
@@ -22,6 +24,8 @@ class ValuePath(NamedTuple):
     ('heads', 'seg', 'hidden', -1)
     >>> str(ValuePath(("aux", 2, "boxes")))
     'aux[2].boxes'
+    >>> ValuePath.parse("[0].logits").steps
+    (0, 'logits')
     """
 
     steps: tuple[str | int, ...]
@@ -34,11 +38,13 @@ class ValuePath(NamedTuple):
             PathError: The text is not a path.
         """
         steps: list[str | int] = []
-        for part in text.split("."):
-            match = _SEGMENT.fullmatch(part)
+        for index, part in enumerate(text.split(".")):
+            begins = index == 0 and part.startswith("[")
+            match = (_ROOT if begins else _SEGMENT).fullmatch(part)
             if match is None:
                 raise PathError("expected a path such as logits, heads.seg.logits or hidden[-1]")
-            steps.append(match[1])
+            if match[1]:
+                steps.append(match[1])
             steps.extend(int(index) for index in _INDEX.findall(match[2]))
         return cls(tuple(steps))
 

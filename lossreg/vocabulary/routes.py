@@ -5,15 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from lossreg.vocabulary.paths import ValuePath
+    from collections.abc import Callable, Iterator
 
-__all__ = ["Route", "Transform"]
+    from lossreg.vocabulary.paths import ValuePath
+    from lossreg.vocabulary.schedules import Schedule
+
+__all__ = ["Route", "Transform", "is_schedule"]
+
+
+def is_schedule(value: object) -> bool:
+    """Whether an argument's value is a schedule, without importing the models of schedules."""
+    return hasattr(value, "turns")
 
 
 class Transform(NamedTuple):
     """One step between a path and a loss: a transform's name and its arguments.
 
-    The arguments are complete: in the order of the definition, with defaults.
+    The arguments are complete: in the order of the definition, with defaults. An argument is a
+    plain value; a `Route`, whose tensor is the argument; or a schedule, whose current number is.
 
     >>> str(Transform("softmax", (("dim", 1),)))
     'softmax(dim=1)'
@@ -38,6 +47,33 @@ class Route(NamedTuple):
 
     path: ValuePath
     transforms: tuple[Transform, ...] = ()
+
+    def relocated(self, place: Callable[[ValuePath], ValuePath]) -> Route:
+        """The same route with its path, and those in its transforms' arguments, put elsewhere.
+
+        Args:
+            place: The new path of each path.
+        """
+        if not self.transforms:
+            return Route(place(self.path))
+        transforms = []
+        for name, arguments in self.transforms:
+            moved = (
+                (key, value.relocated(place) if isinstance(value, Route) else value)
+                for key, value in arguments
+            )
+            transforms.append(Transform(name, tuple(moved)))
+        return Route(place(self.path), tuple(transforms))
+
+    @property
+    def schedules(self) -> Iterator[Schedule]:
+        """The schedules in its transforms' arguments."""
+        for transform in self.transforms:
+            for _, value in transform.arguments:
+                if isinstance(value, Route):
+                    yield from value.schedules
+                elif is_schedule(value):
+                    yield value
 
     def __str__(self) -> str:
         return " | ".join([str(self.path), *map(str, self.transforms)])

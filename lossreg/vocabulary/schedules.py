@@ -1,5 +1,6 @@
-"""Schedules: weights as pure functions of the number of completed steps (or epochs).
+"""Schedules: numbers as pure functions of the number of completed steps (or epochs).
 
+A schedule stands for a weight, or for a number of a transform; below, both are called a weight.
 `value(t)` is the weight after t completed `loss.step()` calls (`loss.step_epoch()` with
 `unit: epoch`).
 
@@ -67,6 +68,9 @@ class Schedule(BaseModel):
     def numbers(self) -> Iterable[float]:
         """The weights that the schedule is written with."""
         return self.bounds()
+
+    def __hash__(self) -> int:
+        return hash(str(self))  # a list of points has no hash
 
     def __str__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self.model_dump().items())
@@ -174,19 +178,24 @@ def _in_order(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
 
 
 class Piecewise(Schedule):
-    """Straight lines between points; before the first and after the last, their weights.
+    """From point to point; before the first and after the last, their weights.
 
     Two points at the same step make a jump: from that step on, the second one counts.
     """
 
     name = "piecewise"
     gives = (
-        "straight lines between `[step, weight]` pairs; before the first and after the last pair, "
-        "its weight; two pairs at one step make a jump"
+        "from one `[step, weight]` pair to the next: with `between: lines` in a straight line, "
+        "with `between: steps` the weight stays until the next pair; before the first and after "
+        "the last pair, its weight; two pairs at one step make a jump"
     )
 
     points: Annotated[list[_Point], AfterValidator(_in_order)] = Field(
         min_length=1, description="Pairs of a step and the weight there, in the order of the steps."
+    )
+    between: Literal["lines", "steps"] = Field(
+        description="What the weight does between two points: with 'lines' it goes from one to the "
+        "other in a straight line, with 'steps' it stays until the second."
     )
 
     def turns(self) -> Iterable[int]:
@@ -202,6 +211,8 @@ class Piecewise(Schedule):
             return self.points[0][1]
         before, weight = self.points[after - 1]
         if after == len(self.points):
+            return weight
+        if self.between == "steps":
             return weight
         step, following = self.points[after]
         between = weight + (following - weight) * ((t - before) / (step - before))

@@ -5,8 +5,10 @@ One closed table. To add a transform, add an entry to `TRANSFORMS` and a case to
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import operator
+from typing import TYPE_CHECKING
 
+from lossreg.vocabulary import operations
 from lossreg.vocabulary.arguments import (
     COUNT,
     DIM,
@@ -14,184 +16,207 @@ from lossreg.vocabulary.arguments import (
     DIVISOR,
     DTYPE,
     DTYPES,
+    INDICES,
+    MASK,
     NUMBER,
+    OVER,
     PAIR,
+    POSITIVE,
+    SWITCH,
     WHOLE,
     Argument,
-    Violation,
+    check_clamp,
+    check_flatten,
+    check_slice,
 )
+from lossreg.vocabulary.definition import TransformDefinition
+from lossreg.vocabulary.operations import of_masks, over, with_operand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from lossreg.vocabulary.routes import Route
 
-    import torch
-    from torch import Tensor
-
-    from lossreg.vocabulary.arguments import Rule
-
-__all__ = ["TRANSFORMS", "TransformDefinition"]
+__all__ = ["TRANSFORMS", "TransformDefinition", "definition_of", "row_mixers"]
 
 
-class TransformDefinition(NamedTuple):
-    """A transform.
-
-    Attributes:
-        name: Its name, torch's name if torch has one.
-        gives: Its result, for the docs: one phrase, with an example in backticks if that helps.
-        run: Computes the result from the tensor and the arguments' values, in their order. It
-            imports torch inside, or only uses the tensor's methods: reading a config must not
-            import torch.
-        arguments: Its arguments.
-        rule: Checks all arguments together.
-        by_name: Whether its arguments must be named; otherwise a single value binds to the first
-            argument.
-        foreign: What other systems call it.
-    """
-
-    name: str
-    gives: str
-    run: Callable[..., Tensor]
-    arguments: tuple[Argument, ...] = ()
-    rule: Rule | None = None
-    by_name: bool = False
-    foreign: tuple[str, ...] = ()
-
-
-def _same_side(start: int, end: int) -> bool:
-    """Whether both count from the same end: only then can they be compared without the size."""
-    return (start < 0) == (end < 0)
-
-
-def _check_flatten(values: Mapping[str, Any]) -> Violation | None:
-    start, end = values["start"], values["end"]
-    if not _same_side(start, end) or start <= end:
-        return None
-    return Violation(f"expected a 'start' of at most 'end' ({end}), found {start}", "start")
-
-
-def _check_slice(values: Mapping[str, Any]) -> Violation | None:
-    start, end = values["start"], values["end"]
-    if end == 0:
-        message = "expected an 'end' other than 0: nothing is before place 0; without 'end', the "
-        return Violation(f"{message}slice goes to the last place", "end")
-    if start is None or end is None or not _same_side(start, end) or start < end:
-        return None
-    message = f"expected an 'end' above 'start' ({start}), found {end}: the slice would be empty"
-    return Violation(message, "end")
-
-
-def _slice(tensor: Tensor, dim: int, start: int | None, end: int | None, step: int) -> Tensor:
-    tensor.size(dim)  # raises if the tensor has no such dimension
-    places: list[Any] = [slice(None)] * tensor.dim()
-    places[dim] = slice(start, end, step)
-    return tensor[tuple(places)]
-
-
-def _one_hot(tensor: Tensor, classes: int, dim: int, ignore: int | None) -> Tensor:
-    """Class indices to indicators of float32; an ignored index gives zeros.
-
-    functional.one_hot would read the largest index back from the device. Here an index that is
-    not a class raises only on the CPU, where reading is free; elsewhere it gives zeros.
-    """
-    import torch
-
-    if tensor.is_floating_point() or tensor.is_complex():
-        raise TypeError("expected class indices, an integer tensor")
-    indices = tensor.unsqueeze(dim)
-    shape = [1] * indices.dim()
-    shape[dim] = classes
-    hot = indices == torch.arange(classes, device=tensor.device).view(shape)
-    if ignore is not None:
-        hot = hot & (indices != ignore)
-    if tensor.device.type == "cpu" and not torch.compiler.is_compiling():
-        wrong = (tensor < 0) | (tensor >= classes)
-        if ignore is not None:
-            wrong = wrong & (tensor != ignore)
-        if bool(wrong.any()):
-            index = tensor[wrong][0].item()
-            raise ValueError(f"expected class indices from 0 to {classes - 1}, found {index}")
-    return hot.to(torch.float32)
-
-
-def _cast(tensor: Tensor, dtype: str) -> Tensor:
-    import torch
-
-    return tensor.to(getattr(torch, dtype))
-
-
-def _shift(tensor: Tensor, by: int, dim: int, fill: float) -> Tensor:
-    """The tensor moved by some places along a dimension, with the free places filled."""
-    import torch
-
-    size = tensor.size(dim)
-    count = min(abs(by), size)
-    padding = _full_like(tensor.narrow(dim, 0, count), fill)
-    if by > 0:
-        return torch.cat((padding, tensor.narrow(dim, 0, size - count)), dim)
-    return torch.cat((tensor.narrow(dim, count, size - count), padding), dim)
-
-
-def _range(dtype: torch.dtype) -> tuple[int, int]:
-    import torch
-
-    if dtype == torch.bool:
-        return 0, 1
-    limits = torch.iinfo(dtype)
-    return limits.min, limits.max
-
-
-def _full_like(tensor: Tensor, value: float) -> Tensor:
-    import torch
-
-    # torch would drop a fraction, and would wrap a negative number around in an unsigned dtype.
-    if not (tensor.is_floating_point() or tensor.is_complex()):
-        least, most = _range(tensor.dtype)
-        if value != int(value) or not least <= value <= most:
-            raise ValueError(f"{value} does not fit {tensor.dtype}")
-    return torch.full_like(tensor, value)
-
+_BY = (Argument("by", NUMBER),)
+_OTHER = (Argument("other", NUMBER),)
+_MASK = (Argument("mask", MASK),)
+_LAST = (Argument("dim", DIM, -1),)
+_FIRST = (Argument("dim", DIM, 0),)
+_KEEPDIM = Argument("keepdim", SWITCH, default=False)
+_OVER = (Argument("dim", OVER, None), _KEEPDIM)
 
 _ENTRIES = (
     TransformDefinition(
         "detach",
         "the tensor outside the graph",
         lambda tensor: tensor.detach(),
-        foreign=("stop_gradient", "no_grad"),
+        foreign=("stop_gradient", "stop_grad", "no_grad"),
     ),
     TransformDefinition(
-        "div",
-        "divided by a number other than 0",
-        lambda tensor, by: tensor / by,
-        (Argument("by", DIVISOR),),
-        foreign=("divide",),
+        "add", "the sum of both", with_operand(operator.add), _BY, foreign=("plus",)
+    ),
+    TransformDefinition(
+        "sub",
+        "the tensor minus the other: `{sub: old_logp}`",
+        with_operand(operator.sub),
+        _BY,
+        foreign=("minus", "subtract"),
     ),
     TransformDefinition(
         "mul",
-        "multiplied by a number",
-        lambda tensor, by: tensor * by,
-        (Argument("by", NUMBER),),
-        foreign=("multiply", "scale", "times"),
+        "the product of both",
+        with_operand(operator.mul),
+        _BY,
+        foreign=(
+            "multiply",
+            "scale",
+            "times",
+            ("neg", "{mul: -1}"),
+            ("negate", "{mul: -1}"),
+            ("negative", "{mul: -1}"),
+        ),
     ),
     TransformDefinition(
-        "add",
-        "a number added",
-        lambda tensor, by: tensor + by,
-        (Argument("by", NUMBER),),
-        foreign=("plus",),
+        "div",
+        "the tensor divided by the other, a number other than 0 or a tensor",
+        with_operand(operator.truediv),
+        (Argument("by", DIVISOR),),
+        foreign=("divide", "over", ("reciprocal", "{pow: -1}")),
     ),
+    TransformDefinition(
+        "pow",
+        "the tensor to the power of the other",
+        with_operand(operator.pow, "exponent"),
+        (Argument("exponent", NUMBER),),
+        foreign=("power",),
+    ),
+    TransformDefinition(
+        "minimum", "the lower of both, entry by entry", operations.minimum, _OTHER, foreign=("min",)
+    ),
+    TransformDefinition(
+        "maximum",
+        "the higher of both, entry by entry",
+        operations.maximum,
+        _OTHER,
+        foreign=("max",),
+    ),
+    TransformDefinition(
+        "clamp",
+        "entries beyond `min` or `max` set to it: `{clamp: {min: 0.8, max: 1.2}}`",
+        operations.clamp,
+        (Argument("min", NUMBER, None), Argument("max", NUMBER, None)),
+        rule=check_clamp,
+        by_name=True,
+        foreign=("clip",),
+    ),
+    TransformDefinition(
+        "where",
+        "the tensor where the condition, a mask, is true, and the other elsewhere: "
+        "`{where: {condition: valid, other: 0}}`",
+        operations.where,
+        (Argument("condition", MASK), Argument("other", NUMBER)),
+        foreign=("masked_fill",),
+    ),
+    *(
+        TransformDefinition(
+            name, f"a mask: {gives}", with_operand(function, "other"), _OTHER, foreign=foreign
+        )
+        for name, gives, function, foreign in (
+            ("eq", "true where both are equal", operator.eq, ("equal", "equals")),
+            ("ne", "true where they differ", operator.ne, ("not_equal",)),
+            ("lt", "true where the tensor is lower", operator.lt, ("less",)),
+            ("le", "true where it is lower or equal", operator.le, ("less_equal",)),
+            ("gt", "true where it is higher", operator.gt, ("greater",)),
+            ("ge", "true where it is higher or equal", operator.ge, ("greater_equal",)),
+        )
+    ),
+    *(
+        TransformDefinition(name, f"a mask: {gives}", of_masks(function), _MASK, foreign=foreign)
+        for name, gives, function, foreign in (
+            ("logical_and", "true where both masks are", operator.and_, ("and", "bitwise_and")),
+            ("logical_or", "true where one of both masks is", operator.or_, ("or", "bitwise_or")),
+        )
+    ),
+    TransformDefinition(
+        "logical_not",
+        "a mask: true where a mask is false",
+        operations.opposite,
+        foreign=("not", "bitwise_not", "invert"),
+    ),
+    *(
+        TransformDefinition(name, gives, operations.method(name), foreign=foreign)
+        for name, gives, foreign in (
+            ("exp", "e to the power of each entry", ()),
+            ("log", "the natural logarithm of each entry", ("ln",)),
+            ("sqrt", "the square root of each entry", ()),
+            ("square", "the square of each entry", ()),
+            ("abs", "each entry without its sign", ()),
+            ("relu", "each entry, or 0 if it is below", ()),
+        )
+    ),
+    TransformDefinition("softplus", "log(1 + exp(x)) of each entry", operations.softplus),
+    TransformDefinition("sigmoid", "numbers between 0 and 1", lambda tensor: tensor.sigmoid()),
     TransformDefinition(
         "softmax",
         "probabilities over a dimension",
         lambda tensor, dim: tensor.softmax(dim),
-        (Argument("dim", DIM, -1),),
+        _LAST,
+        mixes="dim",
     ),
     TransformDefinition(
         "log_softmax",
         "log-probabilities over a dimension",
         lambda tensor, dim: tensor.log_softmax(dim),
-        (Argument("dim", DIM, -1),),
+        _LAST,
+        mixes="dim",
     ),
-    TransformDefinition("sigmoid", "numbers between 0 and 1", lambda tensor: tensor.sigmoid()),
+    TransformDefinition(
+        "normalize",
+        "divided by its `p`-norm over a dimension, or by `eps` if that is larger",
+        operations.normalize,
+        (
+            Argument("dim", DIM, 1),
+            Argument("p", POSITIVE, 2.0),
+            Argument("eps", POSITIVE, 1e-12),
+        ),
+        mixes="dim",
+        foreign=("l2_normalize",),
+    ),
+    *(
+        TransformDefinition(
+            name, f"{gives} over dimensions, or over all", over(name), _OVER, mixes="dim"
+        )
+        for name, gives in (
+            ("sum", "the sum"),
+            ("mean", "the mean"),
+            ("amax", "the highest entry"),
+            ("amin", "the lowest entry"),
+            ("logsumexp", "the logarithm of the sum of exponentials"),
+        )
+    ),
+    TransformDefinition(
+        "cat",
+        "a list of tensors one after the other along a dimension",
+        operations.concatenated,
+        _FIRST,
+        takes="list",
+        foreign=("concat", "concatenate"),
+    ),
+    TransformDefinition(
+        "stack",
+        "a list of tensors of one shape along a new dimension",
+        operations.stacked,
+        _FIRST,
+        takes="list",
+    ),
+    TransformDefinition(
+        "unbind",
+        "the places of a dimension as a list of tensors",
+        lambda tensor, dim: tensor.unbind(dim),
+        _FIRST,
+        returns="list",
+    ),
     TransformDefinition(
         "transpose",
         "two dimensions swapped: `{transpose: [1, 2]}`",
@@ -207,10 +232,11 @@ _ENTRIES = (
     ),
     TransformDefinition(
         "flatten",
-        "dimensions from start to end as one",
+        "dimensions from start to end as one: `{flatten: [1, 2]}`",
         lambda tensor, start, end: tensor.flatten(start, end),
         (Argument("start", DIM, 0), Argument("end", DIM, -1)),
-        rule=_check_flatten,
+        rule=check_flatten,
+        by_list=True,
     ),
     TransformDefinition(
         "squeeze",
@@ -230,54 +256,112 @@ _ENTRIES = (
         "one place of a dimension, which is removed",
         lambda tensor, index, dim: tensor.select(dim, index),
         (Argument("index", WHOLE), Argument("dim", DIM)),
+        mixes="dim",
         foreign=("index", "take"),
     ),
     TransformDefinition(
         "slice",
         "part of a dimension, as in Python",
-        _slice,
+        operations.part,
         (
             Argument("dim", DIM),
             Argument("start", WHOLE, None),
             Argument("end", WHOLE, None),
             Argument("step", COUNT, 1),
         ),
-        rule=_check_slice,
+        rule=check_slice,
+        mixes="dim",
         foreign=("narrow",),
     ),
     TransformDefinition(
-        "one_hot",
-        "indicators of class indices as float32; zeros where the index is ignored",
-        _one_hot,
-        (Argument("classes", COUNT), Argument("dim", DIM, -1), Argument("ignore", WHOLE, None)),
-    ),
-    TransformDefinition(
-        "cast",
-        f"converted to {', '.join(DTYPES[:-1])} or {DTYPES[-1]}",
-        _cast,
-        (Argument("dtype", DTYPE),),
-        foreign=("astype", "to", "type"),
+        "gather",
+        "the entries at the places of `index`, which has the tensor's sizes but in one dimension: "
+        "`{gather: {index: t, dim: 0}}`",
+        operations.gather,
+        (Argument("index", INDICES), Argument("dim", DIM)),
+        foreign=("take_along_dim", "index_select"),
     ),
     TransformDefinition(
         "shift",
         "moved `by` places (to the front if negative); the free places get `fill`",
-        _shift,
+        operations.shift,
         (Argument("by", WHOLE), Argument("dim", DIM), Argument("fill", NUMBER)),
+        mixes="dim",
     ),
     TransformDefinition(
-        "ones_like", "ones of the same shape", lambda tensor: _full_like(tensor, 1)
+        "one_hot",
+        "indicators of class indices, in the dtype of the floating-point tensor that they meet; "
+        "zeros where the index is ignored",
+        operations.one_hot,
+        (Argument("classes", COUNT), Argument("dim", DIM, -1), Argument("ignore", WHOLE, None)),
+        follows=True,
     ),
     TransformDefinition(
-        "zeros_like", "zeros of the same shape", lambda tensor: _full_like(tensor, 0)
+        "cast",
+        f"converted to {', '.join(DTYPES[:-1])} or {DTYPES[-1]}",
+        operations.cast,
+        (Argument("dtype", DTYPE),),
+        foreign=("astype", "to", "type"),
+    ),
+    TransformDefinition(
+        "ones_like", "ones of the same shape", lambda tensor: operations.full_like(tensor, 1)
+    ),
+    TransformDefinition(
+        "zeros_like", "zeros of the same shape", lambda tensor: operations.full_like(tensor, 0)
     ),
     TransformDefinition(
         "full_like",
         "a number in the same shape: `{full_like: 0.9}`",
-        _full_like,
+        operations.full_like,
         (Argument("value", NUMBER),),
         foreign=("fill",),
+    ),
+    TransformDefinition(
+        "arange_like",
+        "the places along a dimension as int64: 0, 1, 2 and so on",
+        operations.arange_like,
+        _FIRST,
+        mixes="dim",
+        foreign=("arange", "range"),
     ),
 )
 
 TRANSFORMS: dict[str, TransformDefinition] = {entry.name: entry for entry in _ENTRIES}
 """Every transform by name: a closed list."""
+
+# What `{constant: 0.9}` becomes where `full_like` is not enough; no config names these.
+_HIDDEN = {
+    entry.name: entry
+    for entry in (
+        TransformDefinition(
+            "constant",
+            "a number in the shape of another argument",
+            operations.constant,
+            (Argument("value", NUMBER), Argument("beside", NUMBER), Argument("shape", NUMBER)),
+        ),
+        TransformDefinition(
+            "class_probabilities",
+            "a number as the probability of each class",
+            operations.as_class_probabilities,
+            (Argument("value", NUMBER),),
+        ),
+    )
+}
+
+
+def row_mixers(route: Route) -> list[str]:
+    """The names of a route's transforms that mix rows, those in arguments included."""
+    names = []
+    for transform in route.transforms:
+        arguments = dict(transform.arguments)
+        if definition_of(transform.name).mixes_rows(arguments):
+            names.append(transform.name)
+        for value in arguments.values():
+            if hasattr(value, "transforms"):
+                names += row_mixers(value)
+    return names
+
+
+def definition_of(name: str) -> TransformDefinition:
+    """A transform of the table, or one that a constant becomes."""
+    return TRANSFORMS.get(name) or _HIDDEN[name]

@@ -35,13 +35,14 @@ def as_listed(name: str, required: bool, default: object) -> str:
 def test_every_transform_stands_in_its_table() -> None:
     rows = COMPOSITES.table("transform")
     assert [row[0] for row in rows] == [f"`{name}`" for name in TRANSFORMS]
-    for (_, arguments, gives), entry in zip(rows, TRANSFORMS.values(), strict=True):
+    for (_, arguments, gives, mixes), entry in zip(rows, TRANSFORMS.values(), strict=True):
         listed = [
             as_listed(argument.name, argument.default is REQUIRED, argument.default)
             for argument in entry.arguments
         ]
         assert gives == entry.gives
         assert list(filter(None, arguments.split(", "))) == listed
+        assert (f"`{entry.mixes}`" in mixes) if entry.mixes else not mixes
 
 
 def test_every_schedule_stands_in_its_table() -> None:

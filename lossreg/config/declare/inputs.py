@@ -9,7 +9,7 @@ from lossreg.config.declare.fields import is_mapping
 from lossreg.config.declare.routes import read_route
 from lossreg.config.faults.faults import clipped, describe
 from lossreg.config.faults.guesses import Guesses, missing_space
-from lossreg.config.grammar import TERM
+from lossreg.config.grammar import CONSTANT, ROUTE, TERM
 from lossreg.config.read.nodes import MOST_FAULTS
 from lossreg.names import closest
 
@@ -50,24 +50,65 @@ def read_inputs(
         faults.add("LR101", path, message, inputs)
         return None
     routes: dict[str, Route] = {}
+    constants: list[_Bound] = []
     for argument, node, step, written in bound:
+        if type(node.value) is dict and _is_constant(node):
+            constants.append((argument, node, step, written))
+            continue
         route = read_route(node, (path, step), faults, written)
         if route is not None:
             routes[argument] = route
+    if constants:
+        _read_constants(constants, routes, path, loss, faults)
     if len(routes) < len(arguments):
         return None
     if len(set(routes.values())) < len(routes):
         _warn_of_twins(routes, bound, path, faults)
-    return routes
+    # In the order of the arguments, as the loss is called with them.
+    return {name: routes[name] for name in arguments} if constants else routes
+
+
+def _read_constants(
+    constants: list[_Bound],
+    routes: dict[str, Route],
+    path: ConfigPath,
+    loss: Loss,
+    faults: Faults,
+) -> None:
+    """Add the routes of constants, which have the shape of inputs that are tensors."""
+    from lossreg.config.declare.constants import read_constant  # imported late: few have constants
+
+    tensors = dict(routes)
+    is_complete = len(tensors) + len(constants) == len(loss.arguments)
+    for argument, node, step, written in constants:
+        if not tensors:
+            if is_complete:
+                message = "expected an input that is a tensor, found constants only"
+                faults.add("LR206", (path, step), message, node)
+            continue
+        route = read_constant(node, argument, tensors, (path, step), loss, faults, written)
+        if route is not None:
+            routes[argument] = route
+
+
+def _is_constant(node: Node) -> bool:
+    """Whether an input is written as a constant, or probably meant as one."""
+    if "constant" in node.value or not ROUTE.keys.keys().isdisjoint(node.value):
+        return "from" not in node.value and "constant" in node.value
+    is_near = bool(Guesses.of(CONSTANT, node).written)
+    return is_near and not Guesses.of(ROUTE, node).written
 
 
 def check_inputs(inputs: Node, path: ConfigPath, faults: Faults) -> None:
     """Note the faults of the inputs of an unknown loss."""
     if isinstance(inputs.value, list):
         for index, node in enumerate(inputs.value):
-            read_route(node, (path, index), faults)
+            if not (type(node.value) is dict and _is_constant(node)):
+                read_route(node, (path, index), faults)
     elif is_mapping(inputs, path, faults, wanted="a list or a mapping of paths"):
         for name, node in inputs.value.items():
+            if type(node.value) is dict and _is_constant(node):
+                continue  # which numbers it may be is not known
             if node.value is not None or ":" not in name:  # not a key that lacks its space
                 read_route(node, (path, name), faults, inputs.keys[name])
 

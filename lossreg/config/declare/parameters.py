@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -131,8 +131,18 @@ def validated(
         faults.add("LR301", path, message, node)
         return None
     for wrong in errors:
-        _note(wrong, node, owner=owner, path=path, faults=faults, key=key)
+        hint = _ways(model, wrong) if wrong["type"] == "missing" else ""
+        _note(wrong, node, owner=owner, path=path, faults=faults, key=key, hint=hint)
     return None
+
+
+def _ways(model: type[BaseModel], error: ErrorDetails) -> str:
+    """What to write for a missing parameter that is one of a few words."""
+    field = model.model_fields.get(str(error["loc"][0])) if len(error["loc"]) == 1 else None
+    if field is None or get_origin(field.annotation) is not Literal:
+        return ""
+    ways = " or ".join(f"'{error['loc'][0]}: {word}'" for word in get_args(field.annotation))
+    return f"; write {ways}. {field.description}".rstrip(". ")
 
 
 def _judged_by(model: type[ConfigT], node: Node) -> tuple[ConfigT | None, list[ErrorDetails]]:
@@ -223,6 +233,7 @@ def _note(
     path: ConfigPath,
     faults: Faults,
     key: Span | None,
+    hint: str,
 ) -> None:
     # A rule for a whole list may say which element breaks it.
     index = error.get("ctx", {}).get("index")
@@ -245,19 +256,30 @@ def _note(
         message = f"expected a longer list, found one of {len(node.value)}"
         faults.add("LR202", path, message, node)
     elif kind == "missing" and last is not None:
-        message = f"the parameter '{last}' of '{owner}' is missing"
+        message = f"the parameter '{last}' of '{owner}' is missing{hint}"
         faults.add("LR102", path, message, key or node)
     elif kind == "float_type" and isinstance(node.value, int) and not isinstance(node.value, bool):
         # pydantic refuses an integer as a number only if it is larger than every float.
         faults.add("LR202", path, f"expected a finite number, found {describe(node.value)}", node)
     elif kind in _SCALARS:
-        note_wrong_type(node, path, _SCALARS[kind], faults)
+        _note_scalar(_SCALARS[kind], node, path, faults)
     else:
         try:
             code, message = _judged(error, node, owner)
         except KeyError:  # a plugin's own error with the name of one of pydantic's
             code, message = "LR209", _not_taken(node, owner)
         faults.add(code, path, message, node)
+
+
+def _note_scalar(wanted: type[bool | float], node: Node, path: ConfigPath, faults: Faults) -> None:
+    if isinstance(node.value, dict) and "schedule" in node.value:
+        message = (
+            "expected a value, found a schedule: it can stand in a weight, in a transform's number "
+            "or in a constant, and not in a parameter"
+        )
+        faults.add("LR201", path, message, node)
+        return
+    note_wrong_type(node, path, wanted, faults)
 
 
 def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:

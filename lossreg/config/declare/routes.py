@@ -10,22 +10,29 @@ from lossreg.config.declare.keys import as_meant
 from lossreg.config.faults.faults import clipped, describe, is_interpolation
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import ROUTE
+from lossreg.config.read.nodes import Node
 from lossreg.names import closest_spelling
 from lossreg.vocabulary.paths import PathError, ValuePath
 from lossreg.vocabulary.routes import Route
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults
-    from lossreg.config.read.nodes import Node, Span
+    from lossreg.config.read.nodes import Span
     from lossreg.vocabulary.routes import Transform
 
 __all__ = ["read_path", "read_route"]
+
+_KINDS = {"tensor": "tensor", "list": "list of tensors"}
 
 
 def read_path(node: Node, path: ConfigPath, faults: Faults) -> ValuePath | None:
     """A path into a step's values."""
     if not isinstance(node.value, str) or is_interpolation(node.value):
         message = f"expected a path such as heads.seg.logits, found {describe(node.value)}"
+        if isinstance(node.value, list) and len(node.value) == 1:
+            index = node.value[0].value
+            if isinstance(index, int) and not isinstance(index, bool):
+                message += f"; an index of the values themselves is in quotes: '[{index}]'"
         faults.add("LR206", path, message, node)
         return None
     try:
@@ -59,6 +66,8 @@ def read_route(
     is_route = not ROUTE.keys.keys().isdisjoint(node.value)
     if not is_route and not Guesses.of(ROUTE, node).written:
         message = f"expected a path, or a mapping with 'from', found {describe(node.value)}"
+        if "constant" in node.value:
+            message = "only an input of a loss can be a constant; expected a path"
         faults.add("LR206", path, message, node)
         return None
     node = as_meant(ROUTE, node, path, faults)
@@ -82,15 +91,60 @@ def _named(name: str) -> Route:
 
 def _transforms(node: Node, path: ConfigPath, faults: Faults) -> tuple[Transform, ...] | None:
     if isinstance(node.value, str | dict):
-        only = _transform(node, path, faults)
-        return None if only is None else (only,)
+        node = Node([node], *node.span)
+        only = _transform(node.value[0], path, faults)
+        if only is None or not _fit_together((only,), node, path, faults):
+            return None
+        return (only,)
     if not isinstance(node.value, list):
         message = f"expected a list of transforms, found {describe(node.value)}"
         faults.add("LR101", path, message, node)
         return None
     read = [_transform(element, (path, i), faults) for i, element in enumerate(node.value)]
     transforms = tuple(transform for transform in read if transform is not None)
-    return transforms if len(transforms) == len(read) else None
+    if len(transforms) < len(read) or not _fit_together(transforms, node, path, faults):
+        return None
+    return transforms
+
+
+def _fit_together(
+    transforms: tuple[Transform, ...], node: Node, path: ConfigPath, faults: Faults
+) -> bool:
+    """Whether each transform takes what the one before gives, and the last one gives a tensor."""
+    from lossreg.vocabulary.transforms import TRANSFORMS
+
+    before = ""
+    for index, transform in enumerate(transforms):
+        definition = TRANSFORMS[transform.name]
+        gives = TRANSFORMS[before].returns if before else definition.takes
+        if gives != definition.takes:
+            message = (
+                f"expected a transform that takes what '{before}' gives, a {_KINDS[gives]}; "
+                f"'{transform.name}' takes a {_KINDS[definition.takes]}"
+            )
+            faults.add("LR211", (path, index), message, node.value[index])
+            return False
+        before = transform.name
+    if before and TRANSFORMS[before].returns == "list":
+        joining = [name for name, entry in TRANSFORMS.items() if entry.takes == "list"]
+        message = (
+            f"expected a tensor at the end, and '{before}' gives a {_KINDS['list']}; go on with "
+            f"{' or '.join(joining)}, or write 'select' for one place of a dimension"
+        )
+        faults.add("LR211", (path, len(transforms) - 1), message, node.value[-1])
+        return False
+    return True
+
+
+def _foreign() -> dict[str, str]:
+    """What to write for each name of other systems."""
+    from lossreg.vocabulary.transforms import TRANSFORMS
+
+    return dict(
+        word if isinstance(word, tuple) else (word, name)
+        for name, entry in TRANSFORMS.items()
+        for word in entry.foreign
+    )
 
 
 def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None:
@@ -118,9 +172,11 @@ def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None
         faults.add("LR210", path, message, span)
         return None
     if name not in TRANSFORMS:
-        foreign = {word: known for known, entry in TRANSFORMS.items() for word in entry.foreign}
-        meant = closest_spelling(name, TRANSFORMS) or foreign.get(name)
-        hint = f"did you mean '{meant}'?" if meant else f"expected one of {', '.join(TRANSFORMS)}"
+        foreign = _foreign().get(name)
+        meant = f"'{foreign}'" if foreign in TRANSFORMS else foreign
+        near = None if foreign else closest_spelling(name, TRANSFORMS)
+        meant = f"'{near}'" if near else meant
+        hint = f"did you mean {meant}?" if meant else f"expected one of {', '.join(TRANSFORMS)}"
         faults.add("LR210", path, f"there is no transform '{clipped(name)}'; {hint}", span)
         return None
     return read_arguments(TRANSFORMS[name], value, (path, name), span, faults)

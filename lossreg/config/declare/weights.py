@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lossreg.config.read.nodes import Span
     from lossreg.vocabulary.schedules import Schedule
 
-__all__ = ["read_weight"]
+__all__ = ["read_schedule", "read_weight"]
 
 
 def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weight | None:
@@ -31,7 +31,7 @@ def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weig
         key: Where its key is written.
     """
     if isinstance(node.value, dict):
-        schedule = _schedule(node, path, faults, key)
+        schedule = read_schedule(node, path, faults, key)
         if schedule is None:
             return None
         numbers = schedule.bounds()
@@ -60,7 +60,10 @@ def _is_schedule(value: object) -> bool:
     return isinstance(value, str) and value in SCHEDULES
 
 
-def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedule | None:
+def read_schedule(
+    node: Node, path: ConfigPath, faults: Faults, key: Span | None
+) -> Schedule | None:
+    """The schedule that a mapping with `schedule` describes; arguments as for `read_weight`."""
     from lossreg.vocabulary.schedules import SCHEDULES  # imported late: six models
 
     names = ", ".join(SCHEDULES)
@@ -72,10 +75,10 @@ def _schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Schedu
         message = f"expected a number, or a mapping with 'schedule' ({names})"
         wrong = next((name for name in node.value if _is_schedule(node.value[name].value)), None)
         if wrong is None:
-            faults.add("LR102", path, message, key)
+            faults.add("LR102", path, message, key or node)
             return None
         message += f"; write 'schedule: {node.value[wrong].value}' instead of '{clipped(wrong)}'"
-        faults.add("LR102", path, message, key)
+        faults.add("LR102", path, message, key or node)
         node = node.copy()
         node.value["schedule"], node.keys["schedule"] = node.value.pop(wrong), node.keys.pop(wrong)
     name = node.value["schedule"]

@@ -271,7 +271,8 @@ _ALL = (
         code="LR211",
         title="a transform's argument",
         explanation="An argument is missing, is unknown, is of the wrong kind, or does not fit "
-        "another argument. A single value is the first argument; several arguments are written by "
+        "another argument; or the transform takes a list of tensors and gets a tensor, or the "
+        "other way around. A single value is the first argument; several arguments are written by "
         "name.",
         bad="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [{div: 0}]}, y]}\n",
         good="terms:\n  fit: {type: mse, inputs: [{from: logits, apply: [{div: 2}]}, y]}\n",

@@ -31,6 +31,8 @@ def apply_override(root: Node, override: object, faults: Faults) -> None:
     try:
         steps = ValuePath.parse(path.strip()).steps
     except PathError:
+        steps = ()
+    if not steps or isinstance(steps[0], int):  # the document is a mapping
         faults.add("LR401", "", "expected a path such as loss.terms.seg.weight before '='", target)
         return
     if len(steps) > MAX_LEVELS:

@@ -25,7 +25,7 @@ WORDS = ("one", "two", "half", "maximum")
 WRONG_NUMBERS = ("heavy", "'2.0'", "true", "[1.0]", "{a: 1}", "", "yes", "012", "1_000", "1:30")
 WRONG_BOOLS = ("1", "'true'", "yes", "off", "", "[true]", "maybe")
 WRONG_MAPPINGS = ("3", "", "mse", "[mse]", "true", "'x: 1'")
-WRONG_PATHS = ("3", "", "[a, b]", "a..b", "a.", "'a b'", "true", "'[0]'")
+WRONG_PATHS = ("3", "", "[a, b]", "a..b", "a.", "'a b'", "true", "'[0'")
 BAD_NAMES = ("total", "a b", "a.b", "größe", "''", "a/b", "'[0]'")
 
 

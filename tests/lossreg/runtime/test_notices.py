@@ -111,7 +111,7 @@ def test_evaluation_does_not_count(make: Callable[..., Any]) -> None:
 @HOW
 @pytest.mark.parametrize("field", ["mask", "sample_weight"])
 def test_a_missing_mask_or_weight_is_told(make: Callable[..., Any], field: str) -> None:
-    loss = make(aux=optional("p", **{field: {"from": "w", "apply": "detach"}}))
+    loss = make(aux=optional("p", divide_by="kept", **{field: {"from": "w", "apply": "detach"}}))
     with pytest.warns(ConfigWarning, match=rf"input '{field}' \(path 'w'\): there is no 'w'"):
         forwards(100, loss)
 
@@ -158,7 +158,7 @@ def test_counting_compiles_nothing_anew() -> None:
 @pytest.mark.parametrize("call", ["loss", "terms", "compiled", "denominators"])
 @pytest.mark.parametrize("field", ["mask", "sample_weight"])
 def test_a_gradient_that_is_cut_is_told_once(field: str, call: str) -> None:
-    term = {**FIT, field: "w"}
+    term = {**FIT, "divide_by": "kept", field: "w"}
     loss = compiled(aux=term) if call == "compiled" else build(aux=term)
     weight = torch.ones(3, requires_grad=True)
 
@@ -188,11 +188,13 @@ def test_a_gradient_that_is_cut_is_told_once(field: str, call: str) -> None:
 def test_a_gradient_that_nobody_expects_is_not_told(make: Callable[..., Any]) -> None:
     weight = torch.ones(3, requires_grad=True)
     for field in ("mask", "sample_weight"):
-        make(aux={**FIT, field: {"from": "w", "apply": "detach"}})(values(w=weight))
-        make(aux={**FIT, field: "w"})(values(w=weight.detach()))
+        make(aux={**FIT, "divide_by": "kept", field: {"from": "w", "apply": "detach"}})(
+            values(w=weight)
+        )
+        make(aux={**FIT, "divide_by": "kept", field: "w"})(values(w=weight.detach()))
         with torch.no_grad():
-            make(aux={**FIT, field: "w"})(values(w=weight))
-        build(aux={**FIT, field: "w", "weight": 0})(values(w=weight))
+            make(aux={**FIT, "divide_by": "kept", field: "w"})(values(w=weight))
+        build(aux={**FIT, "divide_by": "kept", field: "w", "weight": 0})(values(w=weight))
 
 
 @HOW

@@ -60,7 +60,11 @@ def draw_weight(rng: random.Random) -> Weight:
             ),
             ({"schedule": "exponential", **ramp}, lambda t: start * (end / start) ** part(t)),
             (
-                {"schedule": "piecewise", "points": [[0, start], [steps, end], [steps, -1.0]]},
+                {
+                    "schedule": "piecewise",
+                    "between": "lines",
+                    "points": [[0, start], [steps, end], [steps, -1.0]],
+                },
                 lambda t: (start + (end - start) * part(t)) if t < steps else -1.0,
             ),
             (

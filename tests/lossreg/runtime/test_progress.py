@@ -24,7 +24,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
     "linear": {"start": 1.0, "end": 0.1, "steps": 3},
     "cosine": {"start": 0.0, "end": 1.0, "steps": 5},
     "exponential": {"start": 1e-3, "end": 1.0, "steps": 4},
-    "piecewise": {"points": [[0, 1.0], [2, 0.3], [2, 2.0], [4, 1.0]]},
+    "piecewise": {"between": "lines", "points": [[0, 1.0], [2, 0.3], [2, 2.0], [4, 1.0]]},
     "cyclic": {"start": 0.2, "end": 1.0, "steps": 2, "ramp": 1.0},
 }
 UNITS = ("step", "epoch")

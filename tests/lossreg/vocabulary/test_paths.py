@@ -14,6 +14,8 @@ from lossreg.vocabulary.paths import PathError, ValuePath
         ("aux[2][0].boxes", ("aux", 2, 0, "boxes")),
         ("d-1.größe", ("d-1", "größe")),
         ("a.0", ("a", "0")),
+        ("[0]", (0,)),
+        ("[-1][2].boxes", (-1, 2, "boxes")),
     ],
 )
 def test_a_path_is_read_and_written_back(text: str, steps: tuple[str | int, ...]) -> None:
@@ -33,7 +35,10 @@ def test_a_path_is_read_and_written_back(text: str, steps: tuple[str | int, ...]
         "a b",
         " a",
         "a\n",
-        "[0]",
+        "[]",
+        "[0]a",
+        "a.[0]",
+        "[0][",
         "a[]",
         "a[x]",
         "a[0]b",

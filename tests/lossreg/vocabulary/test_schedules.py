@@ -25,7 +25,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "linear": {"start": 0.0, "end": 1.0, "steps": 4},
     "cosine": {"start": 1.0, "end": 0.1, "steps": 500},
     "exponential": {"start": 1.0, "end": 1e-4, "steps": 4},
-    "piecewise": {"points": [[0, 0.0], [10, 1.0], [10, 5.0], [20, 3.0]]},
+    "piecewise": {"between": "lines", "points": [[0, 0.0], [10, 1.0], [10, 5.0], [20, 3.0]]},
     "cyclic": {"start": 0.0, "end": 1.0, "steps": 8, "ramp": 0.5},
 }
 
@@ -51,7 +51,7 @@ def ramps(draw: st.DrawFn) -> Schedule:
 @st.composite
 def piecewise(draw: st.DrawFn) -> Schedule:
     steps = sorted(draw(st.lists(st.integers(0, 10**6), min_size=1, max_size=6)))
-    return schedule("piecewise", points=[[step, draw(weights)] for step in steps])
+    return schedule("piecewise", between="lines", points=[[step, draw(weights)] for step in steps])
 
 
 @st.composite
@@ -136,17 +136,27 @@ checked = settings(derandomize=True, deadline=None, max_examples=200)
         # before the first point its weight, after the last one its own
         (
             "piecewise",
-            {"points": [[2, 1.0], [4, 3.0]]},
+            {"between": "lines", "points": [[2, 1.0], [4, 3.0]]},
             {0: 1.0, 2: 1.0, 3: 2.0, 4: 3.0, 99: 3.0},
         ),
         # up to 1 just before step 10, where it jumps to 5
         (
             "piecewise",
-            {"points": [[0, 0.0], [10, 1.0], [10, 5.0], [20, 3.0]]},
+            {"between": "lines", "points": [[0, 0.0], [10, 1.0], [10, 5.0], [20, 3.0]]},
             {0: 0.0, 5: 0.5, 9: 0.9, 10: 5.0, 15: 4.0, 20: 3.0},
         ),
         # of several points at one step, the last counts from there on
-        ("piecewise", {"points": [[0, 1.0], [0, 2.0], [0, 3.0]]}, {0: 3.0, 1: 3.0}),
+        (
+            "piecewise",
+            {"between": "lines", "points": [[0, 1.0], [0, 2.0], [0, 3.0]]},
+            {0: 3.0, 1: 3.0},
+        ),
+        # each weight until the next point, and two points at one step as above
+        (
+            "piecewise",
+            {"between": "steps", "points": [[2, 1.0], [4, 3.0], [4, 5.0], [9, 0.0]]},
+            {0: 1.0, 2: 1.0, 3: 1.0, 4: 5.0, 8: 5.0, 9: 0.0, 99: 0.0},
+        ),
         # four steps from 0 to 1, four at 1, and again
         (
             "cyclic",
@@ -207,9 +217,9 @@ def test_its_bounds_are_true_and_attained(found: Schedule) -> None:
     ("name", "options", "bounds"),
     [
         # The second point counts from step 0 on, so the first one never does.
-        ("piecewise", {"points": [[0, -1.0], [0, 2.0], [4, 3.0]]}, (2.0, 3.0)),
+        ("piecewise", {"between": "lines", "points": [[0, -1.0], [0, 2.0], [4, 3.0]]}, (2.0, 3.0)),
         # Down to 1 at step 10, where it has jumped: at step 9 it is 1.2.
-        ("piecewise", {"points": [[0, 3.0], [10, 1.0], [10, 5.0]]}, (1.2, 5.0)),
+        ("piecewise", {"between": "lines", "points": [[0, 3.0], [10, 1.0], [10, 5.0]]}, (1.2, 5.0)),
         # It turns back before its end.
         ("cyclic", {"start": 1.0, "end": 0.0, "steps": 4, "ramp": 1.0}, (0.25, 1.0)),
         ("cyclic", {"start": 1.0, "end": 0.0, "steps": 1}, (1.0, 1.0)),
@@ -226,7 +236,7 @@ def test_bounds_are_of_what_counts(
     [
         ("linear", {"start": -2.0, "end": 0.1, "steps": 10**17}),
         ("exponential", {"start": 1e-3, "end": 0.1, "steps": 10**17}),
-        ("piecewise", {"points": [[0, -2.0], [10**17, 0.1]]}),
+        ("piecewise", {"between": "lines", "points": [[0, -2.0], [10**17, 0.1]]}),
         ("cyclic", {"start": -2.0, "end": 0.1, "steps": 10**17, "ramp": 1.0}),
     ],
 )
@@ -316,10 +326,10 @@ def test_it_says_what_it_gives_in_a_row_of_the_docs(name: str) -> None:
         ("linear", {"start": 0.0, "end": 1.0, "steps": 2, "period": 3}),
         ("exponential", {"start": 0.0, "end": 1.0, "steps": 2}),
         ("exponential", {"start": 1.0, "end": -1.0, "steps": 2}),
-        ("piecewise", {"points": []}),
-        ("piecewise", {"points": [[4, 1.0], [2, 1.0]]}),
-        ("piecewise", {"points": [[-1, 1.0]]}),
-        ("piecewise", {"points": [[1, 2.0, 3.0]]}),
+        ("piecewise", {"between": "lines", "points": []}),
+        ("piecewise", {"between": "lines", "points": [[4, 1.0], [2, 1.0]]}),
+        ("piecewise", {"between": "lines", "points": [[-1, 1.0]]}),
+        ("piecewise", {"between": "lines", "points": [[1, 2.0, 3.0]]}),
         ("cyclic", {"start": 0.0, "end": 1.0, "steps": 2, "ramp": 0.0}),
         ("cyclic", {"start": 0.0, "end": 1.0, "steps": 2, "ramp": 1.5}),
     ],

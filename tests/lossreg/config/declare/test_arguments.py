@@ -105,7 +105,9 @@ def test_a_rule_about_an_argument_that_is_not_written_points_at_the_transform() 
 def test_a_rule_sees_only_arguments_that_are_right_one_by_one() -> None:
     ((_, place, message),) = faults({"clamp": {"min": "2", "max": 1}})
     assert place == "[0].clamp.min"
-    assert message.startswith("expected a finite number, found the string '2'")
+    assert message == (
+        "expected a finite number, a path or a schedule, found the string '2'; leave out the quotes"
+    )
     assert [place for _, place, _ in faults({"roll": {"by": 0}})] == ["[0].roll"]
 
 

@@ -33,7 +33,7 @@ WRITTEN = {
     "linear": {"start": 0, "end": 1, "steps": 10},
     "cosine": {"start": 0, "end": 1, "steps": 10},
     "exponential": {"start": 0.01, "end": 1, "steps": 10},
-    "piecewise": {"points": [[0, 0], [10, 1]]},
+    "piecewise": {"between": "lines", "points": [[0, 0], [10, 1]]},
     "cyclic": {"start": 0, "end": 1, "steps": 10},
 }
 
@@ -57,7 +57,7 @@ STILL = [
     {"schedule": "constant", "weight": 0},
     {"schedule": "linear", "start": 0, "end": 0, "steps": 3},
     {"schedule": "cosine", "start": 0.0, "end": -0.0, "steps": 3},
-    {"schedule": "piecewise", "points": [[0, 0], [5, 0.0]]},
+    {"schedule": "piecewise", "between": "lines", "points": [[0, 0], [5, 0.0]]},
     {"schedule": "cyclic", "start": 0, "end": 0, "steps": 3},
 ]
 
@@ -79,14 +79,19 @@ def test_a_schedule_that_is_always_0_leaves_the_graph(written: dict[str, Any]) -
 
 def test_a_schedule_that_passes_through_0_stays_in_the_graph() -> None:
     assert not weight({"schedule": "linear", "start": 0, "end": 1, "steps": 3}).is_zero
-    assert not weight({"schedule": "piecewise", "points": [[0, 0], [9, 0], [9, 1]]}).is_zero
+    assert not weight(
+        {"schedule": "piecewise", "between": "lines", "points": [[0, 0], [9, 0], [9, 1]]}
+    ).is_zero
 
 
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
         ({"schedule": "linear", "start": 1, "end": -1, "steps": 3}, ["LR904"]),
-        ({"schedule": "piecewise", "points": [[0, 1], [1, -0.5], [2, 1]]}, ["LR904"]),
+        (
+            {"schedule": "piecewise", "between": "lines", "points": [[0, 1], [1, -0.5], [2, 1]]},
+            ["LR904"],
+        ),
         ({"schedule": "constant", "weight": -1}, ["LR904"]),
         ({"schedule": "exponential", "start": -1, "end": -2, "steps": 3}, ["LR904"]),
         ({"schedule": "linear", "start": 1, "end": 0, "steps": 3}, []),
@@ -101,8 +106,18 @@ def test_a_schedule_that_passes_through_0_stays_in_the_graph() -> None:
         ({"schedule": "cosine", "start": 1, "end": 1e-40, "steps": 3}, ["LR202"]),
         ({"schedule": "cyclic", "start": -1e-46, "end": 1, "steps": 3}, ["LR202"]),
         ({"schedule": "exponential", "start": 1, "end": 1e-40, "steps": 3}, ["LR202"]),
-        ({"schedule": "piecewise", "points": [[0, 1], [1, 1e-40], [2, 0]]}, ["LR202"]),
-        ({"schedule": "piecewise", "points": [[0, 0], [1, 1.2e-38], [2, -1]]}, ["LR904"]),
+        (
+            {"schedule": "piecewise", "between": "lines", "points": [[0, 1], [1, 1e-40], [2, 0]]},
+            ["LR202"],
+        ),
+        (
+            {
+                "schedule": "piecewise",
+                "between": "lines",
+                "points": [[0, 0], [1, 1.2e-38], [2, -1]],
+            },
+            ["LR904"],
+        ),
         ({"schedule": "linear", "start": True, "end": 1, "steps": 3}, ["LR201"]),
         ({"schedule": "linear", "start": 0, "end": 1, "steps": True}, ["LR201"]),
         ({"schedule": ["linear"], "start": 0, "end": 1, "steps": 3}, ["LR212"]),
