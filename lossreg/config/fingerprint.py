@@ -32,7 +32,18 @@ Words: TypeAlias = "dict[str, dict[str, str]]"
 
 _ALGORITHM = "1"
 _LENGTH = 16  # hexadecimal digits
-_ASIDE = ("name", "type", "definition", "params", "weight", "inputs", "enabled", "origin")
+# The routes of the inputs say what `detach` declares.
+_ASIDE = (
+    "name",
+    "type",
+    "definition",
+    "params",
+    "weight",
+    "inputs",
+    "detach",
+    "enabled",
+    "origin",
+)
 _DEFAULTS = {
     name: default for name, default in TermConfig._field_defaults.items() if name not in _ASIDE
 }

@@ -109,10 +109,23 @@ _WEIGHT = Key(
         "schedule",
     ),
 )
+_DETACH = Key(
+    "detach",
+    "names",
+    "arguments of the loss that no gradient goes through; with an empty list, none: a gradient of "
+    "the target is meant",
+    default=None,
+    shown="none; a target that requires a gradient is warned of",
+    foreign=("no_grad", "stop_grad", "stop_gradient", "stop_gradients"),
+)
 _OPTIONAL = Key(
     "optional", "switch", "true: a batch without the term's tensors is fine", default=False
 )
 _ENABLED = Key("enabled", "switch", "false: the term is not built", default=True)
+
+_FROZEN_ELSEWHERE = (
+    "it belongs beside the composite's 'terms' and lists paths; here write detach: [target]"
+)
 
 TERM = Construct(
     "term",
@@ -131,6 +144,7 @@ TERM = Construct(
         default=None,
         shown="tensors named as the arguments",
     ),
+    _DETACH,
     Key(
         "mask",
         "route",
@@ -168,6 +182,7 @@ TERM = Construct(
     elsewhere={
         "apply": "transforms go with their tensor: {from: path, apply: [...]} under 'inputs'",
         "from": "it belongs to a group of 'terms', or to one of the 'inputs'",
+        "frozen": _FROZEN_ELSEWHERE,
     },
     ambiguous=dict.fromkeys(
         ("alpha", "scale"),
@@ -185,6 +200,10 @@ _GROUP_KEYS = (
         foreign=("path", "prefix", "root"),
     ),
     _WEIGHT._replace(meaning="multiplies its terms' weights"),
+    _DETACH._replace(
+        meaning="for those of its terms that have none, as far as their loss has these arguments",
+        shown="none",
+    ),
     _DENOMINATOR._replace(
         meaning="for those of its terms that have none; looked up where the group stands, not "
         "where its own paths start",
@@ -198,11 +217,14 @@ GROUP = Construct(
     "group",
     *_GROUP_KEYS,
     elsewhere={
-        name: "a group has no such key; set it on the group's terms"
-        if name != "type"
-        else "a mapping cannot have both 'type' and 'terms'; remove one"
-        for name in TERM.names
-        if name not in {key.name for key in _GROUP_KEYS}
+        "frozen": _FROZEN_ELSEWHERE,
+        **{
+            name: "a group has no such key; set it on the group's terms"
+            if name != "type"
+            else "a mapping cannot have both 'type' and 'terms'; remove one"
+            for name in TERM.names
+            if name not in {key.name for key in _GROUP_KEYS}
+        },
     },
 )
 
@@ -221,6 +243,14 @@ COMPOSITE = Construct(
         "what happens when a term is nan or infinite",
         "raise",
         choices=("raise", "warn", "ignore"),
+    ),
+    Key(
+        "frozen",
+        "paths",
+        "paths that no gradient goes through, wherever a term reads them or what is below them",
+        default=(),
+        shown="none",
+        foreign=("freeze", "no_grad", "stop_grad", "stop_gradient"),
     ),
     Key(
         "terms",

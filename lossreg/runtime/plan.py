@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan"]
 
+_TARGETS = ("target", "targets")
+
+
+def _is_detached(term: TermConfig, argument: str) -> bool:
+    return any(transform.name == "detach" for transform in term.inputs[argument].transforms)
+
 
 class Plan:
     """A term's routes and options, fixed at build time.
@@ -42,6 +48,7 @@ class Plan:
         follows: Whether it has class weights, which follow the tensors to their device.
         handled: Whether every step does more than call the loss with its arguments.
         cuts: The mask and the sample weight, through which no gradient goes.
+        targets: The targets of which nothing says whether they may have a gradient.
         entries: Whether the loss has an unreduced form.
         twin: The unreduced form, built when it is first needed.
     """
@@ -80,6 +87,11 @@ class Plan:
         self.places = tuple(places)
         self.needs = [place for _, place in self.inputs]
         self.cuts = self.places[len(self.inputs) :]
+        self.targets = tuple(
+            (argument, place)
+            for argument, place in self.inputs
+            if argument in _TARGETS and term.detach is None and not _is_detached(term, argument)
+        )
 
     def absent(self, tensors: Sequence[Any]) -> tuple[str, int] | None:
         """The first argument without a tensor, and its place."""

@@ -52,6 +52,7 @@ class Term(Plan):
 
     Attributes:
         busy: Whether an eager step does more than call its loss.
+        unseen: The targets whose gradients have not been looked at.
         unchecked: Whether its tensors still have to be checked.
         unjudged: Whether its result still has to be checked.
         uncopied: Whether to copy its tensors before the call, to see what the loss writes to. Done
@@ -71,7 +72,8 @@ class Term(Plan):
         self.notices = notices
         self.always = checks == "always"
         self.unchecked = self.unjudged = self.uncopied = self.while_tracing = checks != "off"
-        self.busy = self.handled or self.unchecked
+        self.unseen = self.targets if self.in_graph else ()
+        self.busy = self.handled or self.unchecked or bool(self.unseen)
 
     @property
     def divides(self) -> bool:
@@ -160,7 +162,11 @@ class Term(Plan):
                 # Checked again with gradients on: only then can a detached result be seen.
                 self.unjudged = not (torch.is_grad_enabled() or not self.in_graph)
         if not compiling:
-            self.busy = self.handled or self.unchecked or self.unjudged
+            if self.unseen and torch.is_grad_enabled():
+                for name, place in self.unseen:
+                    self.notices.trained(self, name, tensors[place])
+                self.unseen = ()
+            self.busy = self.handled or self.unchecked or self.unjudged or bool(self.unseen)
         return value
 
     def look(self, module: nn.Module, tensors: Sequence[Any]) -> None:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lossreg.config.declare.fields import read_bool, read_choice
+from lossreg.config.declare.gradients import read_names, read_paths
 from lossreg.config.declare.routes import read_path, read_route
 from lossreg.config.declare.selection import read_ignored
 from lossreg.config.declare.weights import read_weight
@@ -26,7 +27,9 @@ READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = Ma
     {
         "choice": lambda node, path, faults, key, _: read_choice(node, path, key.choices, faults),
         "ignored": lambda node, path, faults, *_: read_ignored(node, path, faults),
+        "names": lambda node, path, faults, *_: read_names(node, path, faults),
         "path": lambda node, path, faults, *_: read_path(node, path, faults),
+        "paths": lambda node, path, faults, *_: read_paths(node, path, faults),
         "route": lambda node, path, faults, _, written: read_route(node, path, faults, written),
         "switch": lambda node, path, faults, *_: read_bool(node, path, faults),
         "weight": lambda node, path, faults, _, written: read_weight(node, path, faults, written),
