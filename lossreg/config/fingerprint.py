@@ -134,7 +134,8 @@ def _set_fields(model: BaseModel) -> dict[str, str]:
 
 
 def _route(route: Route) -> str:
-    return " | ".join([str(route.path), *map(_transform, route.transforms)])
+    text = " | ".join([str(route.path), *map(_transform, route.transforms)])
+    return text if route.dims is None else f"{text} at {_text(route.dims)}"
 
 
 def _transform(transform: Transform) -> str:

@@ -16,6 +16,7 @@ __all__ = [
     "COMPOSITE",
     "CONSTRUCTS",
     "DOCUMENT",
+    "ENTRIES",
     "EXPERIMENT",
     "GROUP",
     "ROUTE",
@@ -147,16 +148,16 @@ TERM = Construct(
     _DETACH,
     Key(
         "mask",
-        "route",
-        "which entries count: a path to a tensor",
+        "entries",
+        "which entries count: a path to a tensor, or a mapping with `from`, `apply` and `dims`",
         default=None,
         shown="all",
         foreign=("condition", "mask_key", "mask_path", "valid", "where"),
     ),
     Key(
         "sample_weight",
-        "route",
-        "how much entries count: a path to a tensor",
+        "entries",
+        "how much entries count: a path to a tensor, or a mapping with `from`, `apply` and `dims`",
         default=None,
         shown="1 each",
     ),
@@ -183,6 +184,9 @@ TERM = Construct(
         "apply": "transforms go with their tensor: {from: path, apply: [...]} under 'inputs'",
         "from": "it belongs to a group of 'terms', or to one of the 'inputs'",
         "frozen": _FROZEN_ELSEWHERE,
+        **dict.fromkeys(
+            ("axes", "dims"), "it goes with its tensor: mask: {from: path, dims: [0, 2]}"
+        ),
     },
     ambiguous=dict.fromkeys(
         ("alpha", "scale"),
@@ -264,8 +268,7 @@ COMPOSITE = Construct(
     },
 )
 
-ROUTE = Construct(
-    "route",
+_ROUTE_KEYS = (
     Key("from", "path", "where the tensor is", foreign=("path", "source")),
     Key(
         "apply",
@@ -276,6 +279,22 @@ ROUTE = Construct(
         foreign=("transforms", "transform"),
     ),
 )
+_DIMS = Key(
+    "dims",
+    "dims",
+    "which of the unreduced loss's dimensions the tensor has, in its order: `[0, 2, 3]`, `[-1]`",
+    default=None,
+    shown="the leading ones; or all, where a size may be 1",
+    foreign=("axes", "axis", "dim"),
+)
+ROUTE = Construct(
+    "route",
+    *_ROUTE_KEYS,
+    elsewhere=dict.fromkeys(
+        (_DIMS.name, *_DIMS.foreign), "only a mask or a sample_weight has 'dims'"
+    ),
+)
+ENTRIES = Construct("mask or a sample weight", *_ROUTE_KEYS, _DIMS)
 
 SCHEDULED = Construct("schedule", Key("schedule", "schedule", "the schedule's name"))
 
@@ -298,5 +317,5 @@ DOCUMENT = Construct(
     Key("terms", "terms", "the objective's terms, where the document is nothing but an objective"),
 )
 
-CONSTRUCTS = (DOCUMENT, COMPOSITE, GROUP, TERM, ROUTE, SCHEDULED, EXPERIMENT)
+CONSTRUCTS = (DOCUMENT, COMPOSITE, GROUP, TERM, ROUTE, ENTRIES, SCHEDULED, EXPERIMENT)
 """Every kind of mapping whose keys belong to the language."""

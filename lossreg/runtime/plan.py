@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lossreg.errors import InputError, printable
 from lossreg.runtime.checks import check_divisor, check_result, is_changed
+from lossreg.runtime.dimensions import placed
 from lossreg.runtime.nonfinite import describe
 from lossreg.runtime.reduction import Misfit, kept_entries
 from lossreg.runtime.routing import find
@@ -77,12 +78,14 @@ class Plan:
             for argument, route in term.inputs.items()
         )
         places = list(self.inputs)
-        self.mask = self.sample_weight = None
+        self.mask = self.sample_weight = self.mask_dims = self.weight_dims = None
         if term.mask is not None:
             self.mask = router.add(term.mask, name, "mask", optional)
+            self.mask_dims = term.mask.dims
             places.append(("mask", self.mask))
         if term.sample_weight is not None:
             self.sample_weight = router.add(term.sample_weight, name, "sample_weight", optional)
+            self.weight_dims = term.sample_weight.dims
             places.append(("sample_weight", self.sample_weight))
         self.places = tuple(places)
         self.needs = [place for _, place in self.inputs]
@@ -125,6 +128,8 @@ class Plan:
 
     def kept(self, mask: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor | None:
         """Which entries count: the mask keeps them, and their target is not `ignore`."""
+        if mask is not None:
+            mask = placed(self.definition, "mask", mask, self.mask_dims, inputs)
         if self.ignore is None:
             return kept_entries(mask, None, None)
         name = self.definition.target or ""  # the config refuses `ignore` without a target
@@ -135,6 +140,12 @@ class Plan:
                 name, "expected class indices, because 'ignore' is one; found probabilities"
             )
         return kept_entries(mask, target, self.ignore)
+
+    def weights(self, weight: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """How much entries count, in the shape of the unreduced loss or its leading dimensions."""
+        if weight is None:
+            return None
+        return placed(self.definition, "sample_weight", weight, self.weight_dims, inputs)
 
     def refuse_unsafe(self, module: nn.Module, inputs: Mapping[str, Tensor]) -> None:
         """Refuse values that would make torch's CPU kernels read outside of their memory."""

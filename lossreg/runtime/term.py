@@ -209,6 +209,7 @@ class Term(Plan):
             inputs = filled(self.definition, inputs, keep)
         if unchecked:
             weight = None if self.sample_weight is None else tensors[self.sample_weight]
+            weight = self.weights(weight, inputs)
             self.notices.look_at_values(self, module, inputs, sizes, keep, weight)
             if not self.always:
                 self.unchecked = False
@@ -254,6 +255,7 @@ class Term(Plan):
             keep = self.kept(mask, inputs) if self.reduced_here else None
             inputs = inputs if keep is None else filled(self.definition, inputs, keep)
         weight = None if self.sample_weight is None else tensors[self.sample_weight]
+        weight = self.weights(weight, inputs)
         if self.cuts and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             for name, place in self.cuts:
                 self.notices.cut(self, name, tensors[place])
@@ -368,6 +370,7 @@ class Term(Plan):
         inputs = {name: read(place) for name, place in self.inputs if name in names}
         mask = None if self.mask is None else read(self.mask)
         weight = None if self.sample_weight is None else read(self.sample_weight)
+        weight = self.weights(weight, inputs)
         keep = self.kept(mask, inputs)
         if keep is not None:
             inputs = filled(definition, inputs, keep)

@@ -31,6 +31,12 @@ class Transform(NamedTuple):
 class Route(NamedTuple):
     """A path, and the transforms of its tensor.
 
+    Attributes:
+        path: The path.
+        transforms: The transforms, in order.
+        dims: For a mask or a sample weight: which dimensions of the unreduced loss it has, if
+            its shape does not say so.
+
     >>> from lossreg.vocabulary.paths import ValuePath
     >>> str(Route(ValuePath.parse("teacher.logits"), (Transform("div", (("by", 2.0),)),)))
     'teacher.logits | div(by=2.0)'
@@ -38,6 +44,7 @@ class Route(NamedTuple):
 
     path: ValuePath
     transforms: tuple[Transform, ...] = ()
+    dims: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
         return " | ".join([str(self.path), *map(str, self.transforms)])
