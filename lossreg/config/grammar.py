@@ -145,6 +145,13 @@ TERM = Construct(
         default=None,
         shown="tensors named as the arguments",
     ),
+    Key(
+        "class_dim",
+        "dim",
+        "where the classes are in every input that has them; the loss sees them at dimension 1",
+        default=1,
+        foreign=("axis", "channel_axis", "channel_dim", "class_axis", "classes_dim", "dim"),
+    ),
     _DETACH,
     Key(
         "mask",

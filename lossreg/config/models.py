@@ -94,6 +94,7 @@ class TermConfig(NamedTuple):
         inputs: The route of the tensor of each forward argument, in order; it ends in the transform
             `detach` where no gradient goes through the argument, and has it after its path where
             the path is frozen.
+        class_dim: Where the classes are in every input that has them.
         detach: The arguments that no gradient goes through, as declared; None if nothing says
             whether a target may have a gradient.
         mask: Which entries count, or None for all.
@@ -111,6 +112,7 @@ class TermConfig(NamedTuple):
     params: LossConfig
     weight: Weight
     inputs: Mapping[str, Route]
+    class_dim: int = 1
     detach: tuple[str, ...] | None = None
     mask: Route | None = None
     sample_weight: Route | None = None

@@ -66,7 +66,7 @@ class Notices:
         Raises:
             Misfit: A tensor does not fit the definition.
         """
-        sizes = check_inputs(term.definition, inputs)
+        sizes = check_inputs(term.definition, inputs, term.class_dim)
         self._suspect(term, module, inputs, values=False)
         for problem in check_mask(mask):
             self.note(term, "mask", problem)

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import InputError, printable
-from lossreg.runtime.checks import check_divisor, check_result, is_changed
+from lossreg.runtime.checks import CLASS_DIM, check_divisor, check_result, is_changed
 from lossreg.runtime.dimensions import placed
 from lossreg.runtime.nonfinite import describe
 from lossreg.runtime.reduction import Misfit, kept_entries
 from lossreg.runtime.routing import find
+from lossreg.vocabulary.routes import Transform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lossreg.plugin import LossDefinition
     from lossreg.runtime.routing import Router
     from lossreg.runtime.unsaved import ClassWeights
+    from lossreg.vocabulary.routes import Route
 
 __all__ = ["Plan"]
 
@@ -32,6 +34,20 @@ _TARGETS = ("target", "targets")
 
 def _is_detached(term: TermConfig, argument: str) -> bool:
     return any(transform.name == "detach" for transform in term.inputs[argument].transforms)
+
+
+def _seen(term: TermConfig, argument: str) -> Route:
+    """The route of an argument, with its classes moved to where the loss expects them."""
+    route = term.inputs[argument]
+    if term.class_dim == CLASS_DIM:
+        return route
+    definition = term.definition
+    # Only probabilities have classes, and the tensor's dtype says whether it holds them.
+    is_soft = definition.input(argument).domain == "class index or probability"
+    if not is_soft and argument not in definition.with_classes:
+        return route
+    moved = Transform("class_dim", (("dim", term.class_dim), ("floats_only", is_soft)))
+    return route._replace(transforms=(*route.transforms, moved))
 
 
 class Plan:
@@ -63,6 +79,7 @@ class Plan:
         self.name = name
         self.optional = optional
         self.definition: LossDefinition = term.definition
+        self.class_dim = term.class_dim
         self.ignore = term.ignore
         self.denominator = term.denominator
         self.reduction = term.reduction
@@ -74,8 +91,8 @@ class Plan:
         self.in_graph = not term.weight.is_zero
         self.twin: nn.Module | None = None
         self.inputs = tuple(
-            (argument, router.add(route, name, argument, optional))
-            for argument, route in term.inputs.items()
+            (argument, router.add(_seen(term, argument), name, argument, optional))
+            for argument in term.inputs
         )
         places = list(self.inputs)
         self.mask = self.sample_weight = self.mask_dims = self.weight_dims = None
@@ -134,7 +151,7 @@ class Plan:
             return kept_entries(mask, None, None)
         name = self.definition.target or ""  # the config refuses `ignore` without a target
         target = inputs[name]
-        (argument,) = (argument for argument in self.definition.inputs if argument.name == name)
+        argument = self.definition.input(name)
         if argument.letters_of(target, self.definition.inputs[0]) is not argument.letters:
             raise Misfit(
                 name, "expected class indices, because 'ignore' is one; found probabilities"

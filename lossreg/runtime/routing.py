@@ -24,6 +24,7 @@ _MISSING = ...
 _SEQUENCES = (list, tuple)
 _WITH_PLACES = (Tensor, *_SEQUENCES)
 _MOST_KEYS_SHOWN = 20
+_PAIR = 2  # dimensions
 # What classes raise for a missing name, or if they take no names.
 _LOOKUP_FAILURES = (
     LookupError,
@@ -319,8 +320,18 @@ def _looked_up(values: Any, stop: _Stop) -> Tensor | None:
     raise _not_a_tensor(value, stop.path, term=stop.term, argument=stop.argument)
 
 
+def _with_classes_second(tensor: Tensor, dim: int, floats_only: bool) -> Tensor:
+    # A single example has its classes first, and nothing else.
+    if tensor.dim() < _PAIR or (floats_only and not tensor.is_floating_point()):
+        return tensor
+    # torch's log_softmax copies it anyway, and its nll_loss2d has no gradient for a mere view.
+    return tensor.movedim(dim, 1).contiguous()
+
+
 def _transformed(stop: _Stop, tensor: Tensor) -> Tensor:
     try:
+        if stop.transform == "class_dim":  # a key of terms, not a word under `apply`
+            return _with_classes_second(tensor, *stop.values)
         return TRANSFORMS[stop.transform].run(tensor, *stop.values)
     except torch.OutOfMemoryError:
         raise  # a RuntimeError, but not for the tensor's reason

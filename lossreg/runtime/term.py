@@ -227,7 +227,7 @@ class Term(Plan):
             return
         inputs = {name: tensors[place] for name, place in self.inputs}
         try:
-            check_inputs(self.definition, inputs)
+            check_inputs(self.definition, inputs, self.class_dim)
             suspicions(self.definition, module, inputs, values=False)
         except Misfit as misfit:
             if not torch.compiler.is_compiling():

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from lossreg.config.read.nodes import Node, Span
     from lossreg.vocabulary.routes import Transform
 
-__all__ = ["MOST_DIMS", "read_path", "read_route"]
+__all__ = ["read_dim", "read_path", "read_route"]
 
-MOST_DIMS = 64
-"""The most dimensions that a tensor of torch may have."""
+_MOST_DIMS = 64  # of a tensor of torch
 
 
 def read_path(node: Node, path: ConfigPath, faults: Faults) -> ValuePath | None:
@@ -90,6 +89,11 @@ def read_route(
     return Route(source, transforms, dims)
 
 
+def read_dim(node: Node, path: ConfigPath, faults: Faults) -> int | None:
+    """A dimension of a tensor; a negative one counts from the end."""
+    return read_whole_number(node, path, faults, least=-_MOST_DIMS, most=_MOST_DIMS - 1)
+
+
 def _dims(node: Node, path: ConfigPath, faults: Faults) -> tuple[int, ...] | None:
     if not isinstance(node.value, list):
         is_number = isinstance(node.value, int) and not isinstance(node.value, bool)
@@ -101,10 +105,7 @@ def _dims(node: Node, path: ConfigPath, faults: Faults) -> tuple[int, ...] | Non
         message = "expected at least one dimension, found none; without 'dims' it has the leading "
         faults.add("LR202", path, f"{message}ones", node)
         return None
-    read = [
-        read_whole_number(child, (path, index), faults, least=-MOST_DIMS, most=MOST_DIMS - 1)
-        for index, child in enumerate(node.value)
-    ]
+    read = [read_dim(child, (path, index), faults) for index, child in enumerate(node.value)]
     dims = tuple(dim for dim in read if dim is not None)
     twice = [index for index, dim in enumerate(read) if dim is not None and dim in read[:index]]
     for index in twice:

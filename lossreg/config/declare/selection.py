@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["check_divisible", "check_selection", "read_ignored"]
 
 _OF_ENTRIES = ("mask", "sample_weight", "ignore")
-_CHECKED = frozenset((*_OF_ENTRIES, "denominator"))
+_CHECKED = frozenset((*_OF_ENTRIES, "class_dim", "denominator"))
 
 
 def check_divisible(
@@ -74,10 +74,41 @@ def check_selection(term: Declared, definition: LossDefinition, faults: Faults) 
             term.is_complete = False
         else:
             _check_dims(term, name, definition, faults)
+    if "class_dim" in term.values:
+        _check_class_dim(term, definition, faults)
     if "denominator" in term.values and not check_divisible(
         definition, (term.path, "denominator"), term.node.keys["denominator"], faults
     ):
         term.is_complete = False
+
+
+def _check_class_dim(term: Declared, definition: LossDefinition, faults: Faults) -> None:
+    """Note a `class_dim` of a loss that has no classes at dimension 1."""
+    if definition.with_classes:
+        kept = [name for name in ("mask", "sample_weight") if name in term.values]
+        if not (kept and definition.unreduced_letters.has("C")):
+            return
+        # In which order it has the classes would be anyone's guess.
+        message = (
+            f"the unreduced loss of '{definition.name}' has the classes as well, so beside "
+            f"'{kept[0]}' permute the inputs instead of giving 'class_dim'"
+        )
+        faults.add("LR213", (term.path, "class_dim"), message, term.node.keys["class_dim"])
+        term.is_complete = False
+        return
+    others = [argument for argument in definition.inputs if argument.letters.has("C")]
+    if others:
+        message = (
+            f"'{definition.name}' expects the classes of '{others[0].name}' where its shape "
+            f"{others[0].letters} has the C, so 'class_dim' does not apply; permute its inputs"
+        )
+    elif not _declares_shapes(definition):
+        message = f"'{definition.name}' does not declare the shapes of its inputs, so nothing is "
+        message += "known of classes; transpose its inputs"
+    else:
+        message = f"'{definition.name}' has no classes, so 'class_dim' does not apply"
+    faults.add("LR213", (term.path, "class_dim"), message, term.node.keys["class_dim"])
+    term.is_complete = False
 
 
 def _check_dims(term: Declared, name: str, definition: LossDefinition, faults: Faults) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossreg.config.declare.fields import read_bool, read_choice
 from lossreg.config.declare.gradients import read_names, read_paths
-from lossreg.config.declare.routes import read_path, read_route
+from lossreg.config.declare.routes import read_dim, read_path, read_route
 from lossreg.config.declare.selection import read_ignored
 from lossreg.config.declare.weights import read_weight
 from lossreg.config.grammar import CONSTRUCTS, ENTRIES
@@ -26,6 +26,7 @@ __all__ = ["READERS", "read_values"]
 READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = MappingProxyType(
     {
         "choice": lambda node, path, faults, key, _: read_choice(node, path, key.choices, faults),
+        "dim": lambda node, path, faults, *_: read_dim(node, path, faults),
         "entries": lambda node, path, faults, _, written: read_route(
             node, path, faults, written, ENTRIES
         ),
