@@ -319,9 +319,14 @@ DOCUMENT = Construct(
         "loss",
         "composite",
         "the objective",
-        foreign=("criterion", "criterions", "loss_fn", "losses", "objective", "objectives"),
+        foreign=("criterion", "criterions", "loss_fn", "losses", "objective"),
     ),
     Key("terms", "terms", "the objective's terms, where the document is nothing but an objective"),
+    Key(
+        "objectives",
+        "objectives",
+        "several objectives by name, each a composite: those of a generator and a discriminator",
+    ),
 )
 
 CONSTRUCTS = (DOCUMENT, COMPOSITE, GROUP, TERM, ROUTE, ENTRIES, SCHEDULED, EXPERIMENT)

@@ -148,8 +148,8 @@ MESSAGES: dict[str, tuple[dict[str, Any], tuple[int, ...], Tensor, str]] = {
         (2, 6, 9),
         labels(9, 2, 6),
         (
-            "expected a shape that fits (2, 6, 9) of 'input', found (2, 6); torch would broadcast or "
-            f"refuse it. {EXPECTED_AT_1}; if they are last, write class_dim: -1 in the term"
+            "expected a shape that fits (2, 6, 9) of 'input', found (2, 6); torch would broadcast "
+            f"or refuse it. {EXPECTED_AT_1}; if they are last, write class_dim: -1 in the term"
         ),
     ),
     "probabilities last, labels of fewer": (
@@ -175,8 +175,8 @@ MESSAGES: dict[str, tuple[dict[str, Any], tuple[int, ...], Tensor, str]] = {
         (2, 6, 9),
         labels(9, 3),
         (
-            "fits (2, 9, 6) of 'input', found (3,); torch would broadcast or refuse it. class_dim: -1 "
-            "moved the classes of 'input' to dimension 1"
+            "fits (2, 9, 6) of 'input', found (3,); torch would broadcast or refuse it. "
+            "class_dim: -1 moved the classes of 'input' to dimension 1"
         ),
     ),
     "beyond": (
