@@ -5,6 +5,7 @@ Groups dissolve: names join, paths start where the group starts, weights multipl
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from lossreg.config.declare.fields import LARGEST, SMALLEST_NORMAL
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["lower"]
 
+# Each guess at a path compares it with all that are known.
+_MOST_KNOWN, _MOST_GUESSED = 1_000, 20
 _ORDINARY = 1e-9  # it and its reciprocal are far within float32
 _HERE, _ONE, _DETACH = ValuePath(()), Weight(), Transform("detach")
 # Fields of the model that are a key's value as it was read; groups may still add to them.
@@ -200,20 +203,25 @@ def _with_frozen(
 
 def _check_frozen(composite: Declared, terms: tuple[TermConfig, ...], faults: Faults) -> None:
     """Note frozen paths that no term reads: a misspelt one would freeze nothing."""
-    read = [
-        route.path.steps
+    read = {
+        route.path.steps[:length]: None
         for term in terms
         for route in (*term.inputs.values(), term.mask, term.sample_weight)
         if route is not None
+        for length in range(1, len(route.path.steps) + 1)
+    }
+    unread = [
+        (index, path)
+        for index, path in enumerate(composite.get("frozen"))
+        if path.steps not in read
     ]
-    for index, path in enumerate(composite.get("frozen")):
-        if any(steps[: len(path.steps)] == path.steps for steps in read):
-            continue
-        known = {steps[:length] for steps in read for length in range(1, len(steps) + 1)}
+    known = [str(ValuePath(steps)) for steps in islice(read, _MOST_KNOWN)] if unread else []
+    for number, (index, path) in enumerate(unread):
         # What is above it would freeze more than was meant.
-        known -= {path.steps[:length] for length in range(len(path.steps))}
-        meant = closest(str(path), sorted(str(ValuePath(steps)) for steps in known))
-        hint = f"did you mean '{clipped(meant)}'?" if meant else "remove it"
+        above = {str(ValuePath(path.steps[:length])) for length in range(1, len(path.steps))}
+        others = (name for name in known if name not in above)
+        meant = closest(str(path), list(others)) if number < _MOST_GUESSED else None
+        hint = f"did you mean '{clipped(meant)}'?" if meant else "correct it or remove it"
         message = f"no term reads '{clipped(str(path))}' or anything below it; {hint}"
         place, node = (composite.path, "frozen"), composite.node.value["frozen"].value[index]
         faults.add("LR206", (place, index), message, node)

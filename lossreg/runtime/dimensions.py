@@ -77,7 +77,7 @@ def _fits(sizes: Sequence[int], shape: Sequence[int]) -> bool:
     """Whether a tensor has every dimension, each with its size or 1."""
     if len(sizes) != len(shape):
         return False
-    return all(size in (1, whole) for size, whole in zip(sizes, shape, strict=True))
+    return all(size in (1, whole) for size, whole in zip(sizes, shape, strict=False))
 
 
 def _places(argument: str, dims: tuple[int, ...], shape: Size) -> list[int]:
