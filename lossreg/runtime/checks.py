@@ -339,10 +339,11 @@ def _against(tensor: Tensor, other: Tensor, name: str) -> str:
 
 def _of_classes(definition: LossDefinition, inputs: Mapping[str, Tensor], class_dim: int) -> str:
     """Where classes are expected, for inputs that do not fit; and what to write, if that helps."""
-    names = definition.with_classes
-    if not names or inputs[names[0]].dim() <= CLASS_DIM:
+    names, is_moved = definition.with_classes, class_dim != CLASS_DIM
+    # Of two dimensions, the classes are the last one already.
+    least = CLASS_DIM if is_moved else CLASS_DIM + 1
+    if not names or inputs[names[0]].dim() <= least:
         return ""
-    is_moved = class_dim != CLASS_DIM
     start, end = (CLASS_DIM, class_dim) if is_moved else (-1, CLASS_DIM)
     others = {}
     for argument in definition.inputs:
