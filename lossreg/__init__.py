@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         UnknownLossError,
     )
     from lossreg.registry import Registry
-    from lossreg.runtime.building import build, create
+    from lossreg.runtime.building import build, build_objectives, create
     from lossreg.runtime.composite import CompositeLoss
     from lossreg.runtime.gradients import compare_gradients, diagnose
     from lossreg.runtime.output import LossOutput
@@ -49,6 +49,7 @@ __all__ = [
     "UnknownLossError",
     "__version__",
     "build",
+    "build_objectives",
     "compare_gradients",
     "create",
     "diagnose",
@@ -60,6 +61,7 @@ _ELSEWHERE = {
     "CompositeLoss": "lossreg.runtime.composite",
     "LossOutput": "lossreg.runtime.output",
     "build": "lossreg.runtime.building",
+    "build_objectives": "lossreg.runtime.building",
     "create": "lossreg.runtime.building",
     "compare_gradients": "lossreg.runtime.gradients",
     "diagnose": "lossreg.runtime.gradients",

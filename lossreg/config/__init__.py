@@ -8,6 +8,7 @@ from lossreg.config.loading import (
     load_config,
     load_experiment,
     load_kept_experiment,
+    load_objectives,
 )
 from lossreg.config.models import CompositeConfig, ExperimentConfig, TermConfig
 
@@ -20,4 +21,5 @@ __all__ = [
     "load_config",
     "load_experiment",
     "load_kept_experiment",
+    "load_objectives",
 ]

@@ -33,7 +33,18 @@ Words: TypeAlias = "dict[str, dict[str, str]]"
 
 _ALGORITHM = "1"
 _LENGTH = 16  # hexadecimal digits
-_ASIDE = ("name", "type", "definition", "params", "weight", "inputs", "enabled", "origin")
+# The routes of the inputs say what `detach` declares.
+_ASIDE = (
+    "name",
+    "type",
+    "definition",
+    "params",
+    "weight",
+    "inputs",
+    "detach",
+    "enabled",
+    "origin",
+)
 _DEFAULTS = {
     name: default for name, default in TermConfig._field_defaults.items() if name not in _ASIDE
 }
@@ -125,7 +136,8 @@ def _set_fields(model: BaseModel) -> dict[str, str]:
 
 
 def _route(route: Route) -> str:
-    return " | ".join([str(route.path), *map(_transform, route.transforms)])
+    text = " | ".join([str(route.path), *map(_transform, route.transforms)])
+    return text if route.dims is None else f"{text} at {_text(route.dims)}"
 
 
 def _transform(transform: Transform) -> str:

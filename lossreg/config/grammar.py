@@ -17,6 +17,7 @@ __all__ = [
     "CONSTANT",
     "CONSTRUCTS",
     "DOCUMENT",
+    "ENTRIES",
     "EXPERIMENT",
     "GROUP",
     "ROUTE",
@@ -129,10 +130,23 @@ _WEIGHT = Key(
         "schedule",
     ),
 )
+_DETACH = Key(
+    "detach",
+    "names",
+    "arguments of the loss that no gradient goes through; with an empty list, none: a gradient of "
+    "the target is meant",
+    default=None,
+    shown="none; a target that requires a gradient is warned of",
+    foreign=("no_grad", "stop_grad", "stop_gradient", "stop_gradients"),
+)
 _OPTIONAL = Key(
     "optional", "switch", "true: a batch without the term's tensors is fine", default=False
 )
 _ENABLED = Key("enabled", "switch", "false: the term is not built", default=True)
+
+_FROZEN_ELSEWHERE = (
+    "it belongs beside the composite's 'terms' and lists paths; here write detach: [target]"
+)
 
 TERM = Construct(
     "term",
@@ -152,17 +166,25 @@ TERM = Construct(
         shown="tensors named as the arguments",
     ),
     Key(
+        "class_dim",
+        "dim",
+        "where the classes are in every input that has them; the loss sees them at dimension 1",
+        default=1,
+        foreign=("axis", "channel_axis", "channel_dim", "class_axis", "classes_dim", "dim"),
+    ),
+    _DETACH,
+    Key(
         "mask",
-        "route",
-        "which entries count: a path to a tensor",
+        "entries",
+        "which entries count: a path to a tensor, or a mapping with `from`, `apply` and `dims`",
         default=None,
         shown="all",
         foreign=("condition", "mask_key", "mask_path", "valid", "where"),
     ),
     Key(
         "sample_weight",
-        "route",
-        "how much entries count: a path to a tensor",
+        "entries",
+        "how much entries count: a path to a tensor, or a mapping with `from`, `apply` and `dims`",
         default=None,
         shown="1 each",
     ),
@@ -190,6 +212,10 @@ TERM = Construct(
         "apply": "transforms go with their tensor: {from: path, apply: [...]} under 'inputs'",
         "from": "it belongs to a group of 'terms', or to one of the 'inputs'",
         **_NO_DENOMINATOR,
+        "frozen": _FROZEN_ELSEWHERE,
+        **dict.fromkeys(
+            ("axes", "dims"), "it goes with its tensor: mask: {from: path, dims: [0, 2]}"
+        ),
     },
     ambiguous=dict.fromkeys(
         ("alpha", "scale"),
@@ -207,6 +233,10 @@ _GROUP_KEYS = (
         foreign=("path", "prefix", "root"),
     ),
     _WEIGHT._replace(meaning="multiplies its terms' weights"),
+    _DETACH._replace(
+        meaning="for those of its terms that have none, as far as their loss has these arguments",
+        shown="none",
+    ),
     _DIVIDE_BY._replace(
         meaning="for those of its terms that have none; looked up where the group stands, not "
         "where its own paths start",
@@ -221,13 +251,16 @@ GROUP = Construct(
     "group",
     *_GROUP_KEYS,
     elsewhere={
-        name: "a group has no such key; set it on the group's terms"
-        if name != "type"
-        else "a mapping cannot have both 'type' and 'terms'; remove one"
-        for name in TERM.names
-        if name not in {key.name for key in _GROUP_KEYS}
-    }
-    | _NO_DENOMINATOR,
+        "frozen": _FROZEN_ELSEWHERE,
+        **{
+            name: "a group has no such key; set it on the group's terms"
+            if name != "type"
+            else "a mapping cannot have both 'type' and 'terms'; remove one"
+            for name in TERM.names
+            if name not in {key.name for key in _GROUP_KEYS}
+        },
+        **_NO_DENOMINATOR,
+    },
 )
 
 COMPOSITE = Construct(
@@ -247,6 +280,14 @@ COMPOSITE = Construct(
         choices=("raise", "warn", "ignore"),
     ),
     Key(
+        "frozen",
+        "paths",
+        "paths that no gradient goes through, wherever a term reads them or what is below them",
+        default=(),
+        shown="none",
+        foreign=("freeze", "no_grad", "stop_grad", "stop_gradient"),
+    ),
+    Key(
         "terms",
         "terms",
         "the terms and groups by name",
@@ -258,8 +299,7 @@ COMPOSITE = Construct(
     },
 )
 
-ROUTE = Construct(
-    "route",
+_ROUTE_KEYS = (
     Key("from", "path", "where the tensor is", foreign=("path", "source")),
     Key(
         "apply",
@@ -269,10 +309,10 @@ ROUTE = Construct(
         shown="nothing",
         foreign=("transforms", "transform"),
     ),
-    elsewhere={
-        "constant": "only an input of a loss can be a constant, and then it has no other key"
-    },
 )
+_NO_CONSTANT = {
+    "constant": "only an input of a loss can be a constant, and then it has no other key"
+}
 
 CONSTANT = Construct(
     "constant",
@@ -283,6 +323,23 @@ CONSTANT = Construct(
         foreign=("full", "fill", "value", "literal"),
     ),
 )
+_DIMS = Key(
+    "dims",
+    "dims",
+    "which of the unreduced loss's dimensions the tensor has, in its order: `[0, 2, 3]`, `[-1]`",
+    default=None,
+    shown="the leading ones; or all, where a size may be 1",
+    foreign=("axes", "axis", "dim"),
+)
+ROUTE = Construct(
+    "route",
+    *_ROUTE_KEYS,
+    elsewhere={
+        **dict.fromkeys((_DIMS.name, *_DIMS.foreign), "only a mask or a sample_weight has 'dims'"),
+        **_NO_CONSTANT,
+    },
+)
+ENTRIES = Construct("mask or a sample weight", *_ROUTE_KEYS, _DIMS, elsewhere=_NO_CONSTANT)
 
 SCHEDULED = Construct("schedule", Key("schedule", "schedule", "the schedule's name"))
 
@@ -300,10 +357,15 @@ DOCUMENT = Construct(
         "loss",
         "composite",
         "the objective",
-        foreign=("criterion", "criterions", "loss_fn", "losses", "objective", "objectives"),
+        foreign=("criterion", "criterions", "loss_fn", "losses", "objective"),
     ),
     Key("terms", "terms", "the objective's terms, where the document is nothing but an objective"),
+    Key(
+        "objectives",
+        "objectives",
+        "several objectives by name, each a composite: those of a generator and a discriminator",
+    ),
 )
 
-CONSTRUCTS = (DOCUMENT, COMPOSITE, GROUP, TERM, ROUTE, CONSTANT, SCHEDULED, EXPERIMENT)
+CONSTRUCTS = (DOCUMENT, COMPOSITE, GROUP, TERM, ROUTE, ENTRIES, CONSTANT, SCHEDULED, EXPERIMENT)
 """Every kind of mapping whose keys belong to the language."""

@@ -5,22 +5,15 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
-from lossreg.config.declare.objectives import (
-    holds_terms,
-    is_loss,
-    is_map_of_objectives,
-    is_map_of_terms,
-    read_composite,
-    read_experiment,
-)
+from lossreg.config.declare.objectives import read_composite, read_experiment
 from lossreg.config.declare.search import Located, Search
 from lossreg.config.faults.faults import ConfigPath, Faults, clipped, describe, path_text
-from lossreg.config.faults.guesses import Guesses
-from lossreg.config.grammar import COMPOSITE, DOCUMENT, EXPERIMENT
+from lossreg.config.finding import find
+from lossreg.config.grammar import EXPERIMENT
 from lossreg.config.lower import lower
 from lossreg.config.models import CompositeConfig, ExperimentConfig
 from lossreg.config.read.documents import read_bytes
@@ -31,7 +24,6 @@ from lossreg.config.read.python import from_python
 from lossreg.errors import ConfigError, ConfigWarning, Diagnostic
 from lossreg.names import closest
 from lossreg.registry import Registry
-from lossreg.vocabulary.paths import PathError, ValuePath
 
 __all__ = [
     "Examined",
@@ -40,15 +32,13 @@ __all__ = [
     "load_config",
     "load_experiment",
     "load_kept_experiment",
+    "load_objectives",
 ]
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | Mapping[str, object]"
 """A YAML file's path, a YAML document as bytes, or a mapping."""
 
 _Severity: TypeAlias = Literal["error", "warning"]
-
-_MOST_SHOWN = 3
-_GUESSED_KEYS = 1_000  # search at most this many keys for a suggestion
 
 
 class Examined(NamedTuple):
@@ -60,6 +50,8 @@ class Examined(NamedTuple):
         diagnostics: Errors and warnings, in the order of the text.
         objectives: How many objectives were read.
         document: The whole source with its overrides applied, or None if it has an error.
+        by_name: The composites of a map of objectives, in the order of the source; empty if there
+            is no map, or the source has an error.
     """
 
     loss: CompositeConfig | None
@@ -67,6 +59,7 @@ class Examined(NamedTuple):
     diagnostics: tuple[Diagnostic, ...]
     objectives: int = 0
     document: Node | None = None
+    by_name: Mapping[str, CompositeConfig] = MappingProxyType({})
 
 
 def examine(
@@ -77,6 +70,7 @@ def examine(
     overrides: Iterable[str] = (),
     name: str = "<bytes>",
     every: bool = False,
+    several: bool = False,
 ) -> Examined:
     """Read a source and find all its faults; a faulty config raises nothing.
 
@@ -89,6 +83,8 @@ def examine(
         name: The name of a document given as bytes.
         every: Whether to read every objective of the document, wherever it is, instead of only
             the one at the key.
+        several: Whether a map of objectives is wanted instead of one: at the key, by default at
+            `objectives`.
     """
     faults = Faults()
     registry = Registry.installed() if registry is None else registry
@@ -98,38 +94,64 @@ def examine(
         root = _root(source, name, faults)
         for override in overrides:
             apply_override(root, override, faults)
-        examined = _examine(root, key, registry, faults, every=every)
+        examined = _examine(root, key, registry, faults, every=every, several=several)
     except SourceError as error:
         for fault in error.document.faults if error.document is not None else ():
             faults.add_source_error(fault)
         faults.add_source_error(error)
     if faults.has_errors:
-        examined, root = examined._replace(loss=None, experiment=None), None
+        examined = examined._replace(loss=None, experiment=None, by_name=MappingProxyType({}))
+        root = None
     return examined._replace(diagnostics=tuple(faults.sorted()), document=root)
 
 
 def _examine(
-    root: Node, key: str | None, registry: Registry, faults: Faults, *, every: bool
+    root: Node,
+    key: str | None,
+    registry: Registry,
+    faults: Faults,
+    *,
+    every: bool,
+    several: bool,
 ) -> Examined:
     search = Search(registry)
+    found = find(root, key, search, faults, every=every, several=several)
     every = every and key is None
-    asked = _find_loss(root, key, search, faults, every=every)
-    objectives = [] if asked is None else [asked]
+    objectives = list(found.objectives)
     if every:
-        objectives += search.objectives(root, asked)
+        objectives += search.objectives(root, objectives)
     if objectives:
         _refuse_stray_overrides(root, objectives, faults)
-    read = [read_composite(*objective, registry, faults) for objective in objectives]
-    configs = [None if composite is None else lower(composite, faults) for composite in read]
-    loss = None if asked is None else configs[0]
+        if found.around is not None:
+            _refuse_stray_objectives(found.around, faults)
+    configs = _lowered(objectives, registry, faults)
+    loss = configs[0] if found.objectives and not found.are_named else None
     is_experiment = key is None and isinstance(root.value, dict) and "task" in root.value
-    if asked is None and objectives:
+    if (found.are_named or not found.objectives) and objectives:
         is_experiment = False  # another system's document, which has its own key `task`
     if objectives or every:
         severity: _Severity = "error" if is_experiment else "warning"
         _note_lone_terms(root, objectives, search, faults, severity)
     experiment = read_experiment(root, loss, registry, faults) if is_experiment else None
-    return Examined(loss, experiment, (), len(objectives))
+    by_name = {
+        str(objective.path[1]): config
+        for objective, config in zip(found.objectives, configs, strict=False)
+        if found.are_named and config is not None
+    }
+    return Examined(loss, experiment, (), len(objectives), by_name=by_name)
+
+
+def _lowered(
+    objectives: Sequence[Located], registry: Registry, faults: Faults
+) -> list[CompositeConfig | None]:
+    """Each objective's model; an alias of another objective has the same one."""
+    configs: dict[int, CompositeConfig | None] = {}
+    for objective in objectives:
+        if id(objective.node) not in configs:
+            composite = read_composite(*objective, registry, faults)
+            config = None if composite is None else lower(composite, faults)
+            configs[id(objective.node)] = config
+    return [configs[id(objective.node)] for objective in objectives]
 
 
 def _root(source: object, name: str, faults: Faults) -> Node:
@@ -145,90 +167,6 @@ def _root(source: object, name: str, faults: Faults) -> Node:
     for fault in document.faults:
         faults.add_source_error(fault)
     return root
-
-
-def _find_loss(
-    root: Node, key: str | None, search: Search, faults: Faults, *, every: bool
-) -> Located | None:
-    """The objective at the key, or by default the document's own; None after noting its absence.
-
-    If every objective is read and the document has others, the absence is not a fault.
-    """
-    if isinstance(root.value, dict):
-        if key is not None:
-            return _follow(root, key, faults)
-        if "loss" in root.value:
-            return Located(root.value["loss"], "loss", root.keys["loss"])
-        if "terms" in root.value:
-            is_whole = "task" not in root.value
-            return Located(root, "", None) if is_whole else _misplaced(root, "terms", faults)
-        for name in islice(root.keys, _GUESSED_KEYS):
-            meant = _meant(name, root)
-            if meant is not None:
-                return _guessed(name, meant, root, faults)
-    _note_no_loss(root, search, faults, every=every)
-    return None
-
-
-def _meant(name: str, root: Node) -> str | None:
-    """The key (`loss` or `terms`) that was probably meant, in a document without a loss."""
-    node = root.value[name]
-    if name == "objectives" and is_map_of_objectives(node):
-        return None
-    if name in DOCUMENT.foreign:
-        return "terms" if is_map_of_terms(node) else "loss"
-    return closest(name, DOCUMENT.names) if isinstance(node.value, dict) else None
-
-
-def _guessed(name: str, meant: str, root: Node, faults: Faults) -> Located | None:
-    """Guess the misspelt loss key and note it, so that one run finds the other faults, too."""
-    node, key = root.value[name], root.keys[name]
-    if meant == "terms" and ("task" in root.value or name in DOCUMENT.foreign):
-        return _misplaced(root, name, faults)
-    # In a document that is not lossreg's, a scalar's key may name anything.
-    path: ConfigPath = ("", name) if isinstance(node.value, dict | list) else ""
-    faults.add("LR109", path, f"there is no loss here; did you mean '{meant}'?", key)
-    if meant == "loss":
-        return Located(node, path, key) if is_loss(node) else None
-    guesses = Guesses(root, COMPOSITE.names)
-    guesses.written = {"terms": name}
-    return Located(guesses.applied("", faults), "", None) if holds_terms(node) else None
-
-
-def _misplaced(root: Node, name: str, faults: Faults) -> Located:
-    """Note terms at the root of a document; give the loss that they belong to."""
-    key = root.keys[name]
-    if name in DOCUMENT.foreign:
-        message = "these are terms; put them under 'loss:', and there under 'terms:'"
-    else:
-        message = "an experiment has its loss under 'loss:'; put 'terms' there, one level deeper"
-    faults.add("LR109", ("", name), message, key)
-    faults.read_as("", name, "terms")
-    loss = Node({"terms": root.value[name]}, *root.span)
-    loss.keys["terms"] = key
-    return Located(loss, "", None)
-
-
-def _note_no_loss(root: Node, search: Search, faults: Faults, *, every: bool) -> None:
-    """Note that a document has no objective, or only ones that must be given by key."""
-    expected = "expected 'loss:' or 'terms:'"
-    task = root.value.get("task") if isinstance(root.value, dict) else None
-    if task is not None and search.may_be_task(task.value):
-        faults.add("LR109", "task", f"{expected} beside 'task:'", root.keys["task"])
-        return
-    others = search.objectives(root)
-    dropped = root.document.dropped if root.document is not None else ()
-    if every and (others or any(map(search.holds_objective, dropped))):
-        return
-    if not isinstance(root.value, dict):
-        expected = f"expected a mapping with 'loss:' or 'terms:', found {describe(root.value)}"
-    if others:
-        shown = [f"'{clipped(path_text(other.path))}'" for other in others[:_MOST_SHOWN]]
-        more = ", …" if len(others) > _MOST_SHOWN else ""
-        hint = f"for an objective elsewhere, give its key: {', '.join(shown)}{more}"
-    else:
-        hint = "if the loss is elsewhere, give its key"
-    faults.add("LR109", "", f"{expected}; {hint}", root)
 
 
 def _note_lone_terms(
@@ -268,41 +206,15 @@ def _refuse_stray_overrides(root: Node, objectives: Sequence[Located], faults: F
             faults.add("LR402", ("", name), message, root.keys[name])
 
 
-def _follow(root: Node, key: str, faults: Faults) -> Located | None:
-    try:
-        steps = ValuePath.parse(str(key)).steps
-    except PathError:
-        faults.add(
-            "LR109", "", f"the key {describe(key)} is not a path; write it as model.criterion"
-        )
-        return None
-    path: ConfigPath = ""
-    node, key_span = root, None
-    for step in steps:
-        children = node.value
-        if isinstance(children, dict) and isinstance(step, str) and step in children:
-            node, key_span = children[step], node.keys[step]
-        elif (
-            isinstance(children, list)
-            and isinstance(step, int)
-            and -len(children) <= step < len(children)
-        ):
-            node, key_span = children[step], None
-        else:
-            names = islice(children if isinstance(children, dict) else (), _GUESSED_KEYS)
-            meant = closest(step, names)
-            wanted = f"'{clipped(step)}'" if isinstance(step, str) else f"element {step}"
-            under = f"under '{clipped(path_text(path))}'" if path else "in the document"
-            message = f"there is no {wanted} {under}"
-            if meant:
-                guess = (path, meant)
-                message += f"; did you mean '{clipped(path_text(guess))}'?"
-                faults.add("LR109", guess, message, node.keys[meant])
-            else:
-                faults.add("LR109", "", message, key_span or node)
-            return None
-        path = (path, step)
-    return Located(node, path, key_span)
+def _refuse_stray_objectives(around: Located, faults: Faults) -> None:
+    """Note overrides that created an objective beside those of a map, instead of changing one."""
+    made = overridden(around.node)
+    known = [name for name in around.node.value if name not in made]
+    for name in made:
+        meant = closest(name, known)
+        hint = f"did you mean '{meant}'?" if meant else f"there is {', '.join(known)}"
+        message = f"this override creates the objective '{clipped(name)}'; {hint}"
+        faults.add("LR402", (around.path, name), message, around.node.keys[name])
 
 
 def load_config(
@@ -330,9 +242,38 @@ def load_config(
     examined = examine(source, key=key, registry=registry, overrides=overrides)
     if examined.loss is None:
         raise ConfigError(examined.diagnostics)
-    for diagnostic in examined.diagnostics:
-        warnings.warn(str(diagnostic), ConfigWarning, stacklevel=2)
+    _warn(examined)
     return examined.loss
+
+
+def load_objectives(
+    source: Source,
+    *,
+    key: str | None = None,
+    registry: Registry | None = None,
+    overrides: Iterable[str] = (),
+) -> dict[str, CompositeConfig]:
+    """The checked composites of a map of objectives, by name, in the order of the file.
+
+    Args:
+        source: The file, document or mapping.
+        key: Where the map is in the document; by default `objectives`.
+        registry: Where losses are looked up; by default the installed plugins.
+        overrides: Each is `path=value`, such as `objectives.generator.terms.adv.weight=0.3`.
+
+    Raises:
+        ConfigError: The source is wrong; the error holds every fault of every objective.
+    """
+    examined = examine(source, key=key, registry=registry, overrides=overrides, several=True)
+    if not examined.by_name:
+        raise ConfigError(examined.diagnostics)
+    _warn(examined)
+    return dict(examined.by_name)
+
+
+def _warn(examined: Examined) -> None:
+    for diagnostic in examined.diagnostics:
+        warnings.warn(str(diagnostic), ConfigWarning, stacklevel=3)
 
 
 def load_experiment(

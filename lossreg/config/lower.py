@@ -5,24 +5,31 @@ Groups dissolve: names join, paths start where the group starts, weights multipl
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from lossreg.config.declare.divisors import check_divisor, check_within_row
 from lossreg.config.declare.fields import LARGEST, SMALLEST_NORMAL
+from lossreg.config.faults.faults import clipped
 from lossreg.config.grammar import COMPOSITE, GROUP
 from lossreg.config.models import CompositeConfig, TermConfig, Weight
+from lossreg.names import closest
 from lossreg.vocabulary.paths import ValuePath
-from lossreg.vocabulary.routes import Route
+from lossreg.vocabulary.routes import Route, Transform
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lossreg.config.declare.tree import Declared, Loss
     from lossreg.config.faults.faults import Faults
     from lossreg.config.models import Divisor
 
 __all__ = ["lower"]
 
+# Each guess at a path compares it with all that are known.
+_MOST_KNOWN, _MOST_GUESSED = 1_000, 20
 _ORDINARY = 1e-9  # it and its reciprocal are far within float32
-_HERE, _ONE = ValuePath(()), Weight()
+_HERE, _ONE, _DETACH = ValuePath(()), Weight(), Transform("detach")
 # Fields of the model that are a key's value as it was read; groups may still add to them.
 _AS_READ = frozenset(TermConfig._fields).difference(("name", "weight", "inputs", "divide_by"))
 
@@ -47,6 +54,9 @@ def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
     if enabled and is_zero and not faults.has_errors:
         message = "all weights are zero, so nothing is learnt"
         faults.add("LR903", place, message, key, severity="warning")
+    if composite.get("frozen"):
+        _check_frozen(composite, known, faults)
+        known = _with_frozen(known, composite.get("frozen"))
     options = {
         name: composite.get(name) for name, key in COMPOSITE.keys.items() if key.reads != "terms"
     }
@@ -60,16 +70,19 @@ class _Around(NamedTuple):
     origin: ValuePath = _HERE
     weight: Weight = _ONE
     divide_by: Divisor | None = None
+    detach: tuple[str, ...] | None = None
     optional: bool = False
     enabled: bool = True
 
     def inside(self, group: Declared) -> _Around:
         """The settings for the terms of a group."""
+        detach = group.get("detach")
         return _Around(
             prefix=f"{self.prefix}{group.name}/",
             origin=self.located(group.get("from") or _HERE),
             weight=self.weight.times(_weight(group)),
             divide_by=self.divisor(group),
+            detach=self.detach if detach is None else detach,
             optional=self.optional or group.get("optional"),
             enabled=self.enabled and group.get("enabled"),
         )
@@ -82,9 +95,17 @@ class _Around(NamedTuple):
             inputs={name: self._moved(route) for name, route in term.inputs.items()},
             mask=None if term.mask is None else self._moved(term.mask),
             sample_weight=None if term.sample_weight is None else self._moved(term.sample_weight),
+            detach=self._detached(term),
             optional=self.optional or term.optional,
             enabled=self.enabled and term.enabled,
         )
+
+    def _detached(self, term: TermConfig) -> tuple[str, ...] | None:
+        if term.detach is not None or self.detach is None:
+            return term.detach
+        names = tuple(name for name in self.detach if name in term.inputs)
+        # A group that names other arguments says nothing of this term's.
+        return names if names or not self.detach else None
 
     def located(self, path: ValuePath) -> ValuePath:
         return ValuePath(self.origin.steps + path.steps)
@@ -148,6 +169,8 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
     )
     if around is not _WHOLE:
         config = around.adopted(config)
+    if config.detach:
+        config = config._replace(inputs=_with_detached(config.inputs, config.detach))
     misfit = _beyond_float32(config.weight)
     if misfit:
         message = f"expected the weight times the weights of its groups to be {misfit}"
@@ -158,6 +181,65 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
 def _inputs(term: Declared, loss: Loss) -> dict[str, Route]:
     routes: dict[str, Route] | None = term.values.get("inputs")
     return routes or {name: Route(ValuePath((name,))) for name in loss.arguments}
+
+
+def _with_detached(inputs: Mapping[str, Route], names: tuple[str, ...]) -> dict[str, Route]:
+    routes = dict(inputs)
+    for name in names:
+        if routes[name].transforms[-1:] != (_DETACH,):
+            routes[name] = routes[name]._replace(transforms=(*routes[name].transforms, _DETACH))
+    return routes
+
+
+def _with_frozen(
+    terms: tuple[TermConfig, ...], declared: tuple[ValuePath, ...]
+) -> tuple[TermConfig, ...]:
+    """The terms, with a detached start for each route that reads a frozen path or what is below."""
+    frozen = {path.steps for path in declared}
+
+    def stopped(route: Route) -> Route:
+        route = route.with_operands(stopped)
+        steps, transforms = route.path.steps, route.transforms
+        is_frozen = any(steps[:length] in frozen for length in range(1, len(steps) + 1))
+        if not is_frozen or transforms[:1] == (_DETACH,):
+            return route
+        return route._replace(transforms=(_DETACH, *transforms))
+
+    return tuple(
+        term._replace(
+            inputs={name: stopped(route) for name, route in term.inputs.items()},
+            mask=None if term.mask is None else stopped(term.mask),
+            sample_weight=None if term.sample_weight is None else stopped(term.sample_weight),
+        )
+        for term in terms
+    )
+
+
+def _check_frozen(composite: Declared, terms: tuple[TermConfig, ...], faults: Faults) -> None:
+    """Note frozen paths that no term reads: a misspelt one would freeze nothing."""
+    read = {
+        path.steps[:length]: None
+        for term in terms
+        for route in (*term.inputs.values(), term.mask, term.sample_weight)
+        if route is not None
+        for path in route.paths
+        for length in range(1, len(path.steps) + 1)
+    }
+    unread = [
+        (index, path)
+        for index, path in enumerate(composite.get("frozen"))
+        if path.steps not in read
+    ]
+    known = [str(ValuePath(steps)) for steps in islice(read, _MOST_KNOWN)] if unread else []
+    for number, (index, path) in enumerate(unread):
+        # What is above it would freeze more than was meant.
+        above = {str(ValuePath(path.steps[:length])) for length in range(1, len(path.steps))}
+        others = (name for name in known if name not in above)
+        meant = closest(str(path), list(others)) if number < _MOST_GUESSED else None
+        hint = f"did you mean '{clipped(meant)}'?" if meant else "correct it or remove it"
+        message = f"no term reads '{clipped(str(path))}' or anything below it; {hint}"
+        place, node = (composite.path, "frozen"), composite.node.value["frozen"].value[index]
+        faults.add("LR206", (place, index), message, node)
 
 
 def _beyond_float32(weight: Weight) -> str:

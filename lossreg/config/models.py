@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lossreg.config.declare.trainer import TrainerConfig
     from lossreg.plugin import LossConfig, LossDefinition, TaskDefinition
     from lossreg.registry.plugins import Origin
+    from lossreg.vocabulary.paths import ValuePath
     from lossreg.vocabulary.routes import Route
     from lossreg.vocabulary.schedules import Schedule
 
@@ -117,7 +118,12 @@ class TermConfig(NamedTuple):
         definition: The loss definition of that name.
         params: Its validated parameters.
         weight: The multiplier of the raw value.
-        inputs: The route of the tensor of each forward argument, in order.
+        inputs: The route of the tensor of each forward argument, in order; it ends in the transform
+            `detach` where no gradient goes through the argument, and has it after its path where
+            the path is frozen.
+        class_dim: Where the classes are in every input that has them.
+        detach: The arguments that no gradient goes through, as declared; None if nothing says
+            whether a target may have a gradient.
         mask: Which entries count, or None for all.
         sample_weight: How much entries count, or None for one each.
         ignore: Entries whose target has this value do not count; nan for nan.
@@ -133,6 +139,8 @@ class TermConfig(NamedTuple):
     params: LossConfig
     weight: Weight
     inputs: Mapping[str, Route]
+    class_dim: int = 1
+    detach: tuple[str, ...] | None = None
     mask: Route | None = None
     sample_weight: Route | None = None
     ignore: float | None = None
@@ -169,11 +177,13 @@ class CompositeConfig(NamedTuple):
         terms: Its terms, in the order of the file, the disabled ones included.
         checks: When tensors are checked before the losses get them.
         on_nonfinite: What happens when a term becomes nan or infinite.
+        frozen: Paths that no gradient goes through; the terms' routes say so as well.
     """
 
     terms: tuple[TermConfig, ...]
     checks: Checks = "first"
     on_nonfinite: OnNonFinite = "raise"
+    frozen: tuple[ValuePath, ...] = ()
 
 
 class ExperimentConfig(NamedTuple):

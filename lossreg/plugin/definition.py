@@ -260,6 +260,16 @@ class LossDefinition:
                 return argument.name
         return None
 
+    def input(self, name: str) -> LossInput:
+        """The input of a name that it has."""
+        (argument,) = (argument for argument in self.inputs if argument.name == name)
+        return argument
+
+    @property
+    def with_classes(self) -> tuple[str, ...]:
+        """The inputs whose classes, the letter C, are at dimension 1."""
+        return tuple(argument.name for argument in self.inputs if argument.letters.has("C", 1))
+
     def __post_init__(self) -> None:
         checked_name(self)
         if not (isinstance(self.config, type) and issubclass(self.config, LossConfig)):

@@ -54,11 +54,13 @@ class LossInput:
     """One argument of a loss's forward.
 
     Attributes:
-        name: The argument's name, as `torch.nn.functional` spells it.
+        name: The argument's name, as `torch.nn.functional` spells it. A `target` or `targets` that
+            requires a gradient is warned of, unless the term's `detach` says what is meant.
         meaning: What it holds, in a few words.
         dtype: The dtype kind.
         shape: The shape in letters: `N C *`, where a number is a size (`N 1`) and `|` separates
-            alternatives; `...` if the shape is not known, so that it is not checked and no entry
+            alternatives; a C as the second are classes, which a term's `class_dim` says where to
+            find; `...` if the shape is not known, so that it is not checked and no entry
             can be masked.
         domain: Its allowed values.
         gradient: Whether the loss is differentiated with respect to it.

@@ -56,6 +56,18 @@ class Shape:
             tuple(letter for letter in form if letter not in ("N", "*")) for form in forms
         )
 
+    def has(self, letter: str, place: int | None = None) -> bool:
+        """Whether an alternative has a letter; or whether all have it, at the same place.
+
+        >>> Shape("N C *").has("C", 1), Shape("* C").has("C", 1), Shape("* C").has("C")
+        (True, False, True)
+        """
+        if place is None:
+            return any(letter in form for form in self.forms)
+        places = [form.index(letter) if letter in form else -1 for form in self.forms]
+        starred = any("*" in form[:place] for form in self.forms)
+        return set(places) == {place} and not starred
+
     def sizes(
         self, shape: Sequence[int], *, batched: bool = True
     ) -> tuple[tuple[str, int], ...] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lossreg.config import CompositeConfig, load_config
+from lossreg.config import CompositeConfig, load_config, load_objectives
 from lossreg.config.declare.parameters import validated
 from lossreg.config.faults.faults import Faults
 from lossreg.config.read.nodes import SourceError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lossreg.config.models import TermConfig
     from lossreg.plugin import LossConfig
 
-__all__ = ["build", "create"]
+__all__ = ["build", "build_objectives", "create"]
 
 
 def build(
@@ -53,7 +53,40 @@ def build(
     >>> out.total, out.terms["fit"]
     (tensor(2.), tensor(2.))
     """
-    config = load_config(source, key=key, registry=registry, overrides=overrides)
+    return _built(load_config(source, key=key, registry=registry, overrides=overrides))
+
+
+def build_objectives(
+    source: Source,
+    *,
+    key: str | None = None,
+    registry: Registry | None = None,
+    overrides: Iterable[str] = (),
+) -> dict[str, CompositeLoss]:
+    """Build every objective of a document that has several by name, under `objectives`.
+
+    Args:
+        source: The file, document or mapping.
+        key: Where the objectives are in the document; by default `objectives`.
+        registry: Where losses are looked up; by default, all installed plugins.
+        overrides: Strings `path=value`, like `objectives.generator.terms.adv.weight=0.3`.
+
+    Returns:
+        The composites by name, in the order of the file.
+
+    Raises:
+        ConfigError: The source is wrong; it carries every fault of every objective.
+
+    >>> terms = {"score": {"type": "value", "inputs": ["fake"]}}
+    >>> losses = build_objectives({"objectives": {"generator": {"terms": terms}}})
+    >>> list(losses)
+    ['generator']
+    """
+    configs = load_objectives(source, key=key, registry=registry, overrides=overrides)
+    return {name: _built(config) for name, config in configs.items()}
+
+
+def _built(config: CompositeConfig) -> CompositeLoss:
     built = []
     for term in config.terms:
         if term.enabled:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lossreg.plugin import LossDefinition, LossInput
 
 __all__ = [
+    "CLASS_DIM",
     "check_divisor",
     "check_inputs",
     "check_mask",
@@ -33,6 +34,9 @@ __all__ = [
     "is_changed",
     "suspicions",
 ]
+
+CLASS_DIM = 1
+"""Where losses with classes expect them."""
 
 # How far a probability may be outside 0 to 1, its logarithm above 0, and a distance below 0: room
 # for the rounding of a half-precision softmax, or of mixed targets.
@@ -56,12 +60,15 @@ def _check_devices(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> 
             )
 
 
-def check_inputs(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> dict[str, int]:
+def check_inputs(
+    definition: LossDefinition, inputs: Mapping[str, Tensor], class_dim: int = 1
+) -> dict[str, int]:
     """Check the inputs' shapes, dtypes and devices against the definition.
 
     Args:
         definition: The loss.
         inputs: Its arguments by name.
+        class_dim: Where the classes were, before they were moved to dimension 1.
 
     Returns:
         The size behind each label, as `Shape.sizes` returns them.
@@ -74,7 +81,7 @@ def check_inputs(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> di
     _check_devices(definition, inputs)
     for argument in definition.inputs:
         _check_dtype(argument, inputs[argument.name])
-    return _check_shapes(definition, inputs)
+    return _check_shapes(definition, inputs, class_dim)
 
 
 def suspicions(
@@ -298,7 +305,9 @@ def _check_dtype(argument: LossInput, tensor: Tensor) -> None:
         raise Misfit(argument.name, message)
 
 
-def _check_shapes(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> dict[str, int]:
+def _check_shapes(
+    definition: LossDefinition, inputs: Mapping[str, Tensor], class_dim: int
+) -> dict[str, int]:
     """The size behind each letter; each letter has one, and `*` one shape."""
     sizes, misfit = _match_shapes(definition, inputs, batched=True)
     if misfit is None:
@@ -320,7 +329,8 @@ def _check_shapes(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> d
                 f"the shape {argument.letters}, and apply: [{{cast: int64}}] makes them"
             )
         raise Misfit(argument.name, message)
-    raise Misfit(argument.name, _against(tensor, inputs[owner], owner))
+    against = _against(tensor, inputs[owner], owner)
+    raise Misfit(argument.name, against + _of_classes(definition, inputs, class_dim))
 
 
 def _match_shapes(
@@ -356,6 +366,28 @@ def _against(tensor: Tensor, other: Tensor, name: str) -> str:
         f"expected a shape that fits {tuple(other.shape)} of '{name}', found "
         f"{tuple(tensor.shape)}; torch would broadcast or refuse it"
     )
+
+
+def _of_classes(definition: LossDefinition, inputs: Mapping[str, Tensor], class_dim: int) -> str:
+    """Where classes are expected, for inputs that do not fit; and what to write, if that helps."""
+    names, is_moved = definition.with_classes, class_dim != CLASS_DIM
+    # Of two dimensions, the classes are the last one already.
+    least = CLASS_DIM if is_moved else CLASS_DIM + 1
+    if not names or inputs[names[0]].dim() <= least:
+        return ""
+    start, end = (CLASS_DIM, class_dim) if is_moved else (-1, CLASS_DIM)
+    others = {}
+    for argument in definition.inputs:
+        tensor = inputs[argument.name]
+        has_classes = argument.letters_of(tensor, definition.inputs[0]).has("C", CLASS_DIM)
+        is_movable = has_classes and tensor.dim() > CLASS_DIM
+        others[argument.name] = tensor.movedim(start, end) if is_movable else tensor
+    fits = _match_shapes(definition, others, batched=True)[1] is None
+    if is_moved:
+        remedy = "; without it they fit" if fits else ""
+        return f". class_dim: {class_dim} moved the classes of '{names[0]}' to dimension 1{remedy}"
+    remedy = "; if they are last, write class_dim: -1 in the term" if fits else ""
+    return f". The classes of '{names[0]}' are expected at dimension 1{remedy}"
 
 
 def _outside(

@@ -45,14 +45,15 @@ class Notices:
         self._warned: set[tuple[str, str]] = set()
         self._is_split = False
         self.awaited: dict[str, int] = {}
-        # Terms whose masks and sample weights have not been checked for gradients before a graph.
+        # Terms whose masks, sample weights and targets have not been checked for gradients before
+        # a graph.
         self._uncut: set[str] = set()
 
     def expect(self, term: Plan) -> None:
         """Add a term to those that are watched."""
         if term.optional:
             self.awaited[term.name] = 0
-        if term.cuts and term.in_graph:
+        if (term.cuts or term.targets) and term.in_graph:
             self._uncut.add(term.name)
 
     @torch.no_grad()
@@ -67,7 +68,7 @@ class Notices:
         Raises:
             Misfit: A tensor does not fit the definition.
         """
-        sizes = check_inputs(term.definition, inputs)
+        sizes = check_inputs(term.definition, inputs, term.class_dim)
         self._suspect(term, module, inputs, values=False)
         for problem in check_mask(mask):
             self.note(term, "mask", problem)
@@ -150,6 +151,16 @@ class Notices:
                         "so what micro-batches and ranks add up to is not what one big batch gives"
                     )
 
+    def trained(self, term: Plan, argument: str, tensor: object) -> None:
+        """Warn about a target that requires a gradient, if nothing says that this is meant."""
+        if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
+            self.note(
+                term,
+                argument,
+                "it requires a gradient, so the term moves the target towards the prediction as "
+                f"well; write detach: [{argument}] to stop this, or detach: [] if it is meant",
+            )
+
     def count(self, term: Plan, absent: tuple[str, int] | None, values: Any) -> None:
         """Count a training forward of an optional term, and warn if its tensors never come.
 
@@ -189,8 +200,11 @@ class Notices:
                 if training or not absent:
                     self.count(term, absent[0] if absent else None, values)
             if term.name in self._uncut and torch.is_grad_enabled():
-                tensors = [(name, self._router.get(values, place)) for name, place in term.cuts]
-                for name, tensor in tensors:
+                cut = {name: self._router.get(values, place) for name, place in term.cuts}
+                for name, tensor in cut.items():
                     self.cut(term, name, tensor)
-                if all(tensor is not None for _, tensor in tensors):
+                trained = {name: self._router.get(values, place) for name, place in term.targets}
+                for name, tensor in trained.items():
+                    self.trained(term, name, tensor)
+                if all(tensor is not None for tensor in (*cut.values(), *trained.values())):
                     self._uncut.discard(term.name)

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import InputError, printable
-from lossreg.runtime.checks import check_divisor, check_result, is_changed
+from lossreg.runtime.checks import CLASS_DIM, check_divisor, check_result, is_changed
+from lossreg.runtime.dimensions import placed
 from lossreg.runtime.nonfinite import describe
 from lossreg.runtime.reduction import Misfit, kept_entries
 from lossreg.runtime.routing import find, follows
+from lossreg.vocabulary.routes import Transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +25,29 @@ if TYPE_CHECKING:
     from lossreg.plugin import LossDefinition
     from lossreg.runtime.routing import Router
     from lossreg.runtime.unsaved import ClassWeights
+    from lossreg.vocabulary.routes import Route
 
 __all__ = ["Plan"]
+
+_TARGETS = ("target", "targets")
+
+
+def _is_detached(term: TermConfig, argument: str) -> bool:
+    return any(transform.name == "detach" for transform in term.inputs[argument].transforms)
+
+
+def _seen(term: TermConfig, argument: str) -> Route:
+    """The route of an argument, with its classes moved to where the loss expects them."""
+    route = term.inputs[argument]
+    if term.class_dim == CLASS_DIM:
+        return route
+    definition = term.definition
+    # Only probabilities have classes, and the tensor's dtype says whether it holds them.
+    is_soft = definition.input(argument).domain == "class index or probability"
+    if not is_soft and argument not in definition.with_classes:
+        return route
+    moved = Transform("class_dim", (("dim", term.class_dim), ("floats_only", is_soft)))
+    return route._replace(transforms=(*route.transforms, moved))
 
 
 class Plan:
@@ -44,6 +67,7 @@ class Plan:
         counted: The arguments that are known before the model runs.
         number: The place of what the sum is divided by, if that is a transformed tensor.
         cuts: The mask and the sample weight, through which no gradient goes.
+        targets: The targets of which nothing says whether they may have a gradient.
         entries: Whether the loss has an unreduced form.
         twin: The unreduced form, built when it is first needed.
     """
@@ -57,6 +81,7 @@ class Plan:
         self.name = name
         self.optional = optional
         self.definition: LossDefinition = term.definition
+        self.class_dim = term.class_dim
         self.ignore = term.ignore
         self.divisor = term.divide_by
         self.reduction = term.reduction
@@ -71,18 +96,20 @@ class Plan:
         self.twin: nn.Module | None = None
         like = self._met(router)
         self.inputs = tuple(
-            (argument, router.add(route, name, argument, optional, like=like))
-            for argument, route in term.inputs.items()
+            (argument, router.add(_seen(term, argument), name, argument, optional, like=like))
+            for argument in term.inputs
         )
         places = list(self.inputs)
-        self.mask = self.sample_weight = None
+        self.mask = self.sample_weight = self.mask_dims = self.weight_dims = None
         if term.mask is not None:
             self.mask = router.add(term.mask, name, "mask", optional, like=like)
+            self.mask_dims = term.mask.dims
             places.append(("mask", self.mask))
         if term.sample_weight is not None:
             self.sample_weight = router.add(
                 term.sample_weight, name, "sample_weight", optional, like=like
             )
+            self.weight_dims = term.sample_weight.dims
             places.append(("sample_weight", self.sample_weight))
         self.counted = [argument for argument in self.definition.inputs if argument.counted]
         self.number: int | None = None
@@ -92,6 +119,11 @@ class Plan:
         self.places = tuple(places)
         self.needs = [place for _, place in self.inputs]
         self.cuts = self.places[len(self.inputs) :]
+        self.targets = tuple(
+            (argument, place)
+            for argument, place in self.inputs
+            if argument in _TARGETS and term.detach is None and not _is_detached(term, argument)
+        )
 
     def _met(self, router: Router) -> int | None:
         """The place of the tensor whose dtype others follow, as `one_hot` does.
@@ -139,16 +171,24 @@ class Plan:
 
     def kept(self, mask: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor | None:
         """Which entries count: the mask keeps them, and their target is not `ignore`."""
+        if mask is not None:
+            mask = placed(self.definition, "mask", mask, self.mask_dims, inputs)
         if self.ignore is None:
             return kept_entries(mask, None, None)
         name = self.definition.target or ""  # the config refuses `ignore` without a target
         target = inputs[name]
-        (argument,) = (argument for argument in self.definition.inputs if argument.name == name)
+        argument = self.definition.input(name)
         if argument.letters_of(target, self.definition.inputs[0]) is not argument.letters:
             raise Misfit(
                 name, "expected class indices, because 'ignore' is one; found probabilities"
             )
         return kept_entries(mask, target, self.ignore)
+
+    def weights(self, weight: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """How much entries count, in the shape of the unreduced loss or its leading dimensions."""
+        if weight is None:
+            return None
+        return placed(self.definition, "sample_weight", weight, self.weight_dims, inputs)
 
     def refuse_unsafe(self, module: nn.Module, inputs: Mapping[str, Tensor]) -> None:
         """Refuse values that would make torch's CPU kernels read outside of their memory."""

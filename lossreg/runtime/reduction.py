@@ -1,13 +1,15 @@
 """From an unreduced loss to one number: masks, sample weights, means and denominators.
 
-A mask or a sample weight has the unreduced loss's leading dimensions. Masked entries are filled
-with a safe value before the loss is called and weighted 0 afterwards: boolean indexing would wait
-for the device and break a graph, and a `where` on the loss has a nan gradient.
+A mask or a sample weight has the unreduced loss's leading dimensions; one with others is `placed`
+before. Masked entries are filled with a safe value before the loss is called and weighted 0
+afterwards: boolean indexing would wait for the device and break a graph, and a `where` on the loss
+has a nan gradient.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import torch
@@ -104,9 +106,24 @@ def spread(argument: str, tensor: Tensor, shape: torch.Size) -> Tensor:
     if tensor.shape != shape[: tensor.dim()]:
         raise Misfit(
             argument,
-            f"expected the leading dimensions of {tuple(shape)}, found {tuple(tensor.shape)}",
+            f"expected the leading dimensions of {tuple(shape)}, found {tuple(tensor.shape)}"
+            + _remedy(argument, tensor, shape),
         )
     return tensor.reshape(tensor.shape + (1,) * (len(shape) - tensor.dim()))
+
+
+def _remedy(argument: str, tensor: Tensor, shape: torch.Size | None) -> str:
+    """What to write for a tensor that has other than leading dimensions, if that is certain."""
+    count = 0 if shape is None else len(shape)
+    fitting = [
+        dims
+        for dims in combinations(range(count), tensor.dim())
+        if shape is not None and [shape[dim] for dim in dims] == list(tensor.shape)
+    ]
+    if len(fitting) != 1 or not tensor.dim():
+        return ""
+    dims = list(fitting[0])
+    return f"; if it has the dimensions {dims}, write {argument}: {{from: ..., dims: {dims}}}"
 
 
 def filled(
@@ -150,7 +167,8 @@ def _as_seen_by(
         raise Misfit(
             "mask",
             f"expected the leading dimensions of the loss, {definition.unreduced} in the letters "
-            f"of '{argument.name}' {letters} {tuple(tensor.shape)}, found {tuple(keep.shape)}",
+            f"of '{argument.name}' {letters} {tuple(tensor.shape)}, found {tuple(keep.shape)}"
+            + _remedy("mask", keep, entry_shape(definition, {argument.name: tensor})),
         )
     return left.reshape(sizes)
 

@@ -53,6 +53,7 @@ class Term(Plan):
 
     Attributes:
         busy: Whether an eager step does more than call its loss.
+        unseen: The targets whose gradients have not been looked at.
         unchecked: Whether its tensors still have to be checked.
         unjudged: Whether its result still has to be checked.
         uncopied: Whether to copy its tensors before the call, to see what the loss writes to. Done
@@ -72,7 +73,8 @@ class Term(Plan):
         self.notices = notices
         self.always = checks == "always"
         self.unchecked = self.unjudged = self.uncopied = self.while_tracing = checks != "off"
-        self.busy = self.handled or self.unchecked
+        self.unseen = self.targets if self.in_graph else ()
+        self.busy = self.handled or self.unchecked or bool(self.unseen)
 
     @property
     def divides(self) -> bool:
@@ -161,7 +163,11 @@ class Term(Plan):
                 # Checked again with gradients on: only then can a detached result be seen.
                 self.unjudged = not (torch.is_grad_enabled() or not self.in_graph)
         if not compiling:
-            self.busy = self.handled or self.unchecked or self.unjudged
+            if self.unseen and torch.is_grad_enabled():
+                for name, place in self.unseen:
+                    self.notices.trained(self, name, tensors[place])
+                self.unseen = ()
+            self.busy = self.handled or self.unchecked or self.unjudged or bool(self.unseen)
         return value
 
     def look(self, module: nn.Module, tensors: Sequence[Any]) -> None:
@@ -204,6 +210,7 @@ class Term(Plan):
             inputs = filled(self.definition, inputs, keep)
         if unchecked:
             weight = None if self.sample_weight is None else tensors[self.sample_weight]
+            weight = self.weights(weight, inputs)
             self.notices.look_at_values(self, module, inputs, sizes, keep, weight)
             if not self.always:
                 self.unchecked = False
@@ -221,7 +228,7 @@ class Term(Plan):
             return
         inputs = {name: tensors[place] for name, place in self.inputs}
         try:
-            check_inputs(self.definition, inputs)
+            check_inputs(self.definition, inputs, self.class_dim)
             suspicions(self.definition, module, inputs, values=False)
         except Misfit as misfit:
             if not torch.compiler.is_compiling():
@@ -249,6 +256,7 @@ class Term(Plan):
             keep = self.kept(mask, inputs) if self.reduced_here else None
             inputs = inputs if keep is None else filled(self.definition, inputs, keep)
         weight = None if self.sample_weight is None else tensors[self.sample_weight]
+        weight = self.weights(weight, inputs)
         if self.cuts and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             for name, place in self.cuts:
                 self.notices.cut(self, name, tensors[place])
@@ -386,6 +394,7 @@ class Term(Plan):
         inputs = {name: read(place) for name, place in self.inputs if name in names}
         mask = None if self.mask is None else read(self.mask)
         weight = None if self.sample_weight is None else read(self.sample_weight)
+        weight = self.weights(weight, inputs)
         keep = self.kept(mask, inputs)
         if keep is not None:
             inputs = filled(definition, inputs, keep)

@@ -35,9 +35,11 @@ __all__ = [
     "softplus",
     "stacked",
     "where",
+    "with_classes_second",
     "with_operand",
 ]
 
+_PAIR = 2  # dimensions
 _TOLERANCE = 1e-3  # of a sum of class probabilities that a config wrote with a few digits
 
 
@@ -360,3 +362,12 @@ def as_class_probabilities(tensor: Tensor, value: float) -> Tensor:
             f"classes; the constant that does is {1 / classes:.6g}"
         )
     return full_like(tensor, value)
+
+
+def with_classes_second(tensor: Tensor, dim: int, floats_only: bool) -> Tensor:
+    """The tensor with its classes at dimension 1; indices of classes have no such dimension."""
+    # A single example has its classes first, and nothing else.
+    if tensor.dim() < _PAIR or (floats_only and not tensor.is_floating_point()):
+        return tensor
+    # torch's log_softmax copies it anyway, and its nll_loss2d has no gradient for a mere view.
+    return tensor.movedim(dim, 1).contiguous()

@@ -40,6 +40,12 @@ class Transform(NamedTuple):
 class Route(NamedTuple):
     """A path, and the transforms of its tensor.
 
+    Attributes:
+        path: The path.
+        transforms: The transforms, in order.
+        dims: For a mask or a sample weight: which dimensions of the unreduced loss it has, if
+            its shape does not say so.
+
     >>> from lossreg.vocabulary.paths import ValuePath
     >>> str(Route(ValuePath.parse("teacher.logits"), (Transform("div", (("by", 2.0),)),)))
     'teacher.logits | div(by=2.0)'
@@ -47,6 +53,7 @@ class Route(NamedTuple):
 
     path: ValuePath
     transforms: tuple[Transform, ...] = ()
+    dims: tuple[int, ...] | None = None
 
     def relocated(self, place: Callable[[ValuePath], ValuePath]) -> Route:
         """The same route with its path, and those in its transforms' arguments, put elsewhere.
@@ -54,16 +61,30 @@ class Route(NamedTuple):
         Args:
             place: The new path of each path.
         """
+        moved = self.with_operands(lambda route: route.relocated(place))
+        return moved._replace(path=place(moved.path))
+
+    def with_operands(self, change: Callable[[Route], Route]) -> Route:
+        """The same route with the routes in its transforms' arguments changed."""
         if not self.transforms:
-            return Route(place(self.path))
+            return self
         transforms = []
         for name, arguments in self.transforms:
-            moved = (
-                (key, value.relocated(place) if isinstance(value, Route) else value)
+            changed = (
+                (key, change(value) if isinstance(value, Route) else value)
                 for key, value in arguments
             )
-            transforms.append(Transform(name, tuple(moved)))
-        return Route(place(self.path), tuple(transforms))
+            transforms.append(Transform(name, tuple(changed)))
+        return self._replace(transforms=tuple(transforms))
+
+    @property
+    def paths(self) -> Iterator[ValuePath]:
+        """Its path, and those in its transforms' arguments."""
+        yield self.path
+        for transform in self.transforms:
+            for _, value in transform.arguments:
+                if isinstance(value, Route):
+                    yield from value.paths
 
     @property
     def schedules(self) -> Iterator[Schedule]:

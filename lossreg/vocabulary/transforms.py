@@ -329,7 +329,8 @@ _ENTRIES = (
 TRANSFORMS: dict[str, TransformDefinition] = {entry.name: entry for entry in _ENTRIES}
 """Every transform by name: a closed list."""
 
-# What `{constant: 0.9}` becomes where `full_like` is not enough; no config names these.
+# What `class_dim` becomes, and `{constant: 0.9}` where `full_like` is not enough; no config names
+# these.
 _HIDDEN = {
     entry.name: entry
     for entry in (
@@ -344,6 +345,12 @@ _HIDDEN = {
             "a number as the probability of each class",
             operations.as_class_probabilities,
             (Argument("value", NUMBER),),
+        ),
+        TransformDefinition(
+            "class_dim",
+            "the classes moved to dimension 1",
+            operations.with_classes_second,
+            (Argument("dim", DIM), Argument("floats_only", SWITCH)),
         ),
     )
 }
@@ -363,5 +370,5 @@ def row_mixers(route: Route) -> list[str]:
 
 
 def definition_of(name: str) -> TransformDefinition:
-    """A transform of the table, or one that a constant becomes."""
+    """A transform of the table, or one that only lossreg itself applies."""
     return TRANSFORMS.get(name) or _HIDDEN[name]

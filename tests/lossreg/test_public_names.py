@@ -45,6 +45,7 @@ def test_lossreg_offers_these_names() -> None:
         "UnknownLossError",
         "__version__",
         "build",
+        "build_objectives",
         "compare_gradients",
         "create",
         "diagnose",

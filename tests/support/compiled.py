@@ -121,6 +121,7 @@ CASES: dict[str, dict[str, Any]] = {
                 {"from": "p", "apply": ["softmax"]},
             ],
             "params": {"reduction": "batchmean"},
+            "detach": [],
             "mask": {"from": "labels", "apply": [{"cast": "bool"}]},
         },
         "classes": {**SIX["classify"], "ignore": 2},

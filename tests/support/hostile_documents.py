@@ -164,6 +164,14 @@ DOCUMENTS: dict[str, Callable[[], str]] = {
     "an objective with many users": lambda: numbered(
         "k{}: *a\n", 9_000, "a: &a {terms: {a: {type: mse}}}\n"
     ),
+    "objectives by name": lambda: numbered(
+        "  k{}: {{terms: {{a: {{type: mse}}}}}}\n", 12_000, "objectives:\n"
+    ),
+    "frozen paths that nothing reads": lambda: numbered(
+        "  k{0}: {{type: mse, inputs: [a{0}, b{0}]}}\n",
+        3_000,
+        f"frozen: [{', '.join(f'c{index}' for index in range(10_000))}]\nterms:\n",
+    ),
     "terms outside": lambda: numbered("k{}: {{type: mse, weigt: 1}}\n", 14_000, LOSS),
     "foreign types": lambda: numbered("k{0}: {{a: {{type: m{0}x, weight: 1}}}}\n", 10_000, LOSS),
     "many merges": lambda: f"a: &a {{x: 1}}\nb: {{{'<<: *a, ' * 32_000}}}",

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lossreg.config.declare.fields import is_mapping
+from lossreg.config.declare.gradients import check_detached_of_group
 from lossreg.config.declare.keys import as_meant
 from lossreg.config.declare.terms import TermReader
 from lossreg.config.declare.tree import Declared
@@ -104,4 +105,5 @@ class _Reader:
                 faults.add("LR108", place, message, node.keys["terms"])
             terms = self.terms(inner, place, in_group=True)
         group.put("terms", terms)
+        check_detached_of_group(group, faults)
         return group

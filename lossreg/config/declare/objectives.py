@@ -86,11 +86,13 @@ def is_map_of_terms(node: Node) -> bool:
 
 
 def is_map_of_objectives(node: Node) -> bool:
-    """Whether each value of a mapping has `terms:`."""
-    if not isinstance(node.value, dict):
+    """Whether a mapping has objectives by name: a value has `terms:`, and none is a term."""
+    if not isinstance(node.value, dict) or _has_terms(node):
         return False
-    values = node.value.values()
-    return bool(values) and all(isinstance(v.value, dict) and "terms" in v.value for v in values)
+    values = list(islice(node.value.values(), MOST_FAULTS))
+    if any(isinstance(v.value, dict) and "type" in v.value for v in values):
+        return False
+    return any(map(is_loss, values))
 
 
 def holds_terms(node: Node) -> bool:

@@ -6,10 +6,11 @@ import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from lossreg.config.declare.fields import read_whole_number
 from lossreg.config.declare.keys import as_meant
 from lossreg.config.faults.faults import clipped, describe, is_interpolation
 from lossreg.config.faults.guesses import Guesses
-from lossreg.config.grammar import ROUTE
+from lossreg.config.grammar import ENTRIES, ROUTE
 from lossreg.config.read.nodes import Node
 from lossreg.names import closest_spelling
 from lossreg.vocabulary.paths import PathError, ValuePath
@@ -17,10 +18,13 @@ from lossreg.vocabulary.routes import Route
 
 if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults
+    from lossreg.config.grammar import Construct
     from lossreg.config.read.nodes import Span
     from lossreg.vocabulary.routes import Transform
 
-__all__ = ["read_path", "read_route"]
+__all__ = ["read_dim", "read_path", "read_route"]
+
+_MOST_DIMS = 64  # of a tensor of torch
 
 _KINDS = {"tensor": "tensor", "list": "list of tensors"}
 
@@ -48,7 +52,11 @@ def read_path(node: Node, path: ConfigPath, faults: Faults) -> ValuePath | None:
 
 
 def read_route(
-    node: Node, path: ConfigPath, faults: Faults, key: Span | None = None
+    node: Node,
+    path: ConfigPath,
+    faults: Faults,
+    key: Span | None = None,
+    construct: Construct = ROUTE,
 ) -> Route | None:
     """A path, or a mapping with `from` and `apply`.
 
@@ -57,20 +65,21 @@ def read_route(
         path: Its place.
         faults: Takes the faults.
         key: Where its key is written, if it has one.
+        construct: The kind of mapping; `ENTRIES` has `dims` as well.
     """
     if type(node.value) is str and node.value.isidentifier():  # the common case
         return _named(node.value)
     if not isinstance(node.value, dict):
         source = read_path(node, path, faults)
         return None if source is None else Route(source)
-    is_route = not ROUTE.keys.keys().isdisjoint(node.value)
-    if not is_route and not Guesses.of(ROUTE, node).written:
+    is_route = not construct.keys.keys().isdisjoint(node.value)
+    if not is_route and not Guesses.of(construct, node).written:
         message = f"expected a path, or a mapping with 'from', found {describe(node.value)}"
         if "constant" in node.value:
             message = "only an input of a loss can be a constant; expected a path"
         faults.add("LR206", path, message, node)
         return None
-    node = as_meant(ROUTE, node, path, faults)
+    node = as_meant(construct, node, path, faults)
     source = None
     if "from" in node.value:
         source = read_path(node.value["from"], (path, "from"), faults)
@@ -79,9 +88,39 @@ def read_route(
     transforms: tuple[Transform, ...] | None = ()
     if "apply" in node.value:
         transforms = _transforms(node.value["apply"], (path, "apply"), faults)
+    dims: tuple[int, ...] | None = None
+    if construct is ENTRIES and "dims" in node.value:
+        dims = _dims(node.value["dims"], (path, "dims"), faults)
+        if dims is None:
+            return None
     if source is None or transforms is None:
         return None
-    return Route(source, transforms)
+    return Route(source, transforms, dims)
+
+
+def read_dim(node: Node, path: ConfigPath, faults: Faults) -> int | None:
+    """A dimension of a tensor; a negative one counts from the end."""
+    return read_whole_number(node, path, faults, least=-_MOST_DIMS, most=_MOST_DIMS - 1)
+
+
+def _dims(node: Node, path: ConfigPath, faults: Faults) -> tuple[int, ...] | None:
+    if not isinstance(node.value, list):
+        is_number = isinstance(node.value, int) and not isinstance(node.value, bool)
+        hint = f"; write [{node.value}]" if is_number else ", such as [0, 2, 3]"
+        message = f"expected a list of dimensions, found {describe(node.value)}{hint}"
+        faults.add("LR101", path, message, node)
+        return None
+    if not node.value:
+        message = "expected at least one dimension, found none; without 'dims' it has the leading "
+        faults.add("LR202", path, f"{message}ones", node)
+        return None
+    read = [read_dim(child, (path, index), faults) for index, child in enumerate(node.value)]
+    dims = tuple(dim for dim in read if dim is not None)
+    twice = [index for index, dim in enumerate(read) if dim is not None and dim in read[:index]]
+    for index in twice:
+        message = f"the dimension {read[index]} stands in the list twice; remove one"
+        faults.add("LR202", (path, index), message, node.value[index])
+    return None if twice or len(dims) < len(read) else dims
 
 
 @lru_cache(maxsize=1024)  # a few names recur

@@ -48,11 +48,12 @@ class Search:
         self._registry = registry
         self._guesses_left = _MOST_GUESSES
 
-    def objectives(self, root: Node, known: Located | None = None) -> list[Located]:
-        """Every objective except the known one, in the order of the document."""
-        objectives = [] if known is None else [known]
+    def objectives(self, root: Node, known: Sequence[Located] = ()) -> list[Located]:
+        """Every objective except the known ones, in the order of the document."""
+        objectives = list(known)
         seen = {id(objective.node) for objective in objectives}
-        open_values = [] if known is not None and known.node is root else [Located(root, "", None)]
+        is_whole = any(objective.node is root for objective in known)
+        open_values = [] if is_whole else [Located(root, "", None)]
         while open_values:
             place = open_values.pop()
             if id(place.node) in seen:
@@ -65,9 +66,7 @@ class Search:
                 open_values.extend(reversed(_children(place)))
         used = _Used(objectives)
         return [
-            objective
-            for objective in objectives
-            if objective is not known and not used.as_group(objective.node)
+            objective for objective in objectives[len(known) :] if not used.as_group(objective.node)
         ]
 
     def holds_objective(self, node: Node) -> bool:

@@ -60,3 +60,73 @@ def check_selection(term: Declared, definition: LossDefinition, faults: Faults) 
         if message:
             faults.add("LR213", (term.path, name), message, term.node.keys[name])
             term.is_complete = False
+        else:
+            _check_dims(term, name, definition, faults)
+    if "class_dim" in term.values:
+        _check_class_dim(term, definition, faults)
+
+
+def _check_class_dim(term: Declared, definition: LossDefinition, faults: Faults) -> None:
+    """Note a `class_dim` of a loss that has no classes at dimension 1."""
+    if definition.with_classes:
+        kept = [name for name in ("mask", "sample_weight") if name in term.values]
+        if not (kept and definition.unreduced_letters.has("C")):
+            return
+        # In which order it has the classes would be anyone's guess.
+        message = (
+            f"the unreduced loss of '{definition.name}' has the classes as well, so beside "
+            f"'{kept[0]}' permute the inputs instead of giving 'class_dim'"
+        )
+        faults.add("LR213", (term.path, "class_dim"), message, term.node.keys["class_dim"])
+        term.is_complete = False
+        return
+    others = [argument for argument in definition.inputs if argument.letters.has("C")]
+    if others:
+        message = (
+            f"'{definition.name}' expects the classes of '{others[0].name}' where its shape "
+            f"{others[0].letters} has the C, so 'class_dim' does not apply; permute its inputs"
+        )
+    elif not _declares_shapes(definition):
+        message = f"'{definition.name}' does not declare the shapes of its inputs, so nothing is "
+        message += "known of classes; transpose its inputs"
+    else:
+        message = f"'{definition.name}' has no classes, so 'class_dim' does not apply"
+    faults.add("LR213", (term.path, "class_dim"), message, term.node.keys["class_dim"])
+    term.is_complete = False
+
+
+def _check_dims(term: Declared, name: str, definition: LossDefinition, faults: Faults) -> None:
+    """Note `dims` that the unreduced loss does not have, where its shape has a fixed length."""
+    route = term.values[name]
+    if name == "ignore" or route is None or route.dims is None:
+        return
+    written = term.node.value[name].value.get("dims")
+    place: ConfigPath = (term.path, name)
+    shape = definition.unreduced_letters
+    if not shape.forms:
+        message = (
+            f"'{definition.name}' does not declare the shape of its unreduced loss, so 'dims' "
+        )
+        message += f"does not apply; give the {name} its leading dimensions"
+        faults.add("LR213", (place, "dims"), message, written or term.node.keys[name])
+        term.is_complete = False
+        return
+    (form,) = shape.forms
+    if "*" in form:
+        return  # known at the batch
+    count, seen = len(form), set()
+    for index, dim in enumerate(route.dims):
+        message = ""
+        if not -count <= dim < count:
+            message = (
+                f"expected a dimension from {-count} to {count - 1}, because the unreduced loss of "
+                f"'{definition.name}' has the shape {shape}, found {dim}"
+            )
+        elif dim % count in seen:
+            message = f"{dim} is the dimension {dim % count} of {shape}, which stands in the list "
+            message += "already; remove one"
+        seen.add(dim % count)
+        if message:
+            node = term.node.keys[name] if written is None else written.value[index]
+            faults.add("LR202", ((place, "dims"), index), message, node)
+            term.is_complete = False

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lossreg.config.declare.fields import is_mapping
+from lossreg.config.declare.gradients import check_detached
 from lossreg.config.declare.inputs import check_inputs, read_inputs
 from lossreg.config.declare.keys import as_meant
 from lossreg.config.declare.parameters import validated
@@ -87,6 +88,7 @@ class TermReader:
             term.put("inputs", read_inputs(inputs, where, node.keys["inputs"], loss, faults))
         self._read_params(term, loss)
         check_selection(term, loss.definition, faults)
+        check_detached(term, loss, faults)
         if loss.is_guess:
             term.is_complete = False
         return term

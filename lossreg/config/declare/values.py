@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from lossreg.config.declare.divisors import read_divisor
 from lossreg.config.declare.fields import read_bool, read_choice
-from lossreg.config.declare.routes import read_path, read_route
+from lossreg.config.declare.gradients import read_names, read_paths
+from lossreg.config.declare.routes import read_dim, read_path, read_route
 from lossreg.config.declare.selection import read_ignored
 from lossreg.config.declare.weights import read_weight
-from lossreg.config.grammar import CONSTRUCTS
+from lossreg.config.grammar import CONSTRUCTS, ENTRIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,10 +27,15 @@ __all__ = ["READERS", "read_values"]
 READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = MappingProxyType(
     {
         "choice": lambda node, path, faults, key, _: read_choice(node, path, key.choices, faults),
+        "dim": lambda node, path, faults, *_: read_dim(node, path, faults),
         "divisor": lambda node, path, faults, *_: read_divisor(node, path, faults),
+        "entries": lambda node, path, faults, _, written: read_route(
+            node, path, faults, written, ENTRIES
+        ),
         "ignored": lambda node, path, faults, *_: read_ignored(node, path, faults),
+        "names": lambda node, path, faults, *_: read_names(node, path, faults),
         "path": lambda node, path, faults, *_: read_path(node, path, faults),
-        "route": lambda node, path, faults, _, written: read_route(node, path, faults, written),
+        "paths": lambda node, path, faults, *_: read_paths(node, path, faults),
         "switch": lambda node, path, faults, *_: read_bool(node, path, faults),
         "weight": lambda node, path, faults, _, written: read_weight(node, path, faults, written),
     }

@@ -190,7 +190,9 @@ _ALL = (
         code="LR109",
         title="no loss in the document",
         explanation="A document has its objective under `loss:`, or is itself an objective, with "
-        "`terms:` at its root. If the objective is elsewhere, --key (in Python, key=) says where.",
+        "`terms:` at its root. If the objective is elsewhere, --key (in Python, key=) says where. "
+        "Several objectives stand by name under `objectives:`; key='objectives.NAME' builds one, "
+        "and lossreg.build_objectives all of them.",
         bad="losses:\n  terms:\n    fit: {type: mse}\n",
         good="loss:\n  terms:\n    fit: {type: mse}\n",
     ),

@@ -203,9 +203,7 @@ def test_a_mask_is_of_any_dtype(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("key", ["mask", "sample_weight"])
-@pytest.mark.parametrize(
-    "shape", [(3,), (4,), (2, 2), (2, 1), (1,), (1, 3), (2, 3, 1), (3, 2), (0,)]
-)
+@pytest.mark.parametrize("shape", [(3,), (4,), (2, 2), (1,), (2, 3, 1), (3, 2), (0,)])
 def test_what_fits_no_leading_dimension_is_an_error_of_its_own(
     key: str, shape: tuple[int, ...]
 ) -> None:
@@ -216,7 +214,7 @@ def test_what_fits_no_leading_dimension_is_an_error_of_its_own(
     error = raised.value
     assert (error.term, error.argument, error.path) == ("t", key, "valid")
     assert str(error).startswith(f"term 't', '{key}' (path 'valid'): expected the leading dim")
-    assert str(error).endswith(f"found {shape}")
+    assert str(error).partition("; if it has the dimensions [1]")[0].endswith(f"found {shape}")
     assert "(2, 3)" in str(error)
     # Nothing is left behind.
     assert loss({**values, "valid": torch.ones(2)}).total == 0

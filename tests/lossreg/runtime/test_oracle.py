@@ -203,6 +203,7 @@ class Composite:
         written: dict[str, Any] = {
             "type": loss,
             "weight": weight.written,
+            "detach": [],  # the oracle has gradients of targets as well
             "params": {**example.params, "reduction": term.reduction},
             "inputs": {key: f"{name}.{key}" for key in example.tensors},
         }
