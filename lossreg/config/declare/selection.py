@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["check_selection", "read_ignored"]
 
 _OF_ENTRIES = ("mask", "sample_weight", "ignore")
+_CHECKED = frozenset((*_OF_ENTRIES, "class_dim"))
 
 
 def read_ignored(node: Node, path: ConfigPath, faults: Faults) -> float | None:
@@ -40,7 +41,7 @@ def _declares_shapes(definition: LossDefinition) -> bool:
 
 def check_selection(term: Declared, definition: LossDefinition, faults: Faults) -> None:
     """Note the keys of a term that choose among entries, if its loss has no such entries."""
-    if not any(name in term.values for name in _OF_ENTRIES):  # the common case
+    if _CHECKED.isdisjoint(term.values):  # the common case
         return
     for name in _OF_ENTRIES:
         if name not in term.values:
