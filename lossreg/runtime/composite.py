@@ -166,7 +166,7 @@ class CompositeLoss(nn.Module):
             count += 1
             local = local + torch.stack(self.terms.local_denominators(values, local[0]))
         total, size = added_up(local, group, world_size)
-        self.terms.check_total(total, count * size)
+        self.terms.check_total(total, is_split=count > 1 or size > 1)
         for number, divides in zip(total.unbind(), self.terms.divides, strict=True):
             if not divides:
                 number.fill_(1.0)  # a list of ones would have to be copied to the device

@@ -78,13 +78,13 @@ class Terms(nn.Module):
         """For each term, whether it is divided by anything."""
         return tuple(term.divides for term in self._terms)
 
-    def check_total(self, total: Tensor, parts: int) -> None:
+    def check_total(self, total: Tensor, *, is_split: bool) -> None:
         """Check what terms divide by in a whole step, and warn of what could not be counted.
 
         Args:
             total: One number per term; those that must be above 0 become nan if they are not, and
                 cannot be read without waiting for the device.
-            parts: How many micro-batches there are, over all ranks.
+            is_split: Whether the batch is split into micro-batches or over ranks.
 
         Raises:
             InputError: A term divides by weights that add up to 0 or less.
@@ -92,9 +92,9 @@ class Terms(nn.Module):
         for number, term in zip(total.unbind(), self._terms, strict=True):
             if term.divides_by_weights:
                 number.copy_(term.positive(number))
-            if term.averages and term.divides and parts > 1:
+            if term.averages and term.divides and is_split:
                 self._notices.averaged(term)
-        if parts > 1:
+        if is_split:
             self._notices.split(self._terms)
 
     # torch's `train` would fail to set the attribute `training` if a term has that name.

@@ -249,11 +249,13 @@ def the_same_denominators(rank: int, world: int) -> None:
 
 def a_rank_without_micro_batches(rank: int, world: int) -> None:
     _, mine = parts_of(rank, world, 2, seed=0)
-    loss = lossreg.build({"terms": {"a": TERMS["classify"], "b": {"type": "value"}}})
+    loss = lossreg.build(
+        {"terms": {"a": TERMS["classify"], "b": {"type": "value", "divide_by": {"rows": "labels"}}}}
+    )
     before = [batch(each) for each in mine] if rank else []
     found = loss.denominators(before).values
     counts = everyone(sum(int((each["labels"] >= 0).sum()) for each in before))
-    assert found[1] == 2 * (world - 1)
+    assert found[1] == sum(everyone(sum(len(each["labels"]) for each in before)))
     assert bool(found[0]) == bool(sum(counts))
 
 

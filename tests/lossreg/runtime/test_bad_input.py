@@ -236,7 +236,7 @@ def test_an_empty_batch_is_torchs_nan_with_a_name() -> None:
     "fields",
     [
         {"mask": "valid"},
-        {"sample_weight": "valid", "divide_by": "weights"},
+        {"sample_weight": "valid", "divide_by": "kept"},
         {"ignore": "nan"},
         {"divide_by": {"number": "count"}},
         {"params": {"reduction": "sum"}},
@@ -253,7 +253,7 @@ def test_an_empty_batch_is_a_zero_where_torch_does_not_take_the_mean(
 
 
 @pytest.mark.parametrize(
-    "fields", [{"mask": "valid"}, {"sample_weight": "valid", "divide_by": "weights"}], ids=str
+    "fields", [{"mask": "valid"}, {"sample_weight": "valid", "divide_by": "entries"}], ids=str
 )
 def test_where_nothing_counts_the_term_is_a_zero_joined_to_the_graph(
     fields: dict[str, Any],

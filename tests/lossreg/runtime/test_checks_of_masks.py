@@ -99,10 +99,10 @@ def test_a_mask_of_0_and_1_is_one(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     "term",
     [
-        {},
+        {"divide_by": "weights"},
         {"params": {"reduction": "sum"}},
         {"divide_by": {"number": "n"}},
-        {"params": {"reduction": "mean"}},
+        {"divide_by": "entries", "params": {"reduction": "mean"}},
     ],
     ids=str,
 )
@@ -110,16 +110,15 @@ def test_a_weight_that_is_not_finite_is_refused_where_it_counts(
     bad: float, term: dict[str, Any]
 ) -> None:
     values = {**ERRORS, "w": torch.tensor([1.0, bad, 1.0]), "n": 2}
+    term = {"sample_weight": "w", **term}
     with pytest.raises(InputError, match=f"found {bad:g}") as raised:
-        weighed(sample_weight="w", divide_by="weights", **term)(values)
+        weighed(**term)(values)
     assert (raised.value.argument, raised.value.path) == ("sample_weight", "w")
     assert "expected finite weights where an entry counts" in str(raised.value)
     kept = torch.tensor([True, False, True])
-    assert weighed(sample_weight="w", divide_by="weights", mask="m", **term)(
-        {**values, "m": kept}
-    ).total.isfinite()
+    assert weighed(mask="m", **term)({**values, "m": kept}).total.isfinite()
     target = torch.tensor([0.0, 9.0, 0.0])
-    ignoring = weighed(sample_weight="w", divide_by="weights", ignore=9, **term)
+    ignoring = weighed(ignore=9, **term)
     assert ignoring({**values, "target": target}).total.isfinite()
 
 
@@ -129,7 +128,7 @@ def test_a_negative_weight_is_refused_where_the_mean_divides_by_weights() -> Non
         weighed(sample_weight="w", divide_by="weights")(values)
     assert str(raised.value) == (
         "term 'fit', 'sample_weight' (path 'w'): expected weights of at least 0, because the "
-        "mean divides by their sum, found -1; give the term a 'denominator', or params: "
+        "mean divides by their sum, found -1; write divide_by: kept, entries or rows, or params: "
         "{reduction: sum}"
     )
     with pytest.raises(InputError, match="expected weights of at least 0"):
@@ -153,7 +152,7 @@ def test_batchmean_does_not_divide_by_weights() -> None:
     loss({**values, "w": torch.tensor([1.0, -1.0])})
 
 
-@pytest.mark.parametrize("weight", [[1, 0, 2], [0, 0, 0], [True, False, True]])
+@pytest.mark.parametrize("weight", [[1, 0, 2], [0, 0, 1], [True, False, True]])
 def test_weights_of_0_and_more_are_taken(weight: list[Any]) -> None:
     found = weighed(sample_weight="w", divide_by="weights")(
         {**ERRORS, "w": torch.tensor(weight)}

@@ -122,7 +122,7 @@ def test_value_and_gradient_are_those_written_by_hand(name: str, compiled: bool)
 def test_masks_and_weights_have_the_shape_of_the_labels(target: Tensor) -> None:
     p = normal(4, 9, 9).requires_grad_()
     mask, weight = normal(4, 9, seed=5) > 0, normal(9, seed=6).abs()
-    written = term(mask="m", sample_weight={"from": "w", "dims": [1]})
+    written = term(mask="m", sample_weight={"from": "w", "dims": [1]}, divide_by="weights")
     loss = build(written)
     y = target if target.dim() == 2 else target.movedim(-1, 1)
     entries = functional.cross_entropy(p.movedim(-1, 1), y, reduction="none")

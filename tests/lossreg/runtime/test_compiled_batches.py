@@ -118,7 +118,7 @@ def test_a_batch_without_a_term_changes_no_later_one(
 def test_a_batch_without_a_mask_changes_no_later_one(
     kind: Callable[..., Any], field: str, order: str
 ) -> None:
-    terms = {"fit": fit(), "masked": fit(optional=True, **{field: "valid"})}
+    terms = {"fit": fit(), "masked": fit(optional=True, divide_by="kept", **{field: "valid"})}
     loss, eager, count = build(terms), build(terms), counter()
     loss.compile(backend=count, fullgraph=True)
     for step, both in enumerate(ORDERS[order]):

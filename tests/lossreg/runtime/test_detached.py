@@ -55,7 +55,12 @@ def test_value_and_gradients_are_those_written_by_hand(make: Callable[..., Any])
             "back": {"type": "l1", "inputs": ["q", "p"], "detach": ["target"], "weight": 0.5},
             "both": {"type": "l1", "inputs": ["p", "q"], "detach": []},
             "stopped": {"type": "smooth_l1", "inputs": ["p", "q"], "detach": ["input"]},
-            "weighted": {"type": "mse", "inputs": ["q", "x"], "sample_weight": "teacher.w"},
+            "weighted": {
+                "type": "mse",
+                "inputs": ["q", "x"],
+                "sample_weight": "teacher.w",
+                "divide_by": "weights",
+            },
         },
     }
     p, q, y = leaf(3, 4), leaf(3, 4, seed=1), leaf(3, 4, seed=2)

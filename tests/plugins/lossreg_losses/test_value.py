@@ -24,6 +24,7 @@ def example(draw: Draw) -> Example:
     how: dict[str, Callable[[Tensor], Tensor]] = {
         "mean": Tensor.mean,
         "sum": Tensor.sum,
+        "none": Tensor.clone,
         "batchmean": lambda each: each.sum() / shape[0],
     }
     return Example(

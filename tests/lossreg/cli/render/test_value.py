@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -12,8 +12,12 @@ from lossreg.cli.render.value import (
     symbols,
     worked_in_words,
 )
-from lossreg.plugin import Denominator, LossDefinition, WorkedExample
+from lossreg.plugin import Denominator, LossConfig, LossDefinition, WorkedExample
 from lossreg.registry import Registry
+
+
+class WithoutEntries(LossConfig):
+    reduction: Literal["mean", "batchmean"] = "mean"
 
 
 def definition(name: str, **changes: Any) -> LossDefinition:
@@ -49,7 +53,7 @@ def count(_: Any, inputs: Any) -> Any:
             {"mean": "the number of entries, each of which the plugin scales"},
         ),
         (
-            definition("value", denominator=Denominator()),
+            definition("value", denominator=Denominator(), config=WithoutEntries),
             {"batchmean": "the number of rows, which is the size of the first dimension"},
         ),
     ],

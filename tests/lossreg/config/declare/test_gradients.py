@@ -59,6 +59,7 @@ def test_a_frozen_path_detaches_what_starts_at_or_below_it() -> None:
         "inputs": [{"from": "out.p", "apply": ["sigmoid"]}, "outer"],
         "mask": {"from": "out.p", "apply": [{"cast": "bool"}]},
         "sample_weight": "w",
+        "divide_by": "weights",
     }
     document = {"frozen": ["out.p", "w"], "terms": {"a": term, "b": {"from": "out", **GROUP}}}
     a, b = lossreg.load_config(document).terms

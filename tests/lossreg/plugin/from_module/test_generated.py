@@ -182,8 +182,11 @@ def test_without_shapes_nothing_is_masked_but_samples_are_weighted(registry: Reg
     each = lossreg.create("focal", registry=registry, reduction="none")(*batch().values())
     found = loss({**batch(), "w": weight}).total
     torch.testing.assert_close(found, (each * weight).sum() / 4)
+    # The weights' shape is taken for the loss's, which the forward pass compares.
+    assert loss.denominators([{**batch(), "w": weight}]).values.tolist() == [4]
+    bare = lossreg.build({"terms": {"a": term()}}, registry=registry)
     with pytest.raises(lossreg.InputError, match="cannot be read from its targets"):
-        loss.denominators([{**batch(), "w": weight}])
+        bare.denominators([batch()])
 
 
 class Plain(nn.Module):
