@@ -1,4 +1,4 @@
-"""The blocks of docs/what-yaml-will-not-say.md run, and its gathered rows have the true gradient."""
+"""The blocks of docs/what-yaml-will-not-say.md run, and gathered rows have the true gradient."""
 
 from __future__ import annotations
 
