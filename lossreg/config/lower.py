@@ -16,6 +16,7 @@ from lossreg.config.models import CompositeConfig, TermConfig, Weight
 from lossreg.names import closest
 from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route, Transform
+from lossreg.vocabulary.transforms import definition_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -201,9 +202,12 @@ def _with_frozen(
         route = route.with_operands(stopped)
         steps, transforms = route.path.steps, route.transforms
         is_frozen = any(steps[:length] in frozen for length in range(1, len(steps) + 1))
-        if not is_frozen or transforms[:1] == (_DETACH,):
+        # At a path to a list there is nothing to detach before the list has become a tensor.
+        is_list = bool(transforms) and definition_of(transforms[0].name).takes == "list"
+        first, rest = transforms[:is_list], transforms[is_list:]
+        if not is_frozen or rest[:1] == (_DETACH,):
             return route
-        return route._replace(transforms=(_DETACH, *transforms))
+        return route._replace(transforms=(*first, _DETACH, *rest))
 
     return tuple(
         term._replace(

@@ -115,6 +115,16 @@ def spread(argument: str, tensor: Tensor, shape: torch.Size) -> Tensor:
 def _remedy(argument: str, tensor: Tensor, shape: torch.Size | None) -> str:
     """What to write for a tensor that has other than leading dimensions, if that is certain."""
     count = 0 if shape is None else len(shape)
+    ones = [dim for dim in range(tensor.dim()) if tensor.shape[dim] == 1]
+    if shape is not None and ones and tensor.dim() == count:
+        dims = [dim for dim in range(count) if dim not in ones]
+        if dims and all(tensor.shape[dim] == shape[dim] for dim in dims):
+            # From the last one, so that none changes its place before it is removed.
+            squeezed = ", ".join(f"{{squeeze: {dim}}}" for dim in reversed(ones))
+            return (
+                f"; this loss takes no size of 1 that stands for all: write {argument}: "
+                f"{{from: ..., apply: [{squeezed}], dims: {dims}}}"
+            )
     fitting = [
         dims
         for dims in combinations(range(count), tensor.dim())

@@ -64,7 +64,7 @@ def _align(tensor: Tensor, operand: Tensor, name: str) -> None:
     ways = [
         f"{{unsqueeze: {dim}}}"
         for dim in range(len(many))
-        if len(few) + 1 == len(many) and _fit((*few[:dim], 1, *few[dim:]), many)
+        if len(few) + 1 == len(many) and _spreads((*few[:dim], 1, *few[dim:]), many)
     ]
     if ways:
         message += f": give {short} {' or '.join(ways)}"
@@ -79,6 +79,11 @@ def _fit(shape: Sequence[int], other: Sequence[int]) -> bool:
         return False
     # A list: torch 2.6 does not trace `strict`, nor every generator.
     return all([size in (1, beside) or beside == 1 for size, beside in zip(shape, other)])  # noqa: B905, C419
+
+
+def _spreads(shape: Sequence[int], whole: Sequence[int]) -> bool:
+    """Whether a shape becomes the whole one; of N 1 and 1 N, which fit, all pairs would be made."""
+    return all([size in (1, beside) for size, beside in zip(shape, whole)])  # noqa: B905, C419
 
 
 def with_operand(

@@ -202,3 +202,30 @@ def test_nobody_looks_at_masks_and_weights_after_the_first_batch() -> None:
     loss({**ERRORS, "m": torch.tensor([1.0, -1.0, 0.5]), "w": torch.tensor([1.0, -1.0, 1.0])})
     off = weighed("off", mask="m", sample_weight="w", params={"reduction": "sum"})
     off({**ERRORS, "m": torch.tensor([1.0, -1.0, 0.5]), "w": torch.tensor([1.0, -1.0, 1.0])})
+
+
+@pytest.mark.parametrize(
+    ("term", "written"),
+    [
+        ({"mask": {"from": "m"}}, {"mask": {"apply": [{"squeeze": 1}], "dims": [0, 2]}}),
+        (
+            {"sample_weight": {"from": "m"}, "divide_by": "entries"},
+            {"sample_weight": {"apply": [{"squeeze": 1}], "dims": [0, 2]}},
+        ),
+    ],
+    ids=["mask", "sample_weight"],
+)
+def test_where_sizes_of_1_are_not_taken_the_message_says_what_to_write(
+    term: dict[str, Any], written: dict[str, Any]
+) -> None:
+    values = {"x": torch.rand(2, 3, 4), "m": torch.tensor([[[1.0, 1, 0, 1]], [[0.0, 0, 1, 1]]])}
+    term = {"type": "value", "inputs": ["x"], **term}
+    with pytest.raises(InputError) as raised:
+        lossreg.build({"terms": {"fit": term}})(values)
+    ((argument, route),) = written.items()
+    shown = f"write {argument}: {{from: ..., apply: [{{squeeze: 1}}], dims: [0, 2]}}"
+    assert shown in str(raised.value)
+    mended = lossreg.build({"terms": {"fit": {**term, argument: {"from": "m", **route}}}})
+    weight = values["m"].expand(2, 3, 4)
+    divisor = weight.sum() if argument == "mask" else weight.numel()
+    assert torch.isclose(mended(values).total, (weight * values["x"]).sum() / divisor)

@@ -82,6 +82,22 @@ def test_value_and_gradients_are_those_written_by_hand(make: Callable[..., Any])
 
 
 @HOW
+def test_a_frozen_list_is_detached_where_it_becomes_a_tensor(make: Callable[..., Any]) -> None:
+    one, other = leaf(2, 3, seed=1), leaf(1, 3, seed=2)
+    shown, hidden = leaf(2, 3, seed=3), leaf(1, 3, seed=4)
+    target = {"from": "teacher.parts", "apply": ["cat", {"div": 2.0}]}
+    fit = {"type": "mse", "inputs": [{"from": "parts", "apply": ["cat"]}, target]}
+    loss = make({"frozen": ["teacher"], "terms": {"fit": fit}})
+    total = loss({"parts": [one, other], "teacher": {"parts": [shown, hidden]}}).total
+    expected = functional.mse_loss(torch.cat((one, other)), torch.cat((shown, hidden)) / 2)
+    torch.testing.assert_close(total, expected)
+    total.backward()
+    assert one.grad is not None
+    assert shown.grad is None
+    assert hidden.grad is None
+
+
+@HOW
 def test_a_target_that_requires_a_gradient_is_warned_of_once(make: Callable[..., Any]) -> None:
     loss = make({"terms": {"fit": FIT}})
     with pytest.warns(ConfigWarning, match=TRAINED) as found:

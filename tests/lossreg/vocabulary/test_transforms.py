@@ -517,6 +517,9 @@ def test_it_says_what_it_gives_in_a_row_of_the_docs(name: str) -> None:
         ((2, 3), (2,), "give it {unsqueeze: 1}"),
         ((3, 3), (3,), "give it {unsqueeze: 0} or {unsqueeze: 1}"),
         ((3,), (2, 3), "give the tensor before {unsqueeze: 0}"),
+        ((3,), (3, 1), "give the tensor before {unsqueeze: 1}"),  # not 0, which makes all pairs
+        ((3, 1), (3,), "give it {unsqueeze: 1}"),
+        ((2, 3, 1), (1, 3), "give it {unsqueeze: 2}"),
         ((2, 3), (2, 4), "found (2, 4) in 'by'; expected (2, 3), a 1 in each place"),
         ((2, 3, 4), (4,), "give it an 'unsqueeze' for each dimension that it lacks"),
     ],

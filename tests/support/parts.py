@@ -1,0 +1,79 @@
+"""A batch in parts: micro-batches with the true mean give what the whole batch gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from properties import leaves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    import lossreg
+
+# Two losses of a batch in parts of different size differ in more than rounding.
+_CLOSE: dict[str, float] = {"rtol": 1e-12, "atol": 1e-14}
+
+
+def rows(
+    values: Mapping[str, Any], sizes: Sequence[int], *, shared: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Micro-batches of these numbers of rows: views, so that gradients reach the whole.
+
+    Args:
+        values: A step's values; mappings of tensors may be nested.
+        sizes: How many rows each micro-batch has.
+        shared: The keys of what has no rows, of which each micro-batch gets all.
+    """
+    parts: list[dict[str, Any]] = [{} for _ in sizes]
+    for name, value in values.items():
+        if name in shared:
+            pieces: Sequence[Any] = [value] * len(sizes)
+        elif isinstance(value, Tensor):
+            pieces = value.split(list(sizes))
+        else:
+            pieces = rows(value, sizes)
+        for part, piece in zip(parts, pieces, strict=True):
+            part[name] = piece
+    return parts
+
+
+def assert_parts_give_the_whole(
+    loss: lossreg.CompositeLoss,
+    make_values: Callable[[], dict[str, Any]],
+    cut: Callable[[dict[str, Any]], list[dict[str, Any]]],
+    by_hand: Callable[[dict[str, Any]], Tensor],
+    *,
+    known: Collection[str],
+) -> None:
+    """Over micro-batches, total and gradients add up to those of a formula of the whole batch.
+
+    Args:
+        loss: The composite.
+        make_values: Gives the whole batch: the same numbers, in new leaves, each time.
+        cut: Gives the micro-batches, as views of the whole.
+        by_hand: The formula, written in torch.
+        known: The keys that there are before the model runs.
+    """
+    values, twins = make_values(), make_values()
+    micro_batches = cut(values)
+    denominators = loss.denominators(
+        [{name: part[name] for name in known} for part in micro_batches]
+    )
+    totals = [loss(part, denominators=denominators).total for part in micro_batches]
+    expected = by_hand(twins)
+    torch.testing.assert_close(sum(totals), expected, **_CLOSE)
+    averaged = torch.stack([loss(part).total for part in micro_batches]).mean()
+    assert not torch.isclose(averaged, expected, rtol=1e-3), "these parts need no denominators"
+    torch.stack(totals).sum().backward()
+    expected.backward()
+    pairs = list(zip(leaves(values), leaves(twins), strict=True))
+    assert pairs
+    for leaf, twin in pairs:
+        if twin.grad is None:
+            assert leaf.grad is None or not leaf.grad.any()
+        else:
+            torch.testing.assert_close(leaf.grad, twin.grad, **_CLOSE)
