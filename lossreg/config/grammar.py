@@ -144,9 +144,11 @@ _OPTIONAL = Key(
 )
 _ENABLED = Key("enabled", "switch", "false: the term is not built", default=True)
 
-_FROZEN_ELSEWHERE = (
-    "it belongs beside the composite's 'terms' and lists paths; here write detach: [target]"
-)
+_OF_THE_WHOLE = {
+    "derive": "it belongs beside the composite's 'terms', and serves all of them",
+    "frozen": "it belongs beside the composite's 'terms' and lists paths; here write detach: "
+    "[target]",
+}
 
 TERM = Construct(
     "term",
@@ -212,7 +214,7 @@ TERM = Construct(
         "apply": "transforms go with their tensor: {from: path, apply: [...]} under 'inputs'",
         "from": "it belongs to a group of 'terms', or to one of the 'inputs'",
         **_NO_DENOMINATOR,
-        "frozen": _FROZEN_ELSEWHERE,
+        **_OF_THE_WHOLE,
         **dict.fromkeys(
             ("axes", "dims"), "it goes with its tensor: mask: {from: path, dims: [0, 2]}"
         ),
@@ -251,7 +253,7 @@ GROUP = Construct(
     "group",
     *_GROUP_KEYS,
     elsewhere={
-        "frozen": _FROZEN_ELSEWHERE,
+        **_OF_THE_WHOLE,
         **{
             name: "a group has no such key; set it on the group's terms"
             if name != "type"
@@ -286,6 +288,15 @@ COMPOSITE = Construct(
         default=(),
         shown="none",
         foreign=("freeze", "no_grad", "stop_grad", "stop_gradient"),
+    ),
+    Key(
+        "derive",
+        "derived",
+        "names for paths and transforms that several terms use: a path that is such a name starts "
+        "there",
+        default=(),
+        shown="none",
+        foreign=("aliases", "define", "let", "variables", "vars"),
     ),
     Key(
         "terms",

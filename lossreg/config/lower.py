@@ -19,8 +19,9 @@ from lossreg.vocabulary.routes import Route, Transform
 from lossreg.vocabulary.transforms import definition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from lossreg.config.declare.derived import Derived
     from lossreg.config.declare.tree import Declared, Loss
     from lossreg.config.faults.faults import Faults
     from lossreg.config.models import Divisor
@@ -42,7 +43,9 @@ def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
         composite: The objective as it is written.
         faults: Takes the faults of the whole, and those that groups cause in their terms.
     """
-    terms = _terms(composite.values["terms"], _WHOLE, faults)
+    derived = _derived(composite)
+    around = _WHOLE if derived is None else _Around(derived=derived)
+    terms = _terms(composite.values["terms"], around, faults)
     enabled = [term for term in terms if term is None or term.enabled]
     place, key = composite.terms_path, composite.node.keys["terms"]
     if not enabled:
@@ -55,13 +58,25 @@ def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
     if enabled and is_zero and not faults.has_errors:
         message = "all weights are zero, so nothing is learnt"
         faults.add("LR903", place, message, key, severity="warning")
-    if composite.get("frozen"):
-        _check_frozen(composite, known, faults)
-        known = _with_frozen(known, composite.get("frozen"))
     options = {
         name: composite.get(name) for name, key in COMPOSITE.keys.items() if key.reads != "terms"
     }
-    return CompositeConfig(terms=known, **options)
+    if derived is not None:
+        derived.check_used(_read(known), faults)
+        options["derive"] = tuple(derived.routes.items())
+    config = CompositeConfig(terms=known, **options)
+    if not config.frozen:
+        return config
+    _check_frozen(composite, known, faults)
+    return _with_frozen(config)
+
+
+def _derived(composite: Declared) -> Derived | None:
+    if not composite.get("derive"):
+        return None
+    from lossreg.config.declare.derived import Derived  # imported late: few derive anything
+
+    return Derived(composite, composite.get("frozen"))
 
 
 class _Around(NamedTuple):
@@ -74,6 +89,7 @@ class _Around(NamedTuple):
     detach: tuple[str, ...] | None = None
     optional: bool = False
     enabled: bool = True
+    derived: Derived | None = None
 
     def inside(self, group: Declared) -> _Around:
         """The settings for the terms of a group."""
@@ -86,6 +102,7 @@ class _Around(NamedTuple):
             detach=self.detach if detach is None else detach,
             optional=self.optional or group.get("optional"),
             enabled=self.enabled and group.get("enabled"),
+            derived=self.derived,
         )
 
     def adopted(self, term: TermConfig) -> TermConfig:
@@ -123,6 +140,8 @@ class _Around(NamedTuple):
         return divisor
 
     def _moved(self, route: Route) -> Route:
+        if self.derived is not None:
+            return self.derived.placed(route, self.located)
         return route.relocated(self.located)
 
 
@@ -143,6 +162,8 @@ def _terms(
             terms.append(None)
         elif term.construct is GROUP:
             check_within_row(term, around.divisor(term), faults)
+            if around.derived is not None:
+                around.derived.check(term, faults)
             inner = term.get("terms")
             terms += [None] if inner is None else _terms(inner, around.inside(term), faults)
         else:
@@ -152,6 +173,8 @@ def _terms(
 
 def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
     loss, divisor = term.loss, around.divisor(term)
+    if around.derived is not None:
+        around.derived.check(term, faults)
     if divisor is not None or "sample_weight" in term.values or "within_row" in term.values:
         check_within_row(term, divisor, faults)
         if loss is not None:
@@ -192,11 +215,9 @@ def _with_detached(inputs: Mapping[str, Route], names: tuple[str, ...]) -> dict[
     return routes
 
 
-def _with_frozen(
-    terms: tuple[TermConfig, ...], declared: tuple[ValuePath, ...]
-) -> tuple[TermConfig, ...]:
-    """The terms, with a detached start for each route that reads a frozen path or what is below."""
-    frozen = {path.steps for path in declared}
+def _with_frozen(config: CompositeConfig) -> CompositeConfig:
+    """With a detached start for each route that reads a frozen path or what is below."""
+    frozen = {path.steps for path in config.frozen}
 
     def stopped(route: Route) -> Route:
         route = route.with_operands(stopped)
@@ -209,26 +230,35 @@ def _with_frozen(
             return route
         return route._replace(transforms=(*first, _DETACH, *rest))
 
-    return tuple(
+    terms = tuple(
         term._replace(
             inputs={name: stopped(route) for name, route in term.inputs.items()},
             mask=None if term.mask is None else stopped(term.mask),
             sample_weight=None if term.sample_weight is None else stopped(term.sample_weight),
         )
-        for term in terms
+        for term in config.terms
     )
+    derive = tuple((name, stopped(route)) for name, route in config.derive)
+    return config._replace(terms=terms, derive=derive)
+
+
+def _read(terms: tuple[TermConfig, ...]) -> Iterator[ValuePath]:
+    """Every path that the terms read, apart from divisors."""
+    for term in terms:
+        for route in (*term.inputs.values(), term.mask, term.sample_weight):
+            if route is not None:
+                yield from route.paths
 
 
 def _check_frozen(composite: Declared, terms: tuple[TermConfig, ...], faults: Faults) -> None:
     """Note frozen paths that no term reads: a misspelt one would freeze nothing."""
     read = {
         path.steps[:length]: None
-        for term in terms
-        for route in (*term.inputs.values(), term.mask, term.sample_weight)
-        if route is not None
-        for path in route.paths
+        for path in _read(terms)
         for length in range(1, len(path.steps) + 1)
     }
+    # Derived names are written out; one that no term reads has been noted.
+    read.update({(name,): None for name in composite.get("derive") or ()})
     unread = [
         (index, path)
         for index, path in enumerate(composite.get("frozen"))

@@ -178,12 +178,14 @@ class CompositeConfig(NamedTuple):
         checks: When tensors are checked before the losses get them.
         on_nonfinite: What happens when a term becomes nan or infinite.
         frozen: Paths that no gradient goes through; the terms' routes say so as well.
+        derive: Derived names, each with its route; the terms' routes have them written out.
     """
 
     terms: tuple[TermConfig, ...]
     checks: Checks = "first"
     on_nonfinite: OnNonFinite = "raise"
     frozen: tuple[ValuePath, ...] = ()
+    derive: tuple[tuple[str, Route], ...] = ()
 
 
 class ExperimentConfig(NamedTuple):

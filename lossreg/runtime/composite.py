@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lossreg.runtime.denominators import WHOLE, Denominators, added_up
+from lossreg.runtime.derived import DerivedNames
 from lossreg.runtime.identity import Identity, compare, describe
 from lossreg.runtime.nonfinite import NonFinite
 from lossreg.runtime.numbers import Numbers
@@ -56,7 +57,12 @@ class CompositeLoss(nn.Module):
             optional=any(term.optional for term in terms),
             numbers=Numbers(schedule for term in terms for schedule in term.schedules),
         )
-        self.terms = Terms(zip(terms, built, strict=True), weighting, checks=config.checks)
+        self.terms = Terms(
+            zip(terms, built, strict=True),
+            weighting,
+            checks=config.checks,
+            derived=DerivedNames(config.derive),
+        )
         self.progress = weighting.progress
         self.weighting = weighting
         # Bypass `nn.Module.__getattr__`, which costs as much as a small loss.

@@ -75,6 +75,7 @@ class Plan:
     def __init__(self, term: TermConfig, router: Router, class_weights: ClassWeights) -> None:
         name, optional = term.name, term.optional
         self.class_weights = class_weights
+        self._derived = router.derived
         self.follows = bool(class_weights)
         # Read here, since a graph cannot look at the config's fields.
         self.term = term
@@ -161,7 +162,8 @@ class Plan:
         extra = {"mask": term.mask, "sample_weight": term.sample_weight}
         divisor = None if term.divide_by is None else term.divide_by.route
         routes = {**term.inputs, **extra, "divide_by": divisor}
-        return {name: str(route) for name, route in routes.items() if route is not None}
+        shown = self._derived.shown
+        return {name: shown(route) for name, route in routes.items() if route is not None}
 
     @property
     def loss(self) -> str:

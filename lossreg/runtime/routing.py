@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import InputError
+from lossreg.runtime.derived import DerivedNames
 from lossreg.runtime.lookup import (
     MISSING,
     SEQUENCES,
@@ -95,9 +96,11 @@ class Router:
 
     Args:
         numbers: The current numbers of schedules in transforms; none by default.
+        derived: The names that messages show instead of their routes; none by default.
     """
 
-    def __init__(self, numbers: Numbers | None = None) -> None:
+    def __init__(self, numbers: Numbers | None = None, derived: DerivedNames | None = None) -> None:
+        self.derived = DerivedNames() if derived is None else derived
         self._numbers = Numbers() if numbers is None else numbers
         self._stops: list[_Stop] = []
         self._index: dict[ValuePath | str, int] = {}
@@ -258,7 +261,7 @@ class Router:
         except torch.OutOfMemoryError:
             raise  # a RuntimeError, but not for the tensor's reason
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise _failed(stop, before, error) from error
+            raise _failed(stop, self.derived.shown(stop.route), before, error) from error
 
 
 def _looked_up(values: Any, stop: _Stop) -> Any:
@@ -299,14 +302,14 @@ def _check_list(value: Any, stop: _Stop) -> None:
     )
 
 
-def _failed(stop: _Stop, before: Any, error: Exception) -> InputError:
+def _failed(stop: _Stop, route: str, before: Any, error: Exception) -> InputError:
     reason = str(error).strip().partition("\n")[0]
     is_tensor = isinstance(before, Tensor)
     what = f"{tuple(before.shape)} {before.dtype}" if is_tensor else shown(before)
     return InputError(
-        f"term '{stop.term}', input '{stop.argument}' (path '{stop.route}'): "
+        f"term '{stop.term}', input '{stop.argument}' (path '{route}'): "
         f"'{stop.transform}' of {what} failed: {reason}",
         term=stop.term,
         argument=stop.argument,
-        path=str(stop.route),
+        path=route,
     )

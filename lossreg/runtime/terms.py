@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lossreg.config.models import TermConfig
     from lossreg.runtime.denominators import Denominators
+    from lossreg.runtime.derived import DerivedNames
     from lossreg.runtime.unsaved import ClassWeights
     from lossreg.runtime.weighting import Weighting
 
@@ -38,6 +39,7 @@ class Terms(nn.Module):
         terms: Each term's config, its built loss, and the class weights of that loss.
         weighting: Multiplies raw values by their current weights; leaves out constant weights of 0.
         checks: When to look at tensors before the losses do: `off`, `first` or `always`.
+        derived: The names under `derive`.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class Terms(nn.Module):
         weighting: Weighting,
         *,
         checks: str,
+        derived: DerivedNames,
     ) -> None:
         super().__init__()
-        self._router = Router(weighting.numbers)
+        self._derived = derived
+        self._router = Router(weighting.numbers, derived)
         # A plain attribute, for it is the composite's child. And the object it is: torch 2.6 does
         # not trace what a method kept as an attribute is bound to.
         self.__dict__["_weighting"] = weighting
@@ -127,6 +131,7 @@ class Terms(nn.Module):
         """
         if self._has_lost:
             self._refuse_lost()
+        self._derived.refuse(values)
         modules: dict[str, Any] = self._modules
         return [
             term.local_denominator(modules[term.name], self._router, values, like).to(like)
@@ -197,6 +202,7 @@ class Terms(nn.Module):
         compiling = torch.compiler.is_compiling()
         if self._has_lost:
             self._refuse_lost()
+        self._derived.refuse(values)
         modules: dict[str, Any] = self._modules
         tensors = self._router.run(values)
         raw = {}
@@ -230,6 +236,7 @@ class Terms(nn.Module):
             InputError: A tensor is missing or does not fit.
             StateError: A buffer lost its values.
         """
+        self._derived.refuse(values)
         self._notices.look_ahead(self._terms, values, training=self.training)
         if self._has_lost:
             self._refuse_lost()

@@ -24,9 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["READERS", "read_values"]
 
 
+def _read_derived(node: Node, path: ConfigPath, faults: Faults) -> object:
+    from lossreg.config.declare.derived import read_derived  # imported late: few derive anything
+
+    return read_derived(node, path, faults)
+
+
 READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = MappingProxyType(
     {
         "choice": lambda node, path, faults, key, _: read_choice(node, path, key.choices, faults),
+        "derived": lambda node, path, faults, *_: _read_derived(node, path, faults),
         "dim": lambda node, path, faults, *_: read_dim(node, path, faults),
         "divisor": lambda node, path, faults, *_: read_divisor(node, path, faults),
         "entries": lambda node, path, faults, _, written: read_route(

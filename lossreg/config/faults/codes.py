@@ -306,6 +306,17 @@ _ALL = (
         good="terms:\n  fit: {type: mse, sample_weight: w, divide_by: entries}\n",
     ),
     Code(
+        code="LR216",
+        title="a derived name that does not stand for a tensor",
+        explanation="A name under `derive` stands for a route of the whole objective, and a path "
+        "that is the name starts there. So it is one key, a tensor that has no keys of its own, "
+        "does not read itself, and is read by a term: a misspelt one would do nothing.",
+        bad="derive: {p: {from: logits, apply: [softmax]}}\nterms:\n  fit: {type: mse, inputs: "
+        "[q, y]}\n",
+        good="derive: {p: {from: logits, apply: [softmax]}}\nterms:\n  fit: {type: mse, inputs: "
+        "[p, y]}\n",
+    ),
+    Code(
         code="LR301",
         title="a plugin that does not work",
         explanation="The loss, or the task, is installed, but its module cannot be loaded or is "
