@@ -162,6 +162,8 @@ CASES = {
 
 def build(case: Case, reduction: str = "mean", **term: Any) -> lossreg.CompositeLoss:
     params = {**case.params, "reduction": reduction}
+    if reduction != "mean" and term.get("divide_by") == "weights":
+        del term["divide_by"]  # other reductions have a divisor of their own, or none
     document = {"checks": "always", "terms": {"t": {"type": case.name, "params": params, **term}}}
     return lossreg.build(document).to(DOUBLE)
 

@@ -73,6 +73,7 @@ def test_value_gradient_and_divisor_are_those_written_by_hand(name: str, compile
     # A nan under the mask reaches nothing.
     spoilt = torch.where(m, p.detach(), torch.nan).requires_grad_()
     term = {"type": "l1", **INPUTS, "mask": route("m", dims), "sample_weight": route("w", dims)}
+    term["divide_by"] = "weights"
     loss = lossreg.build({"terms": {"fit": term}})
     if compiled:
         loss.compile(backend="aot_eager", fullgraph=True)
@@ -86,7 +87,13 @@ def test_value_gradient_and_divisor_are_those_written_by_hand(name: str, compile
 
 
 def test_micro_batches_add_up_to_the_whole_batch() -> None:
-    term = {"type": "mse", **INPUTS, "mask": route("m", [0, 2]), "sample_weight": "w"}
+    term = {
+        "type": "mse",
+        **INPUTS,
+        "mask": route("m", [0, 2]),
+        "sample_weight": "w",
+        "divide_by": "weights",
+    }
     loss = lossreg.build({"terms": {"fit": term}})
     p, y = normal(*SHAPE).requires_grad_(), normal(*SHAPE, seed=1)
     m, w = kept(4, 2), normal(4, 1, 1, 5, seed=3).abs()
@@ -106,6 +113,7 @@ def test_classes_are_not_a_dimension_of_the_unreduced_loss() -> None:
         "mask": route("m", [2]),
         "sample_weight": {"from": "w", "dims": [1]},
         "ignore": 3,
+        "divide_by": "weights",
     }
     loss = lossreg.build({"terms": {"fit": term}})
     entries = functional.cross_entropy(logits, labels, reduction="none")
@@ -152,14 +160,18 @@ FAULTS: dict[str, tuple[list[int] | None, tuple[int, ...], str]] = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_what_does_not_fit_is_an_error(name: str, key: str) -> None:
     dims, sizes, message = FAULTS[name]
-    loss = lossreg.build({"terms": {"fit": {"type": "mse", **INPUTS, key: route("m", dims)}}})
+    loss = lossreg.build(
+        {"terms": {"fit": {"type": "mse", **INPUTS, "divide_by": "kept", key: route("m", dims)}}}
+    )
     with pytest.raises(InputError, match=rf"'{key}' \(path 'm'\): .*{re.escape(message)[12:]}"):
         loss(p=normal(*SHAPE), y=normal(*SHAPE), m=torch.ones(sizes))
 
 
 @pytest.mark.parametrize("key", ["mask", "sample_weight"])
 def test_the_message_says_what_to_write(key: str) -> None:
-    loss = lossreg.build({"terms": {"fit": {"type": "mse", **INPUTS, key: "m"}}})
+    loss = lossreg.build(
+        {"terms": {"fit": {"type": "mse", **INPUTS, "divide_by": "kept", key: "m"}}}
+    )
     words = f"found (4, 2, 5); if it has the dimensions [0, 2, 3], write {key}: {{from: ..., dims: "
     with pytest.raises(InputError, match=re.escape(f"{words}[0, 2, 3]}}")):
         loss(p=normal(*SHAPE), y=normal(*SHAPE), m=torch.ones(4, 2, 5))

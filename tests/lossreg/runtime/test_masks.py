@@ -207,7 +207,7 @@ def test_a_mask_is_of_any_dtype(dtype: torch.dtype) -> None:
 def test_what_fits_no_leading_dimension_is_an_error_of_its_own(
     key: str, shape: tuple[int, ...]
 ) -> None:
-    loss = lossreg.build({"terms": {"t": {"type": "l1", key: "valid"}}})
+    loss = lossreg.build({"terms": {"t": {"type": "l1", "divide_by": "kept", key: "valid"}}})
     values = {"input": torch.zeros(2, 3), "target": torch.zeros(2, 3), "valid": torch.ones(shape)}
     with pytest.raises(InputError) as raised:
         loss(values)

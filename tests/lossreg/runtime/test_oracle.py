@@ -94,11 +94,21 @@ class Term:
     keep: Tensor | None = None
     sample_weight: Tensor | None = None
     denominator: float | None = None
+    form: str | None = None
     absent: bool = False
 
     @property
     def torch_takes_the_mean(self) -> bool:
         return self.keep is self.sample_weight is self.denominator is None
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the weights of what counts add up to more than 0."""
+        assert self.sample_weight is not None
+        weight = _trailing(self.sample_weight, torch.ones(self.example.shape))
+        if self.example.counts is not None:
+            weight = weight * self.example.counts(self.clean)
+        return bool((weight if self.keep is None else weight[self.keep]).sum() > 0)
 
     @property
     def in_graph(self) -> bool:
@@ -126,10 +136,12 @@ class Term:
         if reduction == "batchmean":
             rows = (keep & (weight != 0)).reshape(len(each), -1).any(1).sum()
             return (each * weight)[keep].sum() / self._divisor(rows)
-        if self.example.scales is not None:
+        if self.example.scales is not None and self.form != "rows":
             each = each * self.example.scales(self.clean)
         counts = weight if self.example.counts is None else weight * self.example.counts(self.clean)
-        return (each * weight)[keep].sum() / self._divisor(counts[keep].sum())
+        sizes_of = {"rows": len(each), "entries": each.numel()}
+        own = torch.tensor(sizes_of[self.form]) if self.form in sizes_of else counts[keep].sum()
+        return (each * weight)[keep].sum() / self._divisor(own)
 
     def _divisor(self, own: Tensor) -> Tensor:
         divisor = own if self.denominator is None else torch.tensor(self.denominator)
@@ -214,6 +226,12 @@ class Composite:
             term.denominator = rng.choice([0.0, 2.0, 5.5])
             given["count"] = rng.choice([torch.tensor, float])(term.denominator)
             written["divide_by"] = {"number": f"{name}.count"}
+        if term.denominator is not None:
+            term.reduction = written["params"]["reduction"] = "mean"
+        elif term.sample_weight is not None and term.reduction == "mean":
+            term.form = written["divide_by"] = rng.choice(["entries", "rows"])
+            if term.has_weights:
+                term.form = written["divide_by"] = rng.choice(["weights", "entries", "rows"])
         for key in example.leaves:
             term.given[key].requires_grad_()
             term.clean[key].requires_grad_()
@@ -243,7 +261,7 @@ class Composite:
             weight = self.draw.uniform(*self.leading(shape))
             weight = weight * (weight > 0.3)
             term.sample_weight = weight.clone()
-            written |= {"sample_weight": f"{name}.weights", "divide_by": "weights"}
+            written["sample_weight"] = f"{name}.weights"
             if "mask" in given and given["mask"].shape == weight.shape:
                 weight[given["mask"] == 0] = math.nan
             given["weights"] = weight
