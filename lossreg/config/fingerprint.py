@@ -115,9 +115,13 @@ def _term(term: TermConfig) -> dict[str, str]:
 
 
 def _weight(weight: Weight) -> str:
-    schedules = sorted(map(_schedule, weight.schedules))  # a product has no order
+    if weight.learned is not None:
+        return str(weight.learned)
+    factors = [*map(_schedule, weight.schedules)]
+    factors += [f"from({_route(route)})" for route in weight.routes]
     factor = _text(weight.factor)
-    return " * ".join([factor] * (factor != "1" or not schedules) + schedules)
+    # Sorted, because a product has no order.
+    return " * ".join([factor] * (factor != "1" or not factors) + sorted(factors))
 
 
 def _schedule(schedule: Schedule) -> str:
@@ -137,7 +141,9 @@ def _set_fields(model: BaseModel) -> dict[str, str]:
 
 def _route(route: Route) -> str:
     text = " | ".join([str(route.path), *map(_transform, route.transforms)])
-    return text if route.dims is None else f"{text} at {_text(route.dims)}"
+    if route.dims is not None:
+        text = f"{text} at {_text(route.dims)}"
+    return f"{text} with a gradient" if route.gradient else text
 
 
 def _transform(transform: Transform) -> str:

@@ -20,6 +20,8 @@ __all__ = [
     "ENTRIES",
     "EXPERIMENT",
     "GROUP",
+    "LEARNED",
+    "MASK",
     "ROUTE",
     "SCHEDULED",
     "TERM",
@@ -117,8 +119,8 @@ _NO_DENOMINATOR = {
 _WEIGHT = Key(
     "weight",
     "weight",
-    "what the raw value is multiplied by: a number or a schedule; with a constant 0 the term is "
-    "outside the graph",
+    "what the raw value is multiplied by: a number, a schedule, `{from: path}` to a number of the "
+    "step, or `{learned: ...}`; with a constant 0 the term is outside the graph",
     default=1,
     foreign=(
         "alpha",
@@ -149,6 +151,16 @@ _OF_THE_WHOLE = {
     "frozen": "it belongs beside the composite's 'terms' and lists paths; here write detach: "
     "[target]",
 }
+_ABOUT_WEIGHTS = {
+    **dict.fromkeys(
+        ("learnable", "learned", "log_var", "log_variance", "trainable", "uncertainty"),
+        "for a weight that is trained with the model write weight: {learned: log_variance}",
+    ),
+    **dict.fromkeys(
+        ("minimise", "minimize"),
+        "a term is minimised unless it has maximize: true; remove this key",
+    ),
+}
 
 TERM = Construct(
     "term",
@@ -159,6 +171,13 @@ TERM = Construct(
         foreign=("_target_", "class_name", "class_path", "loss", "name"),
     ),
     _WEIGHT,
+    Key(
+        "maximize",
+        "switch",
+        "true: the total has minus this term",
+        default=False,
+        foreign=("maximise", "negate"),
+    ),
     Key(
         "inputs",
         "inputs",
@@ -177,7 +196,7 @@ TERM = Construct(
     _DETACH,
     Key(
         "mask",
-        "entries",
+        "mask",
         "which entries count: a path to a tensor, or a mapping with `from`, `apply` and `dims`",
         default=None,
         shown="all",
@@ -186,7 +205,8 @@ TERM = Construct(
     Key(
         "sample_weight",
         "entries",
-        "how much entries count: a path to a tensor, or a mapping with `from`, `apply` and `dims`",
+        "how much entries count: a path to a tensor, or a mapping with `from`, `apply`, `dims` and "
+        "`gradient`",
         default=None,
         shown="1 each",
     ),
@@ -213,6 +233,7 @@ TERM = Construct(
     elsewhere={
         "apply": "transforms go with their tensor: {from: path, apply: [...]} under 'inputs'",
         "from": "it belongs to a group of 'terms', or to one of the 'inputs'",
+        **_ABOUT_WEIGHTS,
         **_NO_DENOMINATOR,
         **_OF_THE_WHOLE,
         **dict.fromkeys(
@@ -234,7 +255,10 @@ _GROUP_KEYS = (
         shown="where the group itself stands",
         foreign=("path", "prefix", "root"),
     ),
-    _WEIGHT._replace(meaning="multiplies its terms' weights"),
+    _WEIGHT._replace(
+        meaning="multiplies its terms' weights: a number, a schedule or `{from: path}`, which is "
+        "looked up where the group stands"
+    ),
     _DETACH._replace(
         meaning="for those of its terms that have none, as far as their loss has these arguments",
         shown="none",
@@ -261,6 +285,7 @@ GROUP = Construct(
             for name in TERM.names
             if name not in {key.name for key in _GROUP_KEYS}
         },
+        **_ABOUT_WEIGHTS,
         **_NO_DENOMINATOR,
     },
 )
@@ -350,7 +375,50 @@ ROUTE = Construct(
         **_NO_CONSTANT,
     },
 )
-ENTRIES = Construct("mask or a sample weight", *_ROUTE_KEYS, _DIMS, elsewhere=_NO_CONSTANT)
+_GRADIENT = Key(
+    "gradient",
+    "switch",
+    "of a sample weight: true: a gradient goes through it",
+    default=False,
+    foreign=("grad", "learnable", "requires_grad", "trainable"),
+)
+ENTRIES = Construct(
+    "mask or a sample weight", *_ROUTE_KEYS, _DIMS, _GRADIENT, elsewhere=_NO_CONSTANT
+)
+MASK = Construct(
+    "mask",
+    *_ROUTE_KEYS,
+    _DIMS,
+    elsewhere={
+        **dict.fromkeys(
+            (_GRADIENT.name, *_GRADIENT.foreign),
+            "no gradient goes through a mask; only a sample_weight has 'gradient'",
+        ),
+        **_NO_CONSTANT,
+    },
+)
+
+LEARNED = Construct(
+    "learned weight",
+    Key(
+        "learned",
+        "learned",
+        "`log_variance`: the term adds exp(-s)·L + s to the total, where L is its raw value and s "
+        "is a parameter; `kendall`: half of each",
+        foreign=("learn", "learnable", "log_var", "log_variance", "trainable", "uncertainty"),
+    ),
+    Key(
+        "initial",
+        "learned",
+        "the value of s at first",
+        default=0.0,
+        foreign=("init", "init_value", "initial_value", "s", "start", "value"),
+    ),
+    elsewhere={
+        "schedule": "a weight is learned or has a schedule; remove one of the two",
+        "from": "a weight is learned or comes from the step; remove one of the two",
+    },
+)
 
 SCHEDULED = Construct("schedule", Key("schedule", "schedule", "the schedule's name"))
 
@@ -378,5 +446,17 @@ DOCUMENT = Construct(
     ),
 )
 
-CONSTRUCTS = (DOCUMENT, COMPOSITE, GROUP, TERM, ROUTE, ENTRIES, CONSTANT, SCHEDULED, EXPERIMENT)
+CONSTRUCTS = (
+    DOCUMENT,
+    COMPOSITE,
+    GROUP,
+    TERM,
+    ROUTE,
+    ENTRIES,
+    MASK,
+    CONSTANT,
+    SCHEDULED,
+    LEARNED,
+    EXPERIMENT,
+)
 """Every kind of mapping whose keys belong to the language."""

@@ -31,7 +31,7 @@ __all__ = ["lower"]
 # Each guess at a path compares it with all that are known.
 _MOST_KNOWN, _MOST_GUESSED = 1_000, 20
 _ORDINARY = 1e-9  # it and its reciprocal are far within float32
-_HERE, _ONE, _DETACH = ValuePath(()), Weight(), Transform("detach")
+_HERE, _ONE, _MINUS, _DETACH = ValuePath(()), Weight(), Weight(-1.0), Transform("detach")
 # Fields of the model that are a key's value as it was read; groups may still add to them.
 _AS_READ = frozenset(TermConfig._fields).difference(("name", "weight", "inputs", "divide_by"))
 
@@ -54,6 +54,7 @@ def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
     known = tuple(term for term in terms if term is not None)
     if len(known) < len(terms) or not composite.is_complete:
         return None
+    _check_regularizers(known, composite, faults)
     is_zero = all(term.weight.is_zero for term in known if term.enabled)
     if enabled and is_zero and not faults.has_errors:
         message = "all weights are zero, so nothing is learnt"
@@ -97,7 +98,7 @@ class _Around(NamedTuple):
         return _Around(
             prefix=f"{self.prefix}{group.name}/",
             origin=self.located(group.get("from") or _HERE),
-            weight=self.weight.times(_weight(group)),
+            weight=self.weight.times(_weight(group).with_routes(self._moved)),
             divide_by=self.divisor(group),
             detach=self.detach if detach is None else detach,
             optional=self.optional or group.get("optional"),
@@ -109,7 +110,7 @@ class _Around(NamedTuple):
         """A term with the settings of the groups applied."""
         return term._replace(
             name=self.prefix + term.name,
-            weight=self.weight.times(term.weight),
+            weight=self.weight.times(term.weight.with_routes(self._moved)),
             inputs={name: self._moved(route) for name, route in term.inputs.items()},
             mask=None if term.mask is None else self._moved(term.mask),
             sample_weight=None if term.sample_weight is None else self._moved(term.sample_weight),
@@ -179,13 +180,14 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         check_within_row(term, divisor, faults)
         if loss is not None:
             check_divisor(term, loss.definition, divisor, faults)
+    _check_beside_groups(term, around.weight, faults)
     if loss is None or not term.is_complete:
         return None
     read = {key: value for key, value in term.values.items() if key in _AS_READ}
     config = TermConfig(
         name=term.name,
         definition=loss.definition,
-        weight=_weight(term),
+        weight=_weight(term).times(_MINUS) if term.get("maximize") else _weight(term),
         inputs=_inputs(term, loss),
         origin=loss.origin,
         divide_by=divisor,
@@ -200,6 +202,38 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         message = f"expected the weight times the weights of its groups to be {misfit}"
         faults.add("LR202", (term.path, "weight"), message, term.place("weight"))
     return config
+
+
+def _check_beside_groups(term: Declared, around: Weight, faults: Faults) -> None:
+    """Note a learned weight, or `maximize`, that the weights of its groups contradict."""
+    if around == _ONE:
+        return
+    if _weight(term).learned is not None:
+        message = (
+            "a learned weight cannot be multiplied by the weight of a group; remove the group's "
+            "weight, or move the term out of the group"
+        )
+        faults.add("LR215", (term.path, "weight"), message, term.node.value["weight"])
+    elif term.get("maximize") and around.least < 0:
+        message = (
+            "maximize: true in a group of negative weight minimises the term; give the group a "
+            "positive weight"
+        )
+        faults.add("LR215", (term.path, "maximize"), message, term.node.keys["maximize"])
+
+
+def _check_regularizers(terms: tuple[TermConfig, ...], composite: Declared, faults: Faults) -> None:
+    """Note a term whose name is that of another one's regularizer in a log."""
+    names = {term.name for term in terms}
+    for name in names:
+        regularized = name.removeprefix("regularizer/")
+        if regularized != name and regularized in names:
+            message = (
+                f"'{clipped(name)}' is what a log calls the regularizer of the learned weight of "
+                f"'{clipped(regularized)}'; choose another name for the group 'regularizer'"
+            )
+            place = (composite.terms_path, "regularizer")
+            faults.add("LR107", place, message, composite.node.keys["terms"])
 
 
 def _inputs(term: Declared, loss: Loss) -> dict[str, Route]:
@@ -245,7 +279,7 @@ def _with_frozen(config: CompositeConfig) -> CompositeConfig:
 def _read(terms: tuple[TermConfig, ...]) -> Iterator[ValuePath]:
     """Every path that the terms read, apart from divisors."""
     for term in terms:
-        for route in (*term.inputs.values(), term.mask, term.sample_weight):
+        for route in (*term.inputs.values(), term.mask, term.sample_weight, *term.weight.routes):
             if route is not None:
                 yield from route.paths
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from lossreg.config.declare.trainer import TrainerConfig
     from lossreg.plugin import LossConfig, LossDefinition, TaskDefinition
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lossreg.vocabulary.routes import Route
     from lossreg.vocabulary.schedules import Schedule
 
-__all__ = ["CompositeConfig", "Divisor", "ExperimentConfig", "TermConfig", "Weight"]
+__all__ = ["CompositeConfig", "Divisor", "ExperimentConfig", "Learned", "TermConfig", "Weight"]
 
 Checks: TypeAlias = Literal["off", "first", "always"]
 """When tensors are checked before the losses get them."""
@@ -24,16 +24,39 @@ OnNonFinite: TypeAlias = Literal["raise", "warn", "ignore"]
 """What happens when a term becomes nan or infinite."""
 
 
-class Weight(NamedTuple):
-    """The multiplier of a term's raw value: a number times schedules.
+class Learned(NamedTuple):
+    """A weight that is a function of a parameter s, which is trained with the model.
 
     Attributes:
-        factor: The term's number times the numbers of its groups.
+        form: `log_variance` for exp(-s)·L + s, or `kendall` for half of each.
+        initial: The value of s at first.
+
+    >>> str(Learned("log_variance")), str(Learned("kendall", 1.0))
+    ('learned(log_variance)', 'learned(kendall, initial=1)')
+    """
+
+    form: str
+    initial: float = 0.0
+
+    def __str__(self) -> str:
+        initial = f"{self.initial!r}".removesuffix(".0")
+        return f"learned({self.form}{f', initial={initial}' if self.initial else ''})"
+
+
+class Weight(NamedTuple):
+    """The multiplier of a term's raw value: a number times schedules times tensors of the step.
+
+    Attributes:
+        factor: The term's number times the numbers of its groups; negative if it is maximised.
         schedules: The schedules of the term and its groups.
+        routes: Where the tensors of the step are that multiply it, of the term and its groups.
+        learned: How it is learned; it is then a product with nothing else.
     """
 
     factor: float = 1.0
     schedules: tuple[Schedule, ...] = ()
+    routes: tuple[Route, ...] = ()
+    learned: Learned | None = None
 
     @property
     def is_zero(self) -> bool:
@@ -57,8 +80,17 @@ class Weight(NamedTuple):
             value = _product(value, least)
         return value
 
+    @property
+    def least(self) -> float:
+        """A lower bound of its number and schedules."""
+        low = high = self.factor
+        for schedule in self.schedules:
+            ends = [end * bound for end in (low, high) for bound in schedule.bounds()]
+            low, high = min(ends), max(ends)
+        return low
+
     def value(self, steps: int, epochs: int) -> float:
-        """The weight after a number of completed steps and epochs."""
+        """Its number times its schedules after a number of completed steps and epochs."""
         value = self.factor
         for schedule in self.schedules:
             value *= schedule.value(epochs if schedule.unit == "epoch" else steps)
@@ -66,10 +98,22 @@ class Weight(NamedTuple):
 
     def times(self, other: Weight) -> Weight:
         """The product of two weights."""
-        return Weight(_product(self.factor, other.factor), self.schedules + other.schedules)
+        return Weight(
+            _product(self.factor, other.factor),
+            self.schedules + other.schedules,
+            self.routes + other.routes,
+            self.learned or other.learned,
+        )
+
+    def with_routes(self, change: Callable[[Route], Route]) -> Weight:
+        """The same weight with the routes of its tensors changed."""
+        return self._replace(routes=tuple(map(change, self.routes))) if self.routes else self
 
     def __str__(self) -> str:
         parts = [str(schedule) for schedule in self.schedules]
+        parts += [f"from({route})" for route in self.routes]
+        if self.learned is not None:
+            parts.append(str(self.learned))
         if self.factor != 1 or not parts:
             # With every digit, since a state_dict compares configs by this text.
             parts.insert(0, repr(self.factor).removesuffix(".0"))
@@ -158,7 +202,13 @@ class TermConfig(NamedTuple):
     def schedules(self) -> Iterator[Schedule]:
         """The schedules in the transforms of its tensors."""
         divisor = None if self.divide_by is None else self.divide_by.route
-        routes = (*self.inputs.values(), self.mask, self.sample_weight, divisor)
+        routes = (
+            *self.inputs.values(),
+            self.mask,
+            self.sample_weight,
+            divisor,
+            *self.weight.routes,
+        )
         return (number for route in routes if route is not None for number in route.schedules)
 
     @property

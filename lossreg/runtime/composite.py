@@ -70,7 +70,8 @@ class CompositeLoss(nn.Module):
         self._weighting: Weighting
         self.__dict__.update(_terms=self.terms, _weighting=weighting)
         self._all_in_graph = weighting.in_graph == self._names
-        self._nonfinite = NonFinite(weighting.in_graph, config.on_nonfinite)
+        self._keys = (*self._names, *weighting.regularizers)
+        self._nonfinite = NonFinite(weighting.watched, config.on_nonfinite)
         self.identity = Identity(config)
         self.register_state_dict_post_hook(describe)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(compare)  # type: ignore[no-untyped-call]
@@ -100,7 +101,11 @@ class CompositeLoss(nn.Module):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Each term's current weight, by name."""
+        """Each term's current weight, by name; below 0 for a term that is maximised.
+
+        A weight `{from: path}` is nan, because it is known only in a step: `out.weights` has it. A
+        learned one is read from its parameter, which waits for the device.
+        """
         return self._weighting.now()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -168,15 +173,22 @@ class CompositeLoss(nn.Module):
         if isinstance(micro_batches, Mapping):
             raise TypeError("give the micro-batches as a list, not a single micro-batch")
         local, count = self._weighting.zeros(), 0
+        parts = None if self._weighting.learned is None else self._weighting.zeros()
         for values in micro_batches:
             count += 1
             local = local + torch.stack(self.terms.local_denominators(values, local[0]))
-        total, size = added_up(local, group, world_size)
+            if parts is not None:
+                parts = parts + self.terms.counted_in(values, parts[0])
+        if parts is None:
+            total, size = added_up(local, group, world_size)
+        else:
+            both, size = added_up(torch.stack([local, parts]), group, world_size)
+            total, parts = both.unbind()
         self.terms.check_total(total, is_split=count > 1 or size > 1)
         for number, divides in zip(total.unbind(), self.terms.divides, strict=True):
             if not divides:
                 number.fill_(1.0)  # a list of ones would have to be copied to the device
-        return Denominators(self._names, total, size, count)
+        return Denominators(self._names, total, size, count, parts)
 
     def forward(
         self,
@@ -215,18 +227,25 @@ class CompositeLoss(nn.Module):
         whole, share = None, WHOLE
         if denominators is not None:
             whole, share = denominators.by_name(self._names), denominators.share
-        raw = self._terms.present(values, whole)
-        output = self._weighting.combine(raw, share)
+        raw, factors = self._terms.present(values, whole)
+        output = self._weighting.combine(raw, share, factors)
         total, terms, weights = output
-        self._nonfinite.look(total, terms, self._terms.described, values)
+        looked_at = self._weighting.look_at(terms, weights)
+        self._nonfinite.look(total, looked_at, self._described, values)
         if len(raw) == len(self._names) and self._all_in_graph:
             return output
         absent = torch.zeros_like(total)
-        weights = {name: weights[name] if name in terms else absent for name in self._names}
-        terms = {name: terms.get(name, raw.get(name, absent)) for name in self._names}
+        weights = {name: weights[name] if name in terms else absent for name in self._keys}
+        terms = {name: terms.get(name, raw.get(name, absent)) for name in self._keys}
         if torch.compiler.is_compiling():
             return LossOutput(total, terms, weights)
         return LossOutput(total, Named(terms), Named(weights))
+
+    def _described(self, name: str, values: Any) -> str:
+        """Describe what a value that is not finite was made from; names are `NonFinite`'s."""
+        if name in self._names:
+            return self._terms.described(name, values)
+        return self._weighting.described(name)
 
 
 def _refresh(composite: CompositeLoss, _: object) -> None:

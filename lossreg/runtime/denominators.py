@@ -16,6 +16,8 @@ from torch import distributed
 from lossreg.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 __all__ = ["WHOLE", "Denominators", "Share", "added_up"]
@@ -27,10 +29,13 @@ class Share(NamedTuple):
     Attributes:
         micro_batches: How many forward passes each rank adds up.
         world_size: What the total is multiplied by, because gradients are averaged over ranks.
+        parts: By term, in how many forward passes of all ranks it is, as a 0-d tensor; None where
+            nobody needs to know.
     """
 
     micro_batches: int = 1
     world_size: int = 1
+    parts: Mapping[str, Tensor] | None = None
 
 
 WHOLE = Share()
@@ -45,17 +50,23 @@ class Denominators:
         values: One number per term, float64; 1 for a term that is a sum.
         world_size: What the total is multiplied by, because gradients are averaged over ranks.
         micro_batches: The number of micro-batches of this rank that were added up.
+        parts: For each term the number of micro-batches of all ranks that have it, if a weight is
+            learned.
     """
 
     names: tuple[str, ...]
     values: Tensor
     world_size: int
     micro_batches: int = 1
+    parts: Tensor | None = None
 
     @property
     def share(self) -> Share:
         """Which part of the step each micro-batch is."""
-        return Share(self.micro_batches, self.world_size)
+        if self.parts is None:
+            return Share(self.micro_batches, self.world_size)
+        parts = dict(zip(self.names, self.parts.unbind(), strict=True))
+        return Share(self.micro_batches, self.world_size, parts)
 
     def by_name(self, names: tuple[str, ...]) -> dict[str, Tensor]:
         """Each term's denominator, a 0-d tensor.

@@ -56,7 +56,8 @@ class Diagnosis:
 def compare_gradients(loss: CompositeLoss, values: Any, parameters: Iterable[Tensor]) -> Diagnosis:
     """Compare the gradients of a composite's terms with respect to some parameters.
 
-    Each is the gradient of the term's weighted value, so their sum is the gradient of the total.
+    Each is the gradient of the term's weighted value, so their sum is the gradient of the total,
+    apart from what learned weights add to it.
     It is zero for a term that reaches none of the parameters, for a term of weight 0, and for an
     optional term without its tensors. No `.grad` and no schedule changes, and the graph can still
     be used.
@@ -88,15 +89,16 @@ def compare_gradients(loss: CompositeLoss, values: Any, parameters: Iterable[Ten
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     if not trained:
         raise InputError("expected parameters that require a gradient, found none")
-    raw = loss.terms(values)
-    if not any(value.requires_grad for value in raw.values()):
+    # A weight may come from the step, so the values are weighted where its tensors are.
+    weighted, weights = loss.terms(values, weighted=True), loss.weights
+    values_by_name = {name: weighted[name] for name in loss.terms.names}
+    if not any(value.requires_grad for value in values_by_name.values()):
         raise InputError(
             "no term requires a gradient; compute the values outside `torch.no_grad()`"
         )
-    weights = loss.weights
     norms, directions = {}, []
-    for name in loss.terms.names:
-        norms[name], direction = _measured(raw[name], weights[name], trained)
+    for name, value in values_by_name.items():
+        norms[name], direction = _measured(value, trained, is_zero=weights[name] == 0)
         directions.append(direction)
     lengths = torch.stack(list(norms.values()))
     sum_of_lengths = lengths.sum()
@@ -113,15 +115,13 @@ diagnose = compare_gradients
 
 
 def _measured(
-    value: Tensor, weight: float, parameters: Sequence[Tensor]
+    value: Tensor, parameters: Sequence[Tensor], *, is_zero: bool
 ) -> tuple[Tensor, list[Tensor]]:
     """The norm of a weighted value's gradient, and the gradient over its norm."""
-    if weight == 0 or not value.requires_grad:
+    if is_zero or not value.requires_grad:
         gradients: Sequence[Tensor | None] = [None] * len(parameters)
     else:
-        gradients = torch.autograd.grad(
-            value, parameters, torch.full_like(value, weight), retain_graph=True, allow_unused=True
-        )
+        gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
     # A half-precision norm would overflow at 65,504.
     exact = [
         _precise(torch.zeros_like(parameter) if gradient is None else gradient)

@@ -25,6 +25,7 @@ __all__ = ["Identity", "compare", "describe"]
 
 _KEY = "lossreg"
 _PROGRESS = "progress._extra_state"
+_LEARNED = "weighting.learned."
 _MOST = 5  # differences in a message
 _ACCEPT = "if the change is meant, call accept_state() on the loss before loading"
 
@@ -81,17 +82,25 @@ def compare(
     """A hook: compare a state's objective with the composite's, before anything is copied.
 
     Raises:
-        StateError: The state's progress belongs to another objective, or is damaged.
+        StateError: The state's progress or its learned weights belong to another objective, or are
+            damaged.
     """
     identity, progress, key = composite.identity, composite.progress, prefix + _PROGRESS
     accepts, identity.accepts = identity.accepts, False
     saved = metadata.get(_KEY)
     differing = identity.differences(saved)
-    if progress is not None and key in state:
+    has_progress = progress is not None and key in state
+    has_learned = any(name.startswith(prefix + _LEARNED) for name in state)
+    if has_progress and progress is not None:
         differing = differing or progress.differences(state[key])
-        if differing and not accepts:
-            message = "the state's progress belongs to another objective"
-            raise StateError(f"{message}: {_listed(differing)}; {_ACCEPT}")
+    if differing and not accepts and (has_progress or has_learned):
+        message = "the state's progress belongs to another objective"
+        if not has_progress:
+            message = "the state's learned weights belong to another objective"
+        raise StateError(f"{message}: {_listed(differing)}; {_ACCEPT}")
+    if accepts or differing:
+        _fit_learned(composite, state, prefix)
+    if has_progress:
         return
     if key in state:
         del state[key]
@@ -103,6 +112,17 @@ def compare(
     if differing and not accepts:
         message = f"the state was made under another objective: {_listed(differing)}; {_ACCEPT}"
         warnings.warn(message, ConfigWarning, stacklevel=2)
+
+
+def _fit_learned(composite: CompositeLoss, state: dict[str, Any], prefix: str) -> None:
+    """Drop the learned weights that this objective does not have; the others stay as they are."""
+    learned = composite.weighting.learned
+    own = {} if learned is None else learned.state_dict(prefix=prefix + _LEARNED)
+    for name in [name for name in state if name.startswith(prefix + _LEARNED)]:
+        if name not in own:
+            del state[name]
+    for name, number in own.items():
+        state.setdefault(name, number)
 
 
 def _are_words(objective: object) -> TypeGuard[Words]:

@@ -77,7 +77,9 @@ class NonFinite:
     """Raises, warns or ignores when a term is nan or infinite.
 
     Args:
-        names: The terms that are added up to the total.
+        names: What is looked at: the terms that are added up to the total; and, as `weight of NAME`
+            and `regularizer of NAME`, the weights that depend on the step or a parameter, and what
+            these add.
         action: What to do: `raise`, `warn` or `ignore`.
     """
 
@@ -149,9 +151,10 @@ class NonFinite:
             self._report(message, term="total")
             return
         lines = [
-            f"term '{name}' is {terms[name].item()}: {described(name, values)}" for name in culprits
+            f"{_labelled(name)} is {terms[name].item()}: {described(name, values)}"
+            for name in culprits
         ]
-        self._report("\n".join(lines), term=culprits[0])
+        self._report("\n".join(lines), term=_term(culprits[0]))
 
     def report_earlier(self) -> None:
         """Report terms that were not finite in an earlier step.
@@ -165,10 +168,19 @@ class NonFinite:
         wrong = [name for name, flag in zip(self._names, flags, strict=False) if flag]
         if wrong:
             self._flags.zero_()
-            names = ", ".join(f"'{name}'" for name in wrong)
-            self._report(f"nan or infinite in an earlier step: {names}", term=wrong[0])
+            names = ", ".join(_labelled(name).removeprefix("term ") for name in wrong)
+            self._report(f"nan or infinite in an earlier step: {names}", term=_term(wrong[0]))
 
     def _report(self, message: str, *, term: str) -> None:
         if self._action == "raise":
             raise NonFiniteError(message, term=term)
         warnings.warn(printable(message, keep="\n"), RuntimeWarning, stacklevel=5)
+
+
+def _labelled(name: str) -> str:
+    what, _, term = name.rpartition(" of ")  # a term's name has no blanks
+    return f"the {what} of term '{term}'" if what else f"term '{term}'"
+
+
+def _term(name: str) -> str:
+    return name.rpartition(" of ")[2]

@@ -118,12 +118,14 @@ class Notices:
     def cut(self, term: Plan, argument: str, tensor: object) -> None:
         """Warn about a mask or sample weight that requires a gradient, which is cut there."""
         if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
+            is_weight = argument == "sample_weight"
+            other = ", or gradient: true if the weights are learned" if is_weight else ""
             self.note(
                 term,
                 argument,
                 "it requires a gradient, but no gradient goes through masks and sample weights: a "
                 "model that could choose which entries count would choose the cheapest; if this is "
-                "intended, write apply: [detach]",
+                f"intended, write apply: [detach]{other}",
             )
 
     def averaged(self, term: Plan) -> None:
@@ -142,8 +144,13 @@ class Notices:
         self._is_split = True
         for term in terms:
             config = term.term
-            tensors = {**config.inputs, "mask": config.mask, "sample_weight": config.sample_weight}
-            for argument, route in tensors.items():
+            tensors = [
+                *config.inputs.items(),
+                ("mask", config.mask),
+                ("sample_weight", config.sample_weight),
+                *(("weight", route) for route in config.weight.routes),
+            ]
+            for argument, route in tensors:
                 mixers = row_mixers(route) if route is not None else []
                 if mixers:
                     warn(
@@ -194,7 +201,7 @@ class Notices:
             if term.name in self.awaited:
                 absent = [
                     (argument, place)
-                    for argument, place in term.places
+                    for argument, place in term.needed
                     if self._router.peek(values, place) is None
                 ]
                 if training or not absent:

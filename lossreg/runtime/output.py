@@ -20,7 +20,8 @@ class LossOutput(NamedTuple):
     Attributes:
         total: The weighted sum, a 0-d tensor attached to the graph.
         terms: Each term's raw value, a detached 0-d tensor, by name. The names never change; an
-            optional term whose tensors were missing has the value 0 and the weight 0.
+            optional term whose tensors were missing has the value 0 and the weight 0. What a
+            learned weight adds to the total is in it as `regularizer/NAME`, of weight 1.
         weights: Each term's weight in this step, by name: a 0-d tensor, the factor of the raw
             value.
     """
@@ -53,10 +54,14 @@ class LossOutput(NamedTuple):
             prefix: Put before each key, like `train/`.
 
         Returns:
-            `loss/total`, and for each term `loss/<term>`, `weighted/<term>`, `weight/<term>`.
+            `loss/total`, and for each term `loss/<term>`, `weighted/<term>`, `weight/<term>`; and
+            `regularizer/<term>` for what a learned weight adds to the total.
         """
         logged = {f"{prefix}loss/total": self.total.detach()}
         for name, term in self.terms.items():
+            if name.startswith("regularizer/") and name.partition("/")[2] in self.terms:
+                logged[f"{prefix}{name}"] = term
+                continue
             logged[f"{prefix}loss/{name}"] = term
             logged[f"{prefix}weighted/{name}"] = self.weights[name] * term
             logged[f"{prefix}weight/{name}"] = self.weights[name]

@@ -11,6 +11,7 @@ from torch import Tensor
 from lossreg.errors import InputError, printable
 from lossreg.runtime.checks import CLASS_DIM, check_divisor, check_result, is_changed
 from lossreg.runtime.dimensions import placed
+from lossreg.runtime.factors import Factors
 from lossreg.runtime.nonfinite import describe
 from lossreg.runtime.reduction import Misfit, kept_entries
 from lossreg.runtime.routing import find, follows
@@ -66,7 +67,9 @@ class Plan:
         handled: Whether every step does more than call the loss with its arguments.
         counted: The arguments that are known before the model runs.
         number: The place of what the sum is divided by, if that is a transformed tensor.
-        cuts: The mask and the sample weight, through which no gradient goes.
+        factors: The step's numbers that multiply the term's weight; None if there are none.
+        needed: All tensors without which an optional term is absent, as `places` has them.
+        cuts: The mask and the sample weight, if no gradient goes through them.
         targets: The targets of which nothing says whether they may have a gradient.
         entries: Whether the loss has an unreduced form.
         twin: The unreduced form, built when it is first needed.
@@ -117,9 +120,16 @@ class Plan:
         route = None if term.divide_by is None else term.divide_by.route
         if route is not None and route.transforms:
             self.number = router.add(route, name, "divide_by", optional)
+        self.factors = Factors(term, router) if term.weight.routes else None
         self.places = tuple(places)
+        self.needed = self.places + (self.factors.places if self.factors else ())
         self.needs = [place for _, place in self.inputs]
-        self.cuts = self.places[len(self.inputs) :]
+        self.learns_sample_weight = term.sample_weight is not None and term.sample_weight.gradient
+        self.cuts = tuple(
+            (argument, place)
+            for argument, place in self.places[len(self.inputs) :]
+            if not (argument == "sample_weight" and self.learns_sample_weight)
+        )
         self.targets = tuple(
             (argument, place)
             for argument, place in self.inputs
@@ -141,7 +151,7 @@ class Plan:
 
     def absent(self, tensors: Sequence[Any]) -> tuple[str, int] | None:
         """The first argument without a tensor, and its place."""
-        for argument, place in self.places:
+        for argument, place in self.needed:
             if tensors[place] is None:
                 return argument, place
         return None
@@ -190,6 +200,9 @@ class Plan:
         """How much entries count, in the shape of the unreduced loss or its leading dimensions."""
         if weight is None:
             return None
+        if not self.learns_sample_weight:
+            # A model that could choose the weights would choose 0.
+            weight = weight.detach()
         return placed(self.definition, "sample_weight", weight, self.weight_dims, inputs)
 
     def refuse_unsafe(self, module: nn.Module, inputs: Mapping[str, Tensor]) -> None:

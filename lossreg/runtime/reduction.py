@@ -201,8 +201,7 @@ def numerator(
         inputs: The forward arguments by name, filled where they are masked.
         reduction: What is wanted: `mean`, `sum` or `batchmean`.
         keep: Which entries count, or None for all.
-        sample_weight: How much they count, or None for 1 each. No gradient reaches it: a model
-            that could choose the weights would choose 0.
+        sample_weight: How much they count, or None for 1 each.
         divisor: What the sum will be divided by, if not by the mean's own.
 
     Returns:
@@ -379,7 +378,7 @@ def _entry_weights(
     mask = None if keep is None else spread("mask", keep, shape)
     if sample_weight is None:
         return None if mask is None else mask.to(dtype)
-    weight = spread("sample_weight", sample_weight.detach(), shape).to(dtype)
+    weight = spread("sample_weight", sample_weight, shape).to(dtype)
     # Not a product: a masked entry's weight may be nan.
     return weight if mask is None else torch.where(mask, weight, 0.0)
 

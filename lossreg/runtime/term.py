@@ -380,6 +380,14 @@ class Term(Plan):
                 term=self.name,
             ) from error
 
+    def is_expected(self, router: Router, values: Any) -> bool:
+        """Whether a micro-batch has the term, as far as it is known before the model runs."""
+        if not self.optional:
+            return True
+        known = {argument.name for argument in self.counted} | {"mask", "sample_weight"}
+        places = [place for argument, place in self.places if argument in known]
+        return all(router.peek(values, place) is not None for place in places)
+
     def _counted(self, module: nn.Module, router: Router, values: Any, like: Tensor) -> Tensor:
         definition = self.definition
         if not self.reduced_here:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lossreg.errors import InputError
+from lossreg.runtime.denominators import WHOLE
 from lossreg.runtime.notices import Notices
 from lossreg.runtime.routing import Router
 from lossreg.runtime.term import Term
@@ -138,6 +139,16 @@ class Terms(nn.Module):
             for term in self._terms
         ]
 
+    def counted_in(self, values: Any, like: Tensor) -> Tensor:
+        """For each term 1 if a micro-batch has it, as far as that is known before the model runs.
+
+        Args:
+            values: The step's values; results of the model may be missing.
+            like: A tensor of the numbers' dtype and device.
+        """
+        is_in = [float(term.is_expected(self._router, values)) for term in self._terms]
+        return torch.tensor(is_in, dtype=like.dtype).to(like.device)
+
     def _refuse_lost(self) -> None:
         modules: dict[str, Any] = self._modules
         self._unsaved.refuse(modules)
@@ -158,7 +169,8 @@ class Terms(nn.Module):
         Args:
             values: The step's values, as the composite takes them.
             weighted: Whether to multiply each value by its current weight. Then they add up to the
-                composite's total, and a term whose weight is a constant 0 is also a 0.
+                composite's total, and a term whose weight is a constant 0 is also a 0. What a
+                learned weight adds to the total comes with them, as `regularizer/NAME`.
             denominators: What each term's sum is divided by, from `loss.denominators`, if this
                 is one of several micro-batches or ranks.
 
@@ -166,12 +178,16 @@ class Terms(nn.Module):
             InputError: A tensor is missing, does not fit, or a loss refused what it was given; or
                 no term found its tensors.
         """
-        whole = None if denominators is None else denominators.by_name(self.names)
-        raw = self.present(values, whole, attached=not weighted)
+        whole, share = None, WHOLE
+        if denominators is not None:
+            whole, share = denominators.by_name(self.names), denominators.share
+        raw, factors = self.present(values, whole, attached=not weighted)
+        names = self.names
         like = next(iter(raw.values()))
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
         if weighted:
-            raw = self._weighting.weigh(raw)
+            raw = self._weighting.weigh(raw, share, factors)
+            names = (*names, *self._weighting.regularizers)
             if denominators is not None and denominators.world_size != 1:
                 raw = {name: value * denominators.world_size for name, value in raw.items()}
         attached = any(value.requires_grad for value in raw.values())
@@ -180,12 +196,12 @@ class Terms(nn.Module):
             zero = like.new_zeros((), dtype=dtype, requires_grad=attached)
             return zero.clone()  # so that it has a grad_fn, like the other values
 
-        return {name: raw[name] if name in raw else nothing() for name in self.names}
+        return {name: raw[name] if name in raw else nothing() for name in names}
 
     def present(
         self, values: Any, whole: Mapping[str, Tensor] | None, *, attached: bool = False
-    ) -> dict[str, Tensor]:
-        """The raw value of each term whose tensors are present.
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The raw value of each term whose tensors are present, and the factors of their weights.
 
         A term whose weight is a constant 0 is computed without a graph, and is not added to the
         total: 0 times a nan would be a nan.
@@ -205,12 +221,17 @@ class Terms(nn.Module):
         self._derived.refuse(values)
         modules: dict[str, Any] = self._modules
         tensors = self._router.run(values)
-        raw = {}
+        raw: dict[str, Tensor] = {}
+        factors: dict[str, Tensor] = {}
         for term in self._terms:
             name, divisor = term.name, None if whole is None else whole[term.name]
             module = modules[name]
             if term.optional and self._is_absent(term, tensors, values):
                 continue
+            if term.factors is not None:
+                factor = term.factors.product(tensors)
+                if factor is not None:
+                    factors[name] = factor
             if term.follows and not compiling:
                 term.follow(module, tensors)
             if term.in_graph or attached:
@@ -220,7 +241,7 @@ class Terms(nn.Module):
                     raw[name] = term.value(module, tensors, values, divisor, compiling=compiling)
         if not raw:
             raise InputError("every term is optional, and no term found its tensors")
-        return raw
+        return raw, factors
 
     def _is_absent(self, term: Term, tensors: Sequence[Any], values: Any) -> bool:
         absent = term.absent(tensors)

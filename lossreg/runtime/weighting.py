@@ -1,17 +1,21 @@
 """From terms' values to the total: weights, their schedules, and the schedules' progress.
 
 A weight is defined by its config and the progress, both plain numbers. Tensors are derived from
-them: one in float64, which is an input of a compiled graph, and copies of it for eager steps.
+them: one in float64, which is an input of a compiled graph, and copies of it for eager steps. What
+a step or a parameter adds to them is multiplied in each step.
 """
 
 from __future__ import annotations
 
+import math
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from lossreg.runtime.denominators import WHOLE
+from lossreg.runtime.learned import LearnedWeights
 from lossreg.runtime.numbers import Numbers
 from lossreg.runtime.output import LossOutput, Named
 from lossreg.runtime.progress import Progress
@@ -26,6 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Weighting"]
 
+
+# Stands before a term's name in the name of what its learned weight adds to the total.
+_REGULARIZER = "regularizer/"
+_NONE: Mapping[str, Tensor] = MappingProxyType({})
 # Up to here, multiplying and adding beats stacking the terms for one dot product.
 _FEW_TERMS = 2
 
@@ -63,6 +71,10 @@ class Weighting(nn.Module):
 
     Attributes:
         in_graph: The terms whose weight is not a constant 0.
+        varying: The terms of it whose weight is multiplied by what a step has, or is learned.
+        learned: The learned weights; None if there are none.
+        regularizers: The names of what learned weights add to the total.
+        watched: The names of what `look_at` gives.
         progress: The steps and epochs completed; None without a schedule. The composite
             registers it.
     """
@@ -74,8 +86,24 @@ class Weighting(nn.Module):
         self._weights = dict(weights)
         self.in_graph = tuple(name for name, weight in weights.items() if not weight.is_zero)
         self._places = {name: place for place, name in enumerate(self.in_graph)}
+        self.varying = tuple(
+            name
+            for name in self.in_graph
+            if weights[name].routes or weights[name].learned is not None
+        )
         few = len(self.in_graph) <= _FEW_TERMS
-        self._one_by_one = few or optional or len(self.in_graph) < len(weights)
+        is_mixed = optional or bool(self.varying) or len(self.in_graph) < len(weights)
+        self._one_by_one = few or is_mixed
+        learned = {
+            name: weight.learned for name, weight in weights.items() if weight.learned is not None
+        }
+        self.learned = LearnedWeights(learned) if learned else None
+        self.regularizers = tuple(f"{_REGULARIZER}{name}" for name in learned)
+        self.watched = (
+            *self.in_graph,
+            *(f"weight of {name}" for name in self.varying),
+            *(f"regularizer of {name}" for name in learned),
+        )
         self.numbers = Numbers() if numbers is None else numbers
         schedules = self.numbers.schedules
         moves = bool(schedules) or any(weight.schedules for weight in weights.values())
@@ -85,7 +113,14 @@ class Weighting(nn.Module):
         self._derive(None, torch.float32)
 
     def now(self) -> dict[str, float]:
-        """Each term's current weight, by name."""
+        """Each term's current weight, by name: nan where it depends on the next step's tensors."""
+        learned = {} if self.learned is None else self.learned.now()
+        fixed = self._fixed()
+        routed = {name: math.nan for name in self.varying if self._weights[name].routes}
+        return {**fixed, **learned, **routed}
+
+    def _fixed(self) -> dict[str, float]:
+        """Each weight without what a step or a parameter multiplies it by."""
         steps, epochs = self._completed
         return {name: weight.value(steps, epochs) for name, weight in self._weights.items()}
 
@@ -97,14 +132,21 @@ class Weighting(nn.Module):
         """A 0 for each term, in the dtype and on the device of the weights."""
         return self._exact.new_zeros(len(self._weights))
 
-    def combine(self, values: Mapping[str, Tensor], share: Share = WHOLE) -> LossOutput:
+    def combine(
+        self,
+        values: Mapping[str, Tensor],
+        share: Share = WHOLE,
+        factors: Mapping[str, Tensor] = _NONE,
+    ) -> LossOutput:
         """The weighted sum of those terms whose weight is not a constant 0.
 
-        The output has at least the added terms, detached, and their weights.
+        The output has at least the added terms, detached, and their weights; and what learned
+        weights add to the total, of weight 1.
 
         Args:
             values: The raw value of each term that is present, a 0-d tensor, in the terms' order.
             share: Which part of a step the values are.
+            factors: By term, the number of the step that its weight is multiplied by.
         """
         compiling = torch.compiler.is_compiling()
         names, parts = self.in_graph, list(values.values())
@@ -114,7 +156,9 @@ class Weighting(nn.Module):
         if not names:
             like = next(iter(values.values()))
             return LossOutput(like.new_zeros((), dtype=torch.float32), {}, {})
-        if compiling:
+        if self.varying:
+            combined = self._varied(names, parts, factors, share)
+        elif compiling:
             combined = self._traced(names, parts)
         elif len(names) <= _FEW_TERMS or len(names) < len(self.in_graph):
             combined = self._one_by_one_of(names, parts)
@@ -124,18 +168,109 @@ class Weighting(nn.Module):
             # Not `_replace`: torch 2.6 does not trace it.
             total, terms, weights = combined
             combined = LossOutput(total * share.world_size, terms, weights)
-        if self.progress is not None and self.training and not compiling:
-            self.progress.used()
+        if self.training and not compiling:
+            if self.progress is not None:
+                self.progress.used()
+            if self.learned is not None and combined.total.requires_grad:
+                self.learned.watch.look()
         return combined
 
-    def weigh(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each value times its weight, without those of constant weight 0."""
+    def weigh(
+        self,
+        values: Mapping[str, Tensor],
+        share: Share = WHOLE,
+        factors: Mapping[str, Tensor] = _NONE,
+    ) -> dict[str, Tensor]:
+        """Each value times its weight, without those of constant weight 0; as `combine`.
+
+        What learned weights add to the total comes after them.
+        """
         names = [name for name in self.in_graph if name in values]
         if not names:
             return {}
-        vector = self._vector_for(_widest([values[name] for name in names]))
+        like = _widest([values[name] for name in names])
+        weights = self._by_name(names, like, factors)
+        weighted = {name: values[name] * weights[name] for name in names}
+        return {**weighted, **self._regularizers(names, like, share)}
+
+    def _by_name(
+        self, names: Sequence[str], like: Tensor, factors: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The weights of these terms by name, 0-d tensors on the device of `like`."""
+        vector = self._vector_for(like)
         weights = dict(zip(self.in_graph, vector.unbind(), strict=True))
-        return {name: values[name] * weights[name] for name in names}
+        for name in names:
+            if name in factors:
+                weights[name] = weights[name] * factors[name].to(vector.device, vector.dtype)
+            if self._weights[name].learned is not None and self.learned is not None:
+                weights[name] = self.learned.weight(name, vector)
+        return weights
+
+    def _regularizers(self, names: Sequence[str], like: Tensor, share: Share) -> dict[str, Tensor]:
+        """What the learned weights of these terms add to the total in one part of a step."""
+        learned, added = self.learned, {}
+        if learned is None:
+            return {}
+        vector = self._vector_for(like)
+        for name in learned.names:
+            if name not in names:
+                continue
+            number = learned.regularizer(name, vector)
+            if share.parts is not None:
+                # A term that nobody counted is in this part at least.
+                number = number / share.parts[name].to(number).clamp(min=1)
+            added[f"{_REGULARIZER}{name}"] = number
+        return added
+
+    def _varied(
+        self,
+        names: Sequence[str],
+        parts: Sequence[Tensor],
+        factors: Mapping[str, Tensor],
+        share: Share,
+    ) -> LossOutput:
+        like = _widest(parts)
+        weights = self._by_name(names, like, factors)
+        total = parts[0] * weights[names[0]]
+        for name, part in zip(names[1:], parts[1:], strict=True):
+            total = total + part * weights[name]
+        terms = {name: part.detach() for name, part in zip(names, parts, strict=True)}
+        # Copies, because an output of a graph must not be its input.
+        shown = {name: weights[name].detach().clone() for name in names}
+        for name, number in self._regularizers(names, like, share).items():
+            total = total + number
+            terms[name] = number.detach()
+            shown[name] = torch.ones_like(number.detach())
+        if torch.compiler.is_compiling():
+            return LossOutput(total, terms, shown)
+        return LossOutput(total, Named(terms), Named(shown))
+
+    def look_at(
+        self, terms: Mapping[str, Tensor], weights: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """What has to be finite in an output, in the order of `watched`.
+
+        Args:
+            terms: The output's terms.
+            weights: Their weights.
+        """
+        if not self.varying:
+            return terms
+        looked_at = {name: terms[name] for name in self.in_graph if name in terms}
+        looked_at.update(
+            (f"weight of {name}", weights[name]) for name in self.varying if name in terms
+        )
+        for name in self.regularizers:
+            if name in terms:
+                looked_at[f"regularizer of {name.removeprefix(_REGULARIZER)}"] = terms[name]
+        return looked_at
+
+    def described(self, name: str) -> str:
+        """Describe what a weight or a regularizer is made from; names are those of `watched`."""
+        weight = self._weights[name.partition(" of ")[2]]
+        if weight.learned is not None:
+            return "its parameter is not finite, or far from 0"
+        return f"it is multiplied by {', '.join(f'{route!s}' for route in weight.routes)}"
 
     def _stacked(self, parts: list[Tensor]) -> LossOutput:
         stacked, vector = torch.stack(parts), self._now.vector
@@ -182,7 +317,7 @@ class Weighting(nn.Module):
         return self._now.vector
 
     def _derive(self, device: torch.device | None, dtype: torch.dtype) -> None:
-        numbers = self.now()
+        numbers = self._fixed()
         # Not as inference tensors, if a validation step comes first: training could not use them.
         with torch.inference_mode(mode=False):
             # In float64, so that a graph of float64 terms has exact weights from the first step.
@@ -199,6 +334,8 @@ class Weighting(nn.Module):
 
     def refresh(self) -> None:
         """Derive the weights and numbers again, after a state was loaded."""
+        if self.learned is not None:
+            self.learned.watch.restart()
         self._derive(self._exact.device, self._now.vector.dtype)
         self.numbers.move(*self._completed)
 
@@ -214,6 +351,8 @@ class Weighting(nn.Module):
         if self.progress is not None:
             self.progress.steps += 1
             self._move()
+        if self.learned is not None and self.training:
+            self.learned.step()
 
     def step_epoch(self) -> None:
         """Move the schedules with `unit: epoch` by one epoch."""
@@ -222,7 +361,7 @@ class Weighting(nn.Module):
             self._move()
 
     def _move(self) -> None:
-        numbers = self.now()
+        numbers = self._fixed()
         self.numbers.move(*self._completed)
         with torch.inference_mode(mode=False), torch.no_grad():
             # A new tensor, because a backward pass may still need the old one; filled number by

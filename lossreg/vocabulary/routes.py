@@ -45,6 +45,7 @@ class Route(NamedTuple):
         transforms: The transforms, in order.
         dims: For a mask or a sample weight: which dimensions of the unreduced loss it has, if
             its shape does not say so.
+        gradient: For a sample weight: whether a gradient goes through it.
 
     >>> from lossreg.vocabulary.paths import ValuePath
     >>> str(Route(ValuePath.parse("teacher.logits"), (Transform("div", (("by", 2.0),)),)))
@@ -54,6 +55,7 @@ class Route(NamedTuple):
     path: ValuePath
     transforms: tuple[Transform, ...] = ()
     dims: tuple[int, ...] | None = None
+    gradient: bool = False
 
     def relocated(self, place: Callable[[ValuePath], ValuePath]) -> Route:
         """The same route with its path, and those in its transforms' arguments, put elsewhere.

@@ -23,7 +23,7 @@ __all__ = ["Derived", "read_derived"]
 
 # Names that read others more than once multiply: forty lines would write out a million million.
 _MOST_TRANSFORMS = 100
-_WITH_PATHS = ("inputs", "mask", "sample_weight", "divide_by")
+_WITH_PATHS = ("inputs", "mask", "sample_weight", "divide_by", "weight")
 _DETACH = Transform("detach")
 
 

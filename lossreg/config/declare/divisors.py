@@ -122,10 +122,21 @@ def check_divisor(
         if reduction != "mean":
             message = f"{whose} needs reduction: mean, found {reduction}; remove one of the two"
             faults.add("LR214", path, message, key)
+        elif divisor.by == "weights" and _learns_weights(term):
+            message = (
+                "a sample weight with gradient: true cannot be what the mean divides by, because "
+                "the division takes back what is learned; write divide_by: entries, kept or rows"
+            )
+            faults.add("LR214", path, message, key)
         elif "none" not in definition.reductions:
             message = _of_a_number(definition, divisor, whose)
             if message:
                 faults.add("LR213", path, message, key)
+
+
+def _learns_weights(term: Declared) -> bool:
+    route: Route | None = term.get("sample_weight")
+    return route is not None and route.gradient
 
 
 def check_within_row(declared: Declared, divisor: Divisor | None, faults: Faults) -> None:

@@ -11,6 +11,7 @@ from lossreg.config.declare.keys import as_meant
 from lossreg.config.declare.terms import TermReader
 from lossreg.config.declare.tree import Declared
 from lossreg.config.declare.values import read_values
+from lossreg.config.declare.weights import check_weight
 from lossreg.config.faults.faults import clipped
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import GROUP, TERM
@@ -91,6 +92,7 @@ class _Reader:
         node = as_meant(GROUP, node, path, faults)
         group = Declared(GROUP, name, node, path, key)
         read_values(group, faults)
+        check_weight(group, faults)
         place = (path, "terms")
         terms: list[Declared | None] = [None]
         if "terms" not in node.value:

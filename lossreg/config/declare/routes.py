@@ -6,11 +6,11 @@ import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from lossreg.config.declare.fields import read_whole_number
+from lossreg.config.declare.fields import read_bool, read_whole_number
 from lossreg.config.declare.keys import as_meant
 from lossreg.config.faults.faults import clipped, describe, is_interpolation
 from lossreg.config.faults.guesses import Guesses
-from lossreg.config.grammar import ENTRIES, ROUTE
+from lossreg.config.grammar import ROUTE
 from lossreg.config.read.nodes import Node
 from lossreg.names import closest_spelling
 from lossreg.vocabulary.paths import PathError, ValuePath
@@ -65,7 +65,7 @@ def read_route(
         path: Its place.
         faults: Takes the faults.
         key: Where its key is written, if it has one.
-        construct: The kind of mapping; `ENTRIES` has `dims` as well.
+        construct: The kind of mapping; some have `dims` and `gradient` as well.
     """
     if type(node.value) is str and node.value.isidentifier():  # the common case
         return _named(node.value)
@@ -88,14 +88,29 @@ def read_route(
     transforms: tuple[Transform, ...] | None = ()
     if "apply" in node.value:
         transforms = _transforms(node.value["apply"], (path, "apply"), faults)
+    if source is None or transforms is None:
+        return None
+    route = Route(source, transforms)
+    return route if construct is ROUTE else _of_entries(route, node, path, faults)
+
+
+def _of_entries(route: Route, node: Node, path: ConfigPath, faults: Faults) -> Route | None:
+    """The route of a mask or a sample weight, with the keys that only these have."""
     dims: tuple[int, ...] | None = None
-    if construct is ENTRIES and "dims" in node.value:
+    if "dims" in node.value:
         dims = _dims(node.value["dims"], (path, "dims"), faults)
         if dims is None:
             return None
-    if source is None or transforms is None:
+    gradient: bool | None = False
+    if "gradient" in node.value:
+        gradient = read_bool(node.value["gradient"], (path, "gradient"), faults)
+    if gradient is None:
         return None
-    return Route(source, transforms, dims)
+    if gradient and any(transform.name == "detach" for transform in route.transforms):
+        message = "'gradient: true' and the transform 'detach' contradict each other; remove one"
+        faults.add("LR215", (path, "gradient"), message, node.keys["gradient"])
+        return None
+    return route._replace(dims=dims, gradient=gradient)
 
 
 def read_dim(node: Node, path: ConfigPath, faults: Faults) -> int | None:

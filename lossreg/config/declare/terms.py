@@ -14,6 +14,7 @@ from lossreg.config.declare.parameters import validated
 from lossreg.config.declare.selection import check_selection
 from lossreg.config.declare.tree import Declared, Loss
 from lossreg.config.declare.values import read_values
+from lossreg.config.declare.weights import check_weight
 from lossreg.config.faults.faults import clipped, describe, is_interpolation
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import TERM
@@ -75,6 +76,7 @@ class TermReader:
         if loss is None:
             term.is_complete = False
             read_values(term, faults)
+            check_weight(term, faults)
             self._check_rest(term)
             return term
         term.put("type", node.value["type"].value)
@@ -82,6 +84,7 @@ class TermReader:
         if weight is not None and isinstance(weight.value, list):
             self._refuse_class_weights(term, weight, loss)
         read_values(term, faults)
+        check_weight(term, faults)
         inputs = node.value.get("inputs")
         if inputs is not None:
             where = (path, "inputs")

@@ -11,7 +11,7 @@ from lossreg.config.declare.gradients import read_names, read_paths
 from lossreg.config.declare.routes import read_dim, read_path, read_route
 from lossreg.config.declare.selection import read_ignored
 from lossreg.config.declare.weights import read_weight
-from lossreg.config.grammar import CONSTRUCTS, ENTRIES
+from lossreg.config.grammar import CONSTRUCTS, ENTRIES, MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,6 +38,9 @@ READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = Ma
         "divisor": lambda node, path, faults, *_: read_divisor(node, path, faults),
         "entries": lambda node, path, faults, _, written: read_route(
             node, path, faults, written, ENTRIES
+        ),
+        "mask": lambda node, path, faults, _, written: read_route(
+            node, path, faults, written, MASK
         ),
         "ignored": lambda node, path, faults, *_: read_ignored(node, path, faults),
         "names": lambda node, path, faults, *_: read_names(node, path, faults),

@@ -1,28 +1,37 @@
-"""Reads a term's weight."""
+"""Reads the weights of terms and groups."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from lossreg.config.declare.fields import read_number
+from lossreg.config.declare.keys import as_meant
 from lossreg.config.declare.parameters import validated
+from lossreg.config.declare.routes import read_route
 from lossreg.config.faults.faults import clipped, describe, is_interpolation
 from lossreg.config.faults.guesses import Guesses
-from lossreg.config.grammar import SCHEDULED
-from lossreg.config.models import Weight
+from lossreg.config.grammar import GROUP, LEARNED, ROUTE, SCHEDULED
+from lossreg.config.models import Learned, Weight
 from lossreg.config.read.nodes import Node
 from lossreg.names import closest
 
 if TYPE_CHECKING:
+    from lossreg.config.declare.tree import Declared
     from lossreg.config.faults.faults import ConfigPath, Faults
+    from lossreg.config.grammar import Construct
     from lossreg.config.read.nodes import Span
     from lossreg.vocabulary.schedules import Schedule
 
-__all__ = ["read_schedule", "read_weight"]
+__all__ = ["check_weight", "read_schedule", "read_weight"]
+
+_FORMS = ("log_variance", "kendall")
+_MOST_INITIAL = 85  # half of exp(-s) has all its digits in float32
+# Each kind of mapping that a weight may be, and the key by which it is known.
+_MAPPINGS = ((SCHEDULED, "schedule"), (LEARNED, "learned"), (ROUTE, "from"))
 
 
 def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weight | None:
-    """A number, or a mapping with `schedule`.
+    """A number, or a mapping with `schedule`, `from` or `learned`.
 
     Args:
         node: The number or the mapping.
@@ -31,27 +40,130 @@ def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weig
         key: Where its key is written.
     """
     if isinstance(node.value, dict):
-        schedule = read_schedule(node, path, faults, key)
+        kind = _kind(node)
+        if kind is LEARNED:
+            return _read_learned(node, path, faults)
+        if kind is ROUTE:
+            route = read_route(node, path, faults, key)
+            return None if route is None else Weight(routes=(route,))
+        schedule = read_schedule(node, path, faults, key, others=", 'from' or 'learned'")
         if schedule is None:
             return None
         numbers = schedule.bounds()
         # Read a schedule that never changes as a number: a constant 0 must leave the graph.
         constant = numbers[0] == numbers[1]
-        weight = Weight(numbers[0]) if constant else Weight(schedules=(schedule,))
-        least = numbers[0]
-    else:
-        if isinstance(node.value, str) and _is_schedule(node.value):
-            message = f"expected a number, or a mapping: {{schedule: {node.value}, ...}}"
+        return Weight(numbers[0]) if constant else Weight(schedules=(schedule,))
+    if isinstance(node.value, str):
+        mapping = ""
+        if _is_schedule(node.value):
+            mapping = f"{{schedule: {node.value}, ...}}"
+        elif node.value in LEARNED.foreign or node.value in ("learned", *_FORMS):
+            form = node.value if node.value in _FORMS else _FORMS[0]
+            mapping = f"{{learned: {form}}}"
+        if mapping:
+            message = f"expected a number, or a mapping: {mapping}"
             faults.add("LR201", path, message, node)
             return None
-        number = read_number(node, path, faults)
+        if not node.rewrite and node.value.replace(".", "").isidentifier():
+            message = (
+                f"expected a number, found {describe(node.value)}; if it is a path to a number of "
+                f"the step, write {{from: {clipped(node.value)}}}"
+            )
+            faults.add("LR201", path, message, node)
+            return None
+    number = read_number(node, path, faults)
+    return None if number is None else Weight(number)
+
+
+def _kind(node: Node) -> Construct:
+    """Which kind of mapping a weight is written as, or else probably meant as."""
+    for construct, mark in _MAPPINGS:
+        # A ramp may be written with `from` and `to`, both numbers.
+        if mark in node.value and not isinstance(node.value[mark].value, int | float):
+            return construct
+    for construct, mark in _MAPPINGS:
+        if mark in Guesses.of(construct, node).written and mark not in node.value:
+            return construct
+    return LEARNED if "learned" in node.value else SCHEDULED
+
+
+def _read_learned(node: Node, path: ConfigPath, faults: Faults) -> Weight | None:
+    node = as_meant(LEARNED, node, path, faults)
+    form, initial = node.value["learned"], 0.0
+    is_fine = True
+    if form.value not in _FORMS:
+        meant = closest(form.value, _FORMS)
+        hint = f"; did you mean '{meant}'?" if meant else ""
+        message = (
+            "expected log_variance, which adds exp(-s)·L + s, or kendall, which adds half of each; "
+            f"found {describe(form.value)}{hint}"
+        )
+        faults.add("LR203", (path, "learned"), message, form)
+        is_fine = False
+    if "initial" in node.value:
+        place = (path, "initial")
+        number = read_number(node.value["initial"], place, faults)
         if number is None:
             return None
-        weight, least = Weight(number), number
-    if least < 0:
-        message = "the weight is negative, so the term is maximised"
-        faults.add("LR904", path, message, node, severity="warning")
-    return weight
+        if abs(number) > _MOST_INITIAL:
+            message = (
+                f"expected a number from -{_MOST_INITIAL} to {_MOST_INITIAL}, because the weight "
+                f"is exp(-s), which float32 must hold; found {describe(number)}"
+            )
+            faults.add("LR202", place, message, node.value["initial"])
+            is_fine = False
+        initial = number
+    return Weight(learned=Learned(form.value, initial)) if is_fine else None
+
+
+def check_weight(declared: Declared, faults: Faults) -> None:
+    """Note a weight that does not fit the other keys of its term or group, or is negative.
+
+    Args:
+        declared: The term or the group.
+        faults: Takes the faults.
+    """
+    weight: Weight | None = declared.values.get("weight")
+    if weight is None:
+        return
+    path: ConfigPath = (declared.path, "weight")
+    node = declared.node.value["weight"]
+    is_group = declared.construct is GROUP
+    maximizes = not is_group and declared.get("maximize")
+    message = ""
+    if weight.learned is not None:
+        if is_group:
+            message = "a group has no learned weight; give each of its terms one"
+        elif maximizes:
+            message = (
+                "a learned weight is meant for a term that is minimised, and this one has "
+                "maximize: true; remove one of the two"
+            )
+    elif weight.least < 0:
+        if not maximizes:
+            message = f"the weight is negative, so the term is maximised{_meant(weight, is_group)}"
+            faults.add("LR904", path, message, node, severity="warning")
+            return
+        message = (
+            "expected a positive weight beside maximize: true, which says already that the total "
+            "has minus this term; remove the minus sign"
+        )
+    if message:
+        faults.add("LR215", path, message, node)
+        declared.is_complete = False
+
+
+def _meant(weight: Weight, is_group: bool) -> str:
+    """What to write where a negative weight is meant."""
+    if is_group:
+        return "; if this is meant, write maximize: true in its terms, and a positive weight here"
+    if weight.schedules:
+        ends = weight.schedules[0].bounds()
+        if ends[1] > 0:
+            return " where it is below 0; split the schedule if this is not meant"
+        return "; if this is meant, write maximize: true, and the schedule without the minus signs"
+    positive = f"{-weight.factor!r}".removesuffix(".0")
+    return f"; if this is meant, write maximize: true, weight: {positive}"
 
 
 def _is_schedule(value: object) -> bool:
@@ -61,9 +173,17 @@ def _is_schedule(value: object) -> bool:
 
 
 def read_schedule(
-    node: Node, path: ConfigPath, faults: Faults, key: Span | None
+    node: Node, path: ConfigPath, faults: Faults, key: Span | None, others: str = ""
 ) -> Schedule | None:
-    """The schedule that a mapping with `schedule` describes; arguments as for `read_weight`."""
+    """The schedule that a mapping with `schedule` describes.
+
+    Args:
+        node: The mapping.
+        path: Its place.
+        faults: Takes the faults.
+        key: Where its key is written.
+        others: What the mapping may have instead of 'schedule', in words.
+    """
     from lossreg.vocabulary.schedules import SCHEDULES  # imported late: six models
 
     names = ", ".join(SCHEDULES)
@@ -72,7 +192,7 @@ def read_schedule(
         guesses.note(guesses.written.values(), path, faults)
         node = guesses.applied(path, faults)
     if "schedule" not in node.value:
-        message = f"expected a number, or a mapping with 'schedule' ({names})"
+        message = f"expected a number, or a mapping with 'schedule' ({names}){others}"
         wrong = next((name for name in node.value if _is_schedule(node.value[name].value)), None)
         if wrong is None:
             faults.add("LR102", path, message, key or node)

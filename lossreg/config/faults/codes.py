@@ -306,6 +306,16 @@ _ALL = (
         good="terms:\n  fit: {type: mse, sample_weight: w, divide_by: entries}\n",
     ),
     Code(
+        code="LR215",
+        title="keys that contradict each other",
+        explanation="A term with `maximize: true` has a positive weight: the key says already that "
+        "the total has minus this term. A learned weight, exp(-s)·L + s, is meant for a term that "
+        "is minimised, and is multiplied by nothing else: not by the weight of a group. A sample "
+        "weight with `gradient: true` is not detached.",
+        bad="terms:\n  fit: {type: mse, maximize: true, weight: -1}\n",
+        good="terms:\n  fit: {type: mse, maximize: true, weight: 1}\n",
+    ),
+    Code(
         code="LR216",
         title="a derived name that does not stand for a tensor",
         explanation="A name under `derive` stands for a route of the whole objective, and a path "
@@ -395,10 +405,10 @@ _ALL = (
     Code(
         code="LR904",
         title="a negative weight",
-        explanation="The term is maximised. If that is the purpose, as for an entropy bonus, "
-        "ignore the warning.",
-        bad="terms:\n  fit: {type: mse, weight: -1}\n",
-        good="terms:\n  fit: {type: mse, weight: 1}\n",
+        explanation="The term is maximised. If that is the purpose, as for an entropy bonus, write "
+        "`maximize: true` and the weight without its minus sign.",
+        bad="terms:\n  bonus: {type: value, weight: -1}\n",
+        good="terms:\n  bonus: {type: value, maximize: true, weight: 1}\n",
         warning=True,
     ),
     Code(

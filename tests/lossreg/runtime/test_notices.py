@@ -174,10 +174,11 @@ def test_a_gradient_that_is_cut_is_told_once(field: str, call: str) -> None:
     with pytest.warns(ConfigWarning) as found:
         run()
     (warning,) = found
+    learned = ", or gradient: true if the weights are learned" if field == "sample_weight" else ""
     assert str(warning.message) == (
         f"term 'aux', '{field}' (path 'w'): it requires a gradient, but no gradient goes through "
         "masks and sample weights: a model that could choose which entries count would choose the "
-        "cheapest; if this is intended, write apply: [detach]"
+        f"cheapest; if this is intended, write apply: [detach]{learned}"
     )
     assert warning.filename == __file__
     run()
