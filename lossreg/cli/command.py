@@ -24,6 +24,7 @@ _VERBS = {
     "list": "list the installed losses, or tasks",
     "show": "show what a loss is, what it takes and how to declare it; or what a task is",
     "check": "check configs as a compiler checks source code, without building them",
+    "schema": "print the JSON Schema of configs, for editors",
     "codes": "explain diagnostic codes",
     "new": "write the distribution of a new loss plugin",
     "run": "train a task with the objective of an experiment file",
