@@ -24,6 +24,8 @@ _VERBS = {
     "list": "list the installed losses, or tasks",
     "show": "show what a loss is, what it takes and how to declare it; or what a task is",
     "check": "check configs as a compiler checks source code, without building them",
+    "diff": "say what differs in meaning between two configs",
+    "expand": "print a config with every default written out",
     "schema": "print the JSON Schema of configs, for editors",
     "codes": "explain diagnostic codes",
     "new": "write the distribution of a new loss plugin",
