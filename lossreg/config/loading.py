@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from lossreg.config.declare.objectives import read_composite, read_experiment
 from lossreg.config.declare.search import Located, Search
@@ -24,6 +24,9 @@ from lossreg.config.read.python import from_python
 from lossreg.errors import ConfigError, ConfigWarning, Diagnostic
 from lossreg.names import closest
 from lossreg.registry import Registry
+
+if TYPE_CHECKING:
+    from lossreg.config.declare.tree import Declared
 
 __all__ = [
     "Examined",
@@ -52,6 +55,8 @@ class Examined(NamedTuple):
         document: The whole source with its overrides applied, or None if it has an error.
         by_name: The composites of a map of objectives, in the order of the source; empty if there
             is no map, or the source has an error.
+        declared: The objectives that were asked for as they are written: those of `by_name`, or
+            `loss` under the name "".
     """
 
     loss: CompositeConfig | None
@@ -60,6 +65,7 @@ class Examined(NamedTuple):
     objectives: int = 0
     document: Node | None = None
     by_name: Mapping[str, CompositeConfig] = MappingProxyType({})
+    declared: Mapping[str, Declared] = MappingProxyType({})
 
 
 def examine(
@@ -100,7 +106,8 @@ def examine(
             faults.add_source_error(fault)
         faults.add_source_error(error)
     if faults.has_errors:
-        examined = examined._replace(loss=None, experiment=None, by_name=MappingProxyType({}))
+        nothing: Mapping[str, Any] = MappingProxyType({})
+        examined = Examined(None, None, (), examined.objectives, None, nothing, nothing)
         root = None
     return examined._replace(diagnostics=tuple(faults.sorted()), document=root)
 
@@ -124,7 +131,7 @@ def _examine(
         _refuse_stray_overrides(root, objectives, faults)
         if found.around is not None:
             _refuse_stray_objectives(found.around, faults)
-    configs = _lowered(objectives, registry, faults)
+    trees, configs = _lowered(objectives, registry, faults)
     loss = configs[0] if found.objectives and not found.are_named else None
     is_experiment = key is None and isinstance(root.value, dict) and "task" in root.value
     if (found.are_named or not found.objectives) and objectives:
@@ -138,20 +145,26 @@ def _examine(
         for objective, config in zip(found.objectives, configs, strict=False)
         if found.are_named and config is not None
     }
-    return Examined(loss, experiment, (), len(objectives), by_name=by_name)
+    declared = {
+        str(objective.path[1]) if found.are_named else "": tree
+        for objective, tree in zip(found.objectives, trees, strict=False)
+        if tree is not None
+    }
+    return Examined(loss, experiment, (), len(objectives), by_name=by_name, declared=declared)
 
 
 def _lowered(
     objectives: Sequence[Located], registry: Registry, faults: Faults
-) -> list[CompositeConfig | None]:
-    """Each objective's model; an alias of another objective has the same one."""
-    configs: dict[int, CompositeConfig | None] = {}
+) -> tuple[list[Declared | None], list[CompositeConfig | None]]:
+    """Each objective as it is written, and its model; an alias of another has the same ones."""
+    read: dict[int, tuple[Declared | None, CompositeConfig | None]] = {}
     for objective in objectives:
-        if id(objective.node) not in configs:
+        if id(objective.node) not in read:
             composite = read_composite(*objective, registry, faults)
             config = None if composite is None else lower(composite, faults)
-            configs[id(objective.node)] = config
-    return [configs[id(objective.node)] for objective in objectives]
+            read[id(objective.node)] = composite, config
+    both = [read[id(objective.node)] for objective in objectives]
+    return [tree for tree, _ in both], [config for _, config in both]
 
 
 def _root(source: object, name: str, faults: Faults) -> Node:

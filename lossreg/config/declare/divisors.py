@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from lossreg.config.read.nodes import Node, Span
     from lossreg.plugin import LossDefinition
 
-__all__ = ["check_divisor", "check_within_row", "read_divisor"]
+__all__ = ["OF_A_PATH", "WORDS", "check_divisor", "check_within_row", "read_divisor"]
 
-_WORDS = ("weights", "kept", "entries", "rows", "kept_rows")
-_OF_A_PATH = ("rows", "entries", "number")
-_WANTED = f"{', '.join(_WORDS)}, or a mapping {{rows: path}}, {{entries: path}} or {{number: path}}"
+WORDS = ("weights", "kept", "entries", "rows", "kept_rows")
+OF_A_PATH = ("rows", "entries", "number")
+_WANTED = f"{', '.join(WORDS)}, or a mapping {{rows: path}}, {{entries: path}} or {{number: path}}"
 _FOREIGN: Mapping[str, str] = MappingProxyType(
     {
         "all": "entries",
@@ -58,20 +58,20 @@ def read_divisor(node: Node, path: ConfigPath, faults: Faults) -> Divisor | None
         path: Its place.
         faults: Takes the faults.
     """
-    if node.value in _WORDS:
+    if node.value in WORDS:
         return Divisor(str(node.value))
     if isinstance(node.value, dict) and len(node.value) == 1:
         ((word, source),) = node.value.items()
-        if word in _OF_A_PATH:
+        if word in OF_A_PATH:
             route = _read_source(word, source, (path, word), faults, node.keys[word])
             return None if route is None else Divisor(word, route)
-        meant = closest(word, _OF_A_PATH) or _FOREIGN.get(word)
-        hint = f"did you mean '{meant}'?" if meant in _OF_A_PATH else f"expected {_WANTED}"
+        meant = closest(word, OF_A_PATH) or _FOREIGN.get(word)
+        hint = f"did you mean '{meant}'?" if meant in OF_A_PATH else f"expected {_WANTED}"
         faults.add("LR104", path, f"unknown key '{clipped(word)}'; {hint}", node.keys[word])
         return None
     message = f"expected {_WANTED}, found {describe(node.value)}"
     if isinstance(node.value, str):
-        meant = closest(node.value, _WORDS) or _FOREIGN.get(node.value)
+        meant = closest(node.value, WORDS) or _FOREIGN.get(node.value)
         if meant is not None and meant != "number":
             message += f"; did you mean '{meant}'?"
         elif node.value.replace(".", "").isidentifier():
