@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from lossreg.config.read.nodes import Span
     from lossreg.vocabulary.schedules import Schedule
 
-__all__ = ["check_weight", "read_schedule", "read_weight"]
+__all__ = ["FORMS", "check_weight", "read_schedule", "read_weight"]
 
-_FORMS = ("log_variance", "kendall")
+FORMS = ("log_variance", "kendall")
 _MOST_INITIAL = 85  # half of exp(-s) has all its digits in float32
 # Each kind of mapping that a weight may be, and the key by which it is known.
 _MAPPINGS = ((SCHEDULED, "schedule"), (LEARNED, "learned"), (ROUTE, "from"))
@@ -57,8 +57,8 @@ def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weig
         mapping = ""
         if _is_schedule(node.value):
             mapping = f"{{schedule: {node.value}, ...}}"
-        elif node.value in LEARNED.foreign or node.value in ("learned", *_FORMS):
-            form = node.value if node.value in _FORMS else _FORMS[0]
+        elif node.value in LEARNED.foreign or node.value in ("learned", *FORMS):
+            form = node.value if node.value in FORMS else FORMS[0]
             mapping = f"{{learned: {form}}}"
         if mapping:
             message = f"expected a number, or a mapping: {mapping}"
@@ -91,8 +91,8 @@ def _read_learned(node: Node, path: ConfigPath, faults: Faults) -> Weight | None
     node = as_meant(LEARNED, node, path, faults)
     form, initial = node.value["learned"], 0.0
     is_fine = True
-    if form.value not in _FORMS:
-        meant = closest(form.value, _FORMS)
+    if form.value not in FORMS:
+        meant = closest(form.value, FORMS)
         hint = f"; did you mean '{meant}'?" if meant else ""
         message = (
             "expected log_variance, which adds exp(-s)·L + s, or kendall, which adds half of each; "

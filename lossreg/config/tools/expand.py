@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossreg.config.fingerprint import fingerprint, in_words
 from lossreg.config.grammar import GROUP, TERM
+from lossreg.config.models import Weight
 from lossreg.config.read.nodes import Node
 from lossreg.config.read.python import from_python
 from lossreg.config.read.writing import yaml_text
@@ -122,9 +123,19 @@ def _as_read(value: Any, written: Node) -> Node:
     """What was read at a key, with its defaults; or else as it is written."""
     if isinstance(value, Route):
         return _plain(_route(value))
-    schedules = getattr(value, "schedules", ())
-    if schedules and not isinstance(value, Route):
-        return _plain(_schedule(schedules[0]))
+    if isinstance(value, Weight):
+        return _weight(value, written)
+    if isinstance(value, dict):  # derived names
+        return _plain({name: _route(route) for name, route in value.items()})
+    return written
+
+
+def _weight(weight: Weight, written: Node) -> Node:
+    """One mapping's own weight, which is a product with nothing."""
+    if weight.schedules:
+        return _plain(_schedule(weight.schedules[0]))
+    if weight.learned is not None:
+        return _plain({"learned": weight.learned.form, "initial": weight.learned.initial})
     return written
 
 
@@ -155,13 +166,15 @@ def _inputs(declared: Declared, term: TermConfig) -> Node:
 
 
 def _route(route: Route) -> Any:
-    if not route.transforms and route.dims is None:
+    if not route.transforms and route.dims is None and not route.gradient:
         return str(route.path)
     written: dict[str, Any] = {"from": str(route.path)}
     if route.transforms:
         written["apply"] = [_transform(*transform) for transform in route.transforms]
     if route.dims is not None:
         written["dims"] = list(route.dims)
+    if route.gradient:
+        written["gradient"] = True
     return written
 
 

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lossreg.config.declare.fields import LARGEST
 from lossreg.config.declare.trainer import TrainerConfig
+from lossreg.config.declare.weights import FORMS
 from lossreg.config.grammar import (
     COMPOSITE,
     CONSTANT,
     ENTRIES,
     EXPERIMENT,
     GROUP,
+    LEARNED,
+    MASK,
     REQUIRED,
     ROUTE,
     TERM,
@@ -68,6 +71,7 @@ _FRAGMENTS: Mapping[str, Callable[[Key], _Schema]] = MappingProxyType(
         "choice": _choice,
         "composite": lambda _: _ref("composite"),
         "constant": lambda _: _any_of(_NUMBER, _ref("schedule")),
+        "derived": lambda _: {"type": "object", "additionalProperties": _ref("operand")},
         "dim": lambda _: {"type": "integer"},
         "dims": lambda _: {**_list_of({"type": "integer"}), "minItems": 1, "uniqueItems": True},
         "divisor": lambda _: _ref("divisor"),
@@ -76,7 +80,10 @@ _FRAGMENTS: Mapping[str, Callable[[Key], _Schema]] = MappingProxyType(
         "inputs": lambda _: _any_of(
             _list_of(_ref("input")), {"type": "object", "additionalProperties": _ref("input")}
         ),
+        # Both keys of a learned weight: its form, which is required, and a number.
+        "learned": lambda key: {"enum": list(FORMS)} if key.default is REQUIRED else _NUMBER,
         "loss": lambda _: {"type": "string"},
+        "mask": lambda _: _any_of(_ref("path"), _ref("mask")),
         "names": lambda _: {**_list_of({"type": "string"}), "uniqueItems": True},
         "params": lambda _: {"type": "object"},
         "path": lambda _: _ref("path"),
@@ -87,7 +94,7 @@ _FRAGMENTS: Mapping[str, Callable[[Key], _Schema]] = MappingProxyType(
         "terms": lambda _: _ref("terms"),
         "trainer": lambda _: _without_titles(TrainerConfig.model_json_schema()),
         "transforms": lambda _: _any_of(_ref("transform"), _list_of(_ref("transform"))),
-        "weight": lambda _: _any_of(_NUMBER, _ref("schedule")),
+        "weight": lambda _: _any_of(_NUMBER, _ref("schedule"), _ref("learned"), _ref("route")),
     }
 )
 
@@ -179,6 +186,8 @@ def _definitions(losses: list[tuple[str, LossDefinition]], tasks: Iterable[str])
         "input": _any_of(_ref("path"), _ref("route"), _mapping(CONSTANT)),
         "route": _mapping(ROUTE),
         "entries": _mapping(ENTRIES),
+        "mask": _mapping(MASK),
+        "learned": _mapping(LEARNED),
         "operand": _any_of(_ref("path"), _ref("route")),
         "divisor": _divisor(),
         "transform": _any_of(

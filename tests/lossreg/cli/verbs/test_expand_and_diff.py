@@ -27,7 +27,7 @@ def test_an_override_is_written_as_well(file: str, capsys: pytest.CaptureFixture
     Path("expanded.yaml").write_text(text)
     assert main(["diff", file, "expanded.yaml"]) == 1
     assert capsys.readouterr().out == (
-        "fit  params.beta: the default (loss.yaml:2:3) -> 2 (expanded.yaml:16:13)\n"
+        "fit  params.beta: the default (loss.yaml:2:3) -> 2 (expanded.yaml:17:13)\n"
     )
     assert main(["diff", file, file]) == 0
     assert capsys.readouterr().out == "the same objective\n"

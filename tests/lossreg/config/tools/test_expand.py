@@ -60,6 +60,7 @@ loss:
         start: 0.0
         end: 1.0
         steps: 5
+      maximize: false
       inputs:
         input:
           from: logits
@@ -84,6 +85,7 @@ loss:
         fit:
           type: smooth_l1
           weight: 1
+          maximize: false
           inputs:
             input: input
             target: target
