@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from lossreg.config.declare.tree import Declared
     from lossreg.config.faults.faults import ConfigPath, Faults
     from lossreg.config.grammar import Key
+    from lossreg.config.models import Each
     from lossreg.config.read.nodes import Node, Span
 
 __all__ = ["READERS", "read_values"]
+
+
+def _each(node: Node, path: ConfigPath, faults: Faults, written: Span) -> Each | None:
+    from lossreg.config.declare.each import read_each  # imported late: few groups have it
+
+    return read_each(node, path, faults, written)
 
 
 READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = MappingProxyType(
@@ -29,6 +36,7 @@ READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = Ma
         "choice": lambda node, path, faults, key, _: read_choice(node, path, key.choices, faults),
         "dim": lambda node, path, faults, *_: read_dim(node, path, faults),
         "divisor": lambda node, path, faults, *_: read_divisor(node, path, faults),
+        "each": lambda node, path, faults, _, written: _each(node, path, faults, written),
         "entries": lambda node, path, faults, _, written: read_route(
             node, path, faults, written, ENTRIES
         ),
