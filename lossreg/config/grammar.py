@@ -200,7 +200,13 @@ EACH = Construct(
 )
 PICK = Construct(
     "pick",
-    Key("start", "place", "the first place; negative ones count from the end", default=None),
+    Key(
+        "start",
+        "place",
+        "the first place; negative ones count from the end",
+        default=None,
+        foreign=("begin", "from"),
+    ),
     Key("end", "place", "the place after the last one", default=None, foreign=("stop",)),
     Key("step", "count", "1 for every place, 2 for every second one", default=1),
 )

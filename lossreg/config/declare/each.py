@@ -35,7 +35,8 @@ _HOW = (
     "sum adds the elements' values up, mean averages them, pooled divides all entries by one number"
 )
 _TOWARDS = (
-    "with towards: last, the last element has the weight 1; with towards: first, the first one"
+    "with towards: last, the last element has the weight 1 and each one before it 'decay' times "
+    "the next; with towards: first, the first one has 1"
 )
 
 
@@ -54,10 +55,7 @@ def read_each(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Each |
         is_mapping(node, path, faults, wanted=wanted)
         return None
     if "over" not in node.value and not Guesses.of(EACH, node).written:
-        message = (
-            "the key 'over', names to lists, is missing: write "
-            "each: {over: {NAME: path}, combine: sum}"
-        )
+        message = f"the key 'over', names to lists, is missing; write each: {_with_over(node)}"
         faults.add("LR102", path, message, key)
         return None
     node = as_meant(EACH, node, path, faults)
@@ -84,6 +82,14 @@ def read_each(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Each |
         return None
     read = Each(**{name: each.get(name) for name in EACH.keys})
     return read if _have_one_length(read, values["over"], (path, "over"), faults) else None
+
+
+def _with_over(node: Node) -> str:
+    """The mapping with its names under `over`, if they stand in its place."""
+    names = {name: child.value for name, child in node.value.items() if name not in EACH.keys}
+    named = {name: clipped(value) for name, value in names.items() if isinstance(value, str)}
+    shown = ", ".join(f"{clipped(name)}: {source}" for name, source in named.items())
+    return f"{{over: {{{shown or 'NAME: path'}}}, combine: sum}}"
 
 
 def _last_key(value: object) -> str:
@@ -172,7 +178,7 @@ def _read_pick(
     for name, child in node.value.items():
         if names and name not in names:
             meant = closest(name, names)
-            hint = f"did you mean '{meant}'?" if meant else f"expected one of {', '.join(names)}"
+            hint = f"did you mean '{meant}'?" if meant else f"it has {', '.join(names)}"
             message = f"'over' has no name '{clipped(name)}'; {hint}"
             faults.add("LR104", (path, name), message, node.keys[name])
             is_fine = False
@@ -188,7 +194,8 @@ def _read_pick(
 def _read_part(node: Node, path: ConfigPath, faults: Faults) -> _Part | None:
     node = as_meant(PICK, node, path, faults)
     if not any(name in node.value for name in PICK.keys):
-        faults.add("LR102", path, "expected start, end or step, found none", node)
+        if not node.value:
+            faults.add("LR102", path, "expected start, end or step, found none", node)
         return None
     read: list[int | None] = [None, None, 1]
     is_fine = True
@@ -223,8 +230,9 @@ def _read_weights(node: Node, path: ConfigPath, key: Span, faults: Faults) -> El
         faults.add("LR102", path, message, node.keys["towards"])
         return None
     elif not any(name in values for name in ELEMENT_WEIGHTS.keys):
-        message = f"expected at least one of {', '.join(ELEMENT_WEIGHTS.keys)}, found none"
-        faults.add("LR102", path, message, node)
+        if not values:
+            message = f"expected at least one of {', '.join(ELEMENT_WEIGHTS.keys)}, found none"
+            faults.add("LR102", path, message, node)
         return None
     if "zero" in values:
         weights.put("zero", _read_places(values["zero"], (path, "zero"), faults))
@@ -261,7 +269,7 @@ def _read_decay(node: Node, path: ConfigPath, faults: Faults) -> float | None:
         return number
     message = f"expected a number above 0 and at most 1, found {number:g}"
     if number > 1 and math.isfinite(number):
-        message += f"; 'towards' says which end counts most, so write decay: {1 / number:g}"
+        message += f" ({1 / number:g}?); 'towards' says which end counts most"
     faults.add("LR202", path, message, node)
     return None
 
