@@ -13,7 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lossreg.config.grammar import COMPOSITE, ENTRIES, GROUP, TERM
+from lossreg.config.grammar import (
+    COMPOSITE,
+    EACH,
+    ELEMENT_WEIGHTS,
+    ENTRIES,
+    GROUP,
+    TERM,
+)
 from lossreg.config.grammar import REQUIRED as MUST_BE_GIVEN
 from lossreg.vocabulary.arguments import REQUIRED
 from lossreg.vocabulary.schedules import SCHEDULES
@@ -93,6 +100,8 @@ _TABLES = {
     "schedules": _schedules,
     **{construct.name: partial(_keys, construct) for construct in (COMPOSITE, TERM, GROUP)},
     "entries": partial(_keys, ENTRIES),
+    "each": partial(_keys, EACH),
+    "element_weights": partial(_keys, ELEMENT_WEIGHTS),
 }
 
 

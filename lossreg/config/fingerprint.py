@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lossreg.config.models import Divisor, TermConfig, Weight
+from lossreg.config.models import Divisor, Each, TermConfig, Weight
 from lossreg.vocabulary.arguments import REQUIRED
 from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route, is_schedule
@@ -162,8 +162,19 @@ def _divisor(divisor: Divisor) -> str:
     return divisor.in_words("" if divisor.route is None else _route(divisor.route))
 
 
+def _each(each: Each) -> str:
+    words = {
+        name: list(value) if name == "weights" else value
+        for name, value in each._asdict().items()
+        # Where the group's paths start stands in the routes.
+        if name != "origin" and value != Each._field_defaults.get(name)
+    }
+    return _text(words)
+
+
 _OF_THE_LANGUAGE: tuple[tuple[type, Callable[[Any], str]], ...] = (
     (Divisor, _divisor),
+    (Each, _each),
     (Route, _route),
     (ValuePath, str),
 )

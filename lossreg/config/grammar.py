@@ -17,11 +17,14 @@ __all__ = [
     "CONSTANT",
     "CONSTRUCTS",
     "DOCUMENT",
+    "EACH",
+    "ELEMENT_WEIGHTS",
     "ENTRIES",
     "EXPERIMENT",
     "GROUP",
     "LEARNED",
     "MASK",
+    "PICK",
     "ROUTE",
     "SCHEDULED",
     "TERM",
@@ -162,6 +165,102 @@ _ABOUT_WEIGHTS = {
     ),
 }
 
+_FOR_EACH = ("for_each", "foreach", "iterate", "repeat")
+
+EACH = Construct(
+    "group's each",
+    Key(
+        "over",
+        "lists",
+        "names to lists: paths of lists, tuples or mappings of equal length, a list of paths, or "
+        "routes that end in a list, `{from: hs, apply: [unbind]}`; a path whose first key is one "
+        "of the names starts at the element",
+        foreign=("in", "items", "lists", "paths"),
+    ),
+    Key(
+        "nested",
+        "whole number",
+        "how many levels of lists there are: 2 for lists of lists",
+        default=1,
+        foreign=("depth", "flatten", "levels"),
+    ),
+    Key(
+        "pick",
+        "pick",
+        "the part of each (innermost) list that is taken, with the words of `slice`: "
+        "`{start: 2, step: 3}` for all names, or by name",
+        default=None,
+        shown="all",
+        foreign=("select", "slice", "strides"),
+    ),
+    Key(
+        "weights",
+        "element weights",
+        "how much each element counts, by its place in the (innermost) list: a list of numbers, or "
+        "a mapping",
+        default=None,
+        shown="1 each",
+        foreign=("element_weight", "element_weights", "weight"),
+    ),
+    Key(
+        "combine",
+        "choice",
+        "how the elements' values become one: their sum, their mean, or the sum of all entries "
+        "over one divisor",
+        choices=("sum", "mean", "pooled"),
+        foreign=("aggregate", "by", "how", "reduce", "reduction"),
+    ),
+    elsewhere={"terms": "it belongs beside 'each', one level up"},
+)
+PICK = Construct(
+    "pick",
+    Key(
+        "start",
+        "place",
+        "the first place; negative ones count from the end",
+        default=None,
+        foreign=("begin", "from"),
+    ),
+    Key("end", "place", "the place after the last one", default=None, foreign=("stop",)),
+    Key("step", "count", "1 for every place, 2 for every second one", default=1),
+)
+ELEMENT_WEIGHTS = Construct(
+    "mapping of weights",
+    Key(
+        "decay",
+        "decay",
+        "how much the weight shrinks from one place to the next, away from the end of weight 1",
+        default=None,
+        shown="1",
+        foreign=("factor", "gamma", "geometric"),
+    ),
+    Key(
+        "towards",
+        "choice",
+        "the end that counts most: with `last`, the last of n elements has the weight 1 and place "
+        "i has `decay ** (n - 1 - i)`; with `first`, it has `decay ** i`",
+        default=None,
+        shown="required beside `decay`",
+        choices=("first", "last"),
+        foreign=("heaviest",),
+    ),
+    Key(
+        "zero",
+        "places",
+        "places of weight 0: `[-1]`",
+        default=None,
+        shown="none",
+        foreign=("drop", "skip", "without"),
+    ),
+    Key(
+        "sum_to_one",
+        "switch",
+        "true: all weights are divided by their sum",
+        default=False,
+        foreign=("normalise", "normalize", "normalized"),
+    ),
+)
+
 TERM = Construct(
     "term",
     Key(
@@ -237,6 +336,10 @@ TERM = Construct(
         **_NO_DENOMINATOR,
         **_OF_THE_WHOLE,
         **dict.fromkeys(
+            ("each", *_FOR_EACH),
+            "only a group is repeated: {each: {over: ..., combine: ...}, terms: {NAME: ...}}",
+        ),
+        **dict.fromkeys(
             ("axes", "dims"), "it goes with its tensor: mask: {from: path, dims: [0, 2]}"
         ),
     },
@@ -254,6 +357,15 @@ _GROUP_KEYS = (
         default=None,
         shown="where the group itself stands",
         foreign=("path", "prefix", "root"),
+    ),
+    Key(
+        "each",
+        "each",
+        "the lists that its terms are repeated over, and how the elements' values become one: "
+        "`{over: {layer: aux}, combine: sum}`",
+        default=None,
+        shown="none",
+        foreign=_FOR_EACH,
     ),
     _WEIGHT._replace(
         meaning="multiplies its terms' weights: a number, a schedule or `{from: path}`, which is "
@@ -278,6 +390,10 @@ GROUP = Construct(
     *_GROUP_KEYS,
     elsewhere={
         **_OF_THE_WHOLE,
+        **dict.fromkeys(
+            ("by", "combine", "element_weight", "nested", "over", "pick"),
+            "it goes under 'each': each: {over: {NAME: path}, combine: sum}",
+        ),
         **{
             name: "a group has no such key; set it on the group's terms"
             if name != "type"
@@ -450,6 +566,9 @@ CONSTRUCTS = (
     DOCUMENT,
     COMPOSITE,
     GROUP,
+    EACH,
+    PICK,
+    ELEMENT_WEIGHTS,
     TERM,
     ROUTE,
     ENTRIES,

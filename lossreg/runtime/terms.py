@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from lossreg.errors import InputError
 from lossreg.runtime.denominators import WHOLE
+from lossreg.runtime.each import EachTerm
+from lossreg.runtime.elements import ListRouter
 from lossreg.runtime.notices import Notices
 from lossreg.runtime.routing import Router
 from lossreg.runtime.term import Term
@@ -53,7 +55,9 @@ class Terms(nn.Module):
     ) -> None:
         super().__init__()
         self._derived = derived
-        self._router = Router(weighting.numbers, derived)
+        terms = list(terms)
+        repeats = any(config.each is not None for config, _ in terms)
+        self._router = (ListRouter if repeats else Router)(weighting.numbers, derived)
         # A plain attribute, for it is the composite's child. And the object it is: torch 2.6 does
         # not trace what a method kept as an attribute is bound to.
         self.__dict__["_weighting"] = weighting
@@ -65,7 +69,8 @@ class Terms(nn.Module):
             # Not add_module: it refuses names of nn.Module's attributes, and a term may be called
             # `forward`, `type` or `half`.
             modules[config.name] = module
-            term = Term(config, self._router, class_weights, self._notices, checks=checks)
+            kind = Term if config.each is None else EachTerm
+            term: Term = kind(config, self._router, class_weights, self._notices, checks=checks)
             self._terms.append(term)
             self._notices.expect(term)
         self._class_weighted = [term for term in self._terms if term.follows]
@@ -160,6 +165,7 @@ class Terms(nn.Module):
         *,
         weighted: bool = False,
         denominators: Denominators | None = None,
+        elements: bool = False,
     ) -> dict[str, Tensor]:
         """Each term's value, a 0-d tensor attached to the graph.
 
@@ -173,15 +179,22 @@ class Terms(nn.Module):
                 learned weight adds to the total comes with them, as `regularizer/NAME`.
             denominators: What each term's sum is divided by, from `loss.denominators`, if this
                 is one of several micro-batches or ranks.
+            elements: Whether the value of each element of `each` follows, before it is weighted and
+                combined, under keys such as `features/l1[3]`, of which there are as many as
+                elements.
 
         Raises:
             InputError: A tensor is missing, does not fit, or a loss refused what it was given; or
                 no term found its tensors.
+            ValueError: Both `weighted` and `elements` are asked for.
         """
+        if weighted and elements:
+            raise ValueError("elements have no weight in the total; ask for one of the two")
+        apart: dict[str, Tensor] | None = {} if elements else None
         whole, share = None, WHOLE
         if denominators is not None:
             whole, share = denominators.by_name(self.names), denominators.share
-        raw, factors = self.present(values, whole, attached=not weighted)
+        raw, factors = self.present(values, whole, attached=not weighted, apart=apart)
         names = self.names
         like = next(iter(raw.values()))
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
@@ -196,10 +209,16 @@ class Terms(nn.Module):
             zero = like.new_zeros((), dtype=dtype, requires_grad=attached)
             return zero.clone()  # so that it has a grad_fn, like the other values
 
-        return {name: raw[name] if name in raw else nothing() for name in names}
+        named = {name: raw[name] if name in raw else nothing() for name in names}
+        return named if apart is None else {**named, **apart}
 
     def present(
-        self, values: Any, whole: Mapping[str, Tensor] | None, *, attached: bool = False
+        self,
+        values: Any,
+        whole: Mapping[str, Tensor] | None,
+        *,
+        attached: bool = False,
+        apart: dict[str, Tensor] | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The raw value of each term whose tensors are present, and the factors of their weights.
 
@@ -210,6 +229,7 @@ class Terms(nn.Module):
             values: The step's values.
             whole: What each term's sum is divided by, instead of the batch's own.
             attached: Whether terms of weight 0 also have a graph.
+            apart: Takes the value of each element of `each`, if it is wanted.
 
         Raises:
             InputError: A tensor is missing, does not fit, or a loss refused what it was given; or
@@ -229,12 +249,17 @@ class Terms(nn.Module):
             if term.optional and self._is_absent(term, tensors, values):
                 continue
             if term.factors is not None:
-                factor = term.factors.product(tensors)
+                factor = term.factor(tensors)
                 if factor is not None:
                     factors[name] = factor
             if term.follows and not compiling:
                 term.follow(module, tensors)
-            if term.in_graph or attached:
+            if apart is not None and isinstance(term, EachTerm):
+                raw[name], of_elements = term.value_apart(
+                    module, tensors, values, divisor, compiling=compiling
+                )
+                apart.update(of_elements)
+            elif term.in_graph or attached:
                 raw[name] = term.value(module, tensors, values, divisor, compiling=compiling)
             else:
                 with torch.no_grad():

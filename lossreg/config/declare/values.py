@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lossreg.config.declare.tree import Declared
     from lossreg.config.faults.faults import ConfigPath, Faults
     from lossreg.config.grammar import Key
+    from lossreg.config.models import Each
     from lossreg.config.read.nodes import Node, Span
 
 __all__ = ["READERS", "read_values"]
@@ -30,12 +31,19 @@ def _read_derived(node: Node, path: ConfigPath, faults: Faults) -> object:
     return read_derived(node, path, faults)
 
 
+def _each(node: Node, path: ConfigPath, faults: Faults, written: Span) -> Each | None:
+    from lossreg.config.declare.each import read_each  # imported late: few groups have it
+
+    return read_each(node, path, faults, written)
+
+
 READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = MappingProxyType(
     {
         "choice": lambda node, path, faults, key, _: read_choice(node, path, key.choices, faults),
         "derived": lambda node, path, faults, *_: _read_derived(node, path, faults),
         "dim": lambda node, path, faults, *_: read_dim(node, path, faults),
         "divisor": lambda node, path, faults, *_: read_divisor(node, path, faults),
+        "each": lambda node, path, faults, _, written: _each(node, path, faults, written),
         "entries": lambda node, path, faults, _, written: read_route(
             node, path, faults, written, ENTRIES
         ),
