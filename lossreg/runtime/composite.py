@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from lossreg.runtime.activity import Activity
 from lossreg.runtime.denominators import WHOLE, Denominators, added_up
 from lossreg.runtime.derived import DerivedNames
 from lossreg.runtime.identity import Identity, compare, describe
@@ -56,6 +57,7 @@ class CompositeLoss(nn.Module):
             {term.name: term.weight for term in terms},
             optional=any(term.optional for term in terms),
             numbers=Numbers(schedule for term in terms for schedule in term.schedules),
+            activity=Activity({term.name: term.active for term in terms}),
         )
         self.terms = Terms(
             zip(terms, built, strict=True),
@@ -72,6 +74,7 @@ class CompositeLoss(nn.Module):
         self._all_in_graph = weighting.in_graph == self._names
         self._nonfinite = NonFinite(weighting.in_graph, config.on_nonfinite)
         self.identity = Identity(config)
+        self._narrow()
         self.register_state_dict_post_hook(describe)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(compare)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_refresh)  # type: ignore[no-untyped-call]
@@ -100,8 +103,21 @@ class CompositeLoss(nn.Module):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Each term's current weight, by name."""
-        return self._weighting.now()
+        """Each term's current weight, by name; 0 for a term that is not active."""
+        active = self._terms.active
+        now = self._weighting.now()
+        return {name: weight if name in active else 0.0 for name, weight in now.items()}
+
+    def _narrow(self) -> None:
+        """Compute only what is active after the completed steps and epochs."""
+        if self._weighting.activity:
+            self._terms.narrow(self._weighting.active())
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, in which `every_steps` and `every_epochs` count."""
+        super().train(mode)
+        self._narrow()
+        return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -116,12 +132,14 @@ class CompositeLoss(nn.Module):
         def call(*values: Any, **tensors: Any) -> Any:
             if not torch.compiler.is_compiling():
                 self._terms.look_ahead(values[0] if values else tensors)
+                if isinstance(tensors.get("denominators"), Denominators):
+                    self._terms.divisors(tensors["denominators"])
             return graph(*values, **tensors)
 
         self._compiled_call_impl = call
 
     def step(self) -> None:
-        """Move the schedules by one step: call it after `optimizer.step()`.
+        """Move schedules and active terms by one step: call it after `optimizer.step()`.
 
         A backward pass that comes later still uses the weights of its forward pass. Progress is
         counted in plain numbers, so only one thread may call it.
@@ -131,11 +149,13 @@ class CompositeLoss(nn.Module):
                 read back then.
         """
         self._weighting.step()
+        self._narrow()
         self._nonfinite.report_earlier()
 
     def step_epoch(self) -> None:
-        """Move the schedules with `unit: epoch` by one epoch."""
+        """Move what counts epochs by one epoch."""
         self._weighting.step_epoch()
+        self._narrow()
 
     def denominators(
         self,
@@ -176,7 +196,9 @@ class CompositeLoss(nn.Module):
         for number, divides in zip(total.unbind(), self.terms.divides, strict=True):
             if not divides:
                 number.fill_(1.0)  # a list of ones would have to be copied to the device
-        return Denominators(self._names, total, size, count)
+        progress = self.progress
+        steps = None if progress is None else progress.steps
+        return Denominators(self._names, total, size, count, self._terms.active, steps)
 
     def forward(
         self,
@@ -214,7 +236,7 @@ class CompositeLoss(nn.Module):
             raise TypeError("give the step's values as one mapping or as keywords, not both")
         whole, share = None, WHOLE
         if denominators is not None:
-            whole, share = denominators.by_name(self._names), denominators.share
+            whole, share = self._terms.divisors(denominators), denominators.share
         raw = self._terms.present(values, whole)
         output = self._weighting.combine(raw, share)
         total, terms, weights = output
@@ -231,3 +253,4 @@ class CompositeLoss(nn.Module):
 
 def _refresh(composite: CompositeLoss, _: object) -> None:
     composite.weighting.refresh()
+    composite._narrow()  # noqa: SLF001 - a hook of the composite itself

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from lossreg.runtime.activity import Activity
 from lossreg.runtime.denominators import WHOLE
 from lossreg.runtime.numbers import Numbers
 from lossreg.runtime.output import LossOutput, Named
@@ -60,34 +61,54 @@ class Weighting(nn.Module):
         weights: Each term's weight, by name.
         optional: Whether a term may be absent.
         numbers: The schedules that stand in transforms, which move together with the weights.
+        activity: When terms are active.
 
     Attributes:
         in_graph: The terms whose weight is not a constant 0.
-        progress: The steps and epochs completed; None without a schedule. The composite
+        progress: The steps and epochs completed; None where nothing depends on them. The composite
             registers it.
     """
 
     def __init__(
-        self, weights: Mapping[str, Weight], *, optional: bool, numbers: Numbers | None = None
+        self,
+        weights: Mapping[str, Weight],
+        *,
+        optional: bool,
+        numbers: Numbers | None = None,
+        activity: Activity | None = None,
     ) -> None:
         super().__init__()
         self._weights = dict(weights)
         self.in_graph = tuple(name for name, weight in weights.items() if not weight.is_zero)
         self._places = {name: place for place, name in enumerate(self.in_graph)}
         few = len(self.in_graph) <= _FEW_TERMS
-        self._one_by_one = few or optional or len(self.in_graph) < len(weights)
+        self.activity = Activity({}) if activity is None else activity
+        may_lack = optional or bool(self.activity)
+        self._one_by_one = few or may_lack or len(self.in_graph) < len(weights)
+        self._factors = {name: self.activity.factor(name) for name in weights}
+        self._repeats = any(factor != 1 for factor in self._factors.values())
         self.numbers = Numbers() if numbers is None else numbers
         schedules = self.numbers.schedules
         moves = bool(schedules) or any(weight.schedules for weight in weights.values())
+        moves = moves or bool(self.activity)
         # Saved under a key of the composite, so it is not a child of this module.
-        self.__dict__["progress"] = Progress(weights, schedules) if moves else None
+        self.__dict__["progress"] = Progress(weights, schedules, self.activity) if moves else None
         self.progress: Progress | None
         self._derive(None, torch.float32)
 
     def now(self) -> dict[str, float]:
-        """Each term's current weight, by name."""
+        """Each term's current weight, by name, if it is active."""
         steps, epochs = self._completed
-        return {name: weight.value(steps, epochs) for name, weight in self._weights.items()}
+        now = {name: weight.value(steps, epochs) for name, weight in self._weights.items()}
+        if self._repeats and self.training:
+            return {name: number * self._factors[name] for name, number in now.items()}
+        return now
+
+    def active(self) -> tuple[str, ...]:
+        """The names of the terms that are active."""
+        steps, epochs = self._completed
+        has, training = self.activity.has, self.training
+        return tuple(name for name in self._weights if has(name, steps, epochs, training=training))
 
     @property
     def _completed(self) -> tuple[int, int]:
@@ -96,6 +117,10 @@ class Weighting(nn.Module):
     def zeros(self) -> Tensor:
         """A 0 for each term, in the dtype and on the device of the weights."""
         return self._exact.new_zeros(len(self._weights))
+
+    def nothing(self) -> Tensor:
+        """The total of no terms: a 0 without a graph."""
+        return self._exact.new_zeros((), dtype=torch.float32)
 
     def combine(self, values: Mapping[str, Tensor], share: Share = WHOLE) -> LossOutput:
         """The weighted sum of those terms whose weight is not a constant 0.
@@ -111,8 +136,10 @@ class Weighting(nn.Module):
         if len(parts) < len(self._weights) or len(names) < len(parts):
             names = tuple(name for name in names if name in values)
             parts = [values[name] for name in names]
+        if self.progress is not None and self.training and not compiling:
+            self.progress.used()
         if not names:
-            like = next(iter(values.values()))
+            like = next(iter(values.values())) if values else self.nothing()
             return LossOutput(like.new_zeros((), dtype=torch.float32), {}, {})
         if compiling:
             combined = self._traced(names, parts)
@@ -124,8 +151,6 @@ class Weighting(nn.Module):
             # Not `_replace`: torch 2.6 does not trace it.
             total, terms, weights = combined
             combined = LossOutput(total * share.world_size, terms, weights)
-        if self.progress is not None and self.training and not compiling:
-            self.progress.used()
         return combined
 
     def weigh(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -209,6 +234,14 @@ class Weighting(nn.Module):
         self.numbers.derive(*self._completed, device)
         return self
 
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, in which `times_every` multiplies weights."""
+        changed = mode != self.training
+        super().train(mode)
+        if changed and self._repeats:
+            self._move()
+        return self
+
     def step(self) -> None:
         """Move the schedules by one step."""
         if self.progress is not None:
@@ -229,7 +262,7 @@ class Weighting(nn.Module):
             # number, which does not wait for the device.
             self._exact = self._exact.clone()
             for view, name in zip(self._exact.unbind(), self.in_graph, strict=True):
-                if self._weights[name].schedules:
+                if self._weights[name].schedules or self._factors[name] != 1:
                     view.fill_(numbers[name])
             self._make(self._now.vector.dtype)
 
