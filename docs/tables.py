@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lossreg.config.grammar import (
+    ACTIVE,
     COMPOSITE,
     EACH,
     ELEMENT_WEIGHTS,
@@ -102,6 +103,7 @@ _TABLES = {
     "entries": partial(_keys, ENTRIES),
     "each": partial(_keys, EACH),
     "element_weights": partial(_keys, ELEMENT_WEIGHTS),
+    "active": partial(_keys, ACTIVE),
 }
 
 

@@ -42,6 +42,7 @@ _ASIDE = (
     "weight",
     "inputs",
     "detach",
+    "active",
     "enabled",
     "origin",
 )
@@ -110,6 +111,9 @@ def _term(term: TermConfig) -> dict[str, str]:
         value = getattr(term, key)
         if value is not default:
             words[key] = _text(value)
+    times = sorted(str(active) for active in term.active if not active.is_always)
+    if times:
+        words["active"] = " and ".join(times)
     words.update({f"params.{name}": text for name, text in _set_fields(term.params).items()})
     return words
 

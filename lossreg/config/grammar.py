@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "ACTIVE",
     "COMPOSITE",
     "CONSTANT",
     "CONSTRUCTS",
@@ -144,10 +145,63 @@ _DETACH = Key(
     shown="none; a target that requires a gradient is warned of",
     foreign=("no_grad", "stop_grad", "stop_gradient", "stop_gradients"),
 )
+_ACTIVE = Key(
+    "active",
+    "active",
+    "when it is part of the objective: a mapping with `from_step`, `until_step`, `every_steps`, or "
+    "with `_epoch` and `_epochs`, and `times_every`",
+    default=None,
+    shown="always",
+)
 _OPTIONAL = Key(
     "optional", "switch", "true: a batch without the term's tensors is fine", default=False
 )
 _ENABLED = Key("enabled", "switch", "false: the term is not built", default=True)
+
+
+def _time(name: str, meaning: str, default: Any, *foreign: str) -> Key:
+    shown = "" if default is not None else "none"
+    return Key(name, "count", meaning, default, shown=shown, foreign=foreign)
+
+
+ACTIVE = Construct(
+    "mapping under `active`",
+    _time(
+        "from_step",
+        "the first time: after so many completed steps",
+        0,
+        *("after", "begin", "delay", "from", "start", "start_iter", "start_step", "warmup"),
+        "warmup_steps",
+    ),
+    _time(
+        "until_step",
+        "the end: after so many completed steps it is not active any more",
+        None,
+        *("before", "end", "end_step", "stop", "stop_iter", "stop_step", "to", "until"),
+    ),
+    _time(
+        "every_steps",
+        "only every so many steps, from the first; `eval()` ignores it",
+        1,
+        *("every", "every_n_steps", "frequency", "interval", "period", "step"),
+    ),
+    _time("from_epoch", "as `from_step`, in epochs", 0, "start_epoch", "warmup_epochs"),
+    _time("until_epoch", "as `until_step`, in epochs", None, "end_epoch", "stop_epoch"),
+    _time("every_epochs", "as `every_steps`, in epochs", 1, "every_n_epochs"),
+    Key(
+        "times_every",
+        "switch",
+        "true: in training the weight is multiplied by `every_steps` or `every_epochs`",
+        default=False,
+        foreign=("rescale", "scale"),
+    ),
+)
+# Without words that another key, or a parameter of a loss, may be as well.
+_ELSEWHERE_IN_TIME = {
+    name: f"it goes under 'active': active: {{{ACTIVE.foreign.get(name, name)}: ...}}"
+    for name in (*ACTIVE.names, *ACTIVE.foreign)
+    if "_" in name or name in ("after", "every", "interval", "warmup")
+}
 
 _OF_THE_WHOLE = {
     "derive": "it belongs beside the composite's 'terms', and serves all of them",
@@ -320,6 +374,7 @@ TERM = Construct(
     _DIVIDE_BY,
     _WITHIN_ROW,
     _OPTIONAL,
+    _ACTIVE,
     _ENABLED,
     Key(
         "params",
@@ -335,6 +390,7 @@ TERM = Construct(
         **_ABOUT_WEIGHTS,
         **_NO_DENOMINATOR,
         **_OF_THE_WHOLE,
+        **_ELSEWHERE_IN_TIME,
         **dict.fromkeys(
             ("each", *_FOR_EACH),
             "only a group is repeated: {each: {over: ..., combine: ...}, terms: {NAME: ...}}",
@@ -382,6 +438,7 @@ _GROUP_KEYS = (
     ),
     _WITHIN_ROW._replace(meaning="goes with its `divide_by`"),
     _OPTIONAL._replace(meaning="for all of its terms"),
+    _ACTIVE._replace(meaning="for all of its terms, which may have an `active` as well"),
     _ENABLED._replace(meaning="for all of its terms"),
     Key("terms", "terms", "its terms and groups by name", foreign=("components", "losses")),
 )
@@ -394,6 +451,7 @@ GROUP = Construct(
             ("by", "combine", "element_weight", "nested", "over", "pick"),
             "it goes under 'each': each: {over: {NAME: path}, combine: sum}",
         ),
+        **_ELSEWHERE_IN_TIME,
         **{
             name: "a group has no such key; set it on the group's terms"
             if name != "type"
@@ -570,6 +628,7 @@ CONSTRUCTS = (
     PICK,
     ELEMENT_WEIGHTS,
     TERM,
+    ACTIVE,
     ROUTE,
     ENTRIES,
     MASK,

@@ -5,6 +5,7 @@ Groups dissolve: names join, paths start where the group starts, weights multipl
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from lossreg.config.declare.derived import Derived
     from lossreg.config.declare.tree import Declared, Loss
     from lossreg.config.faults.faults import Faults
-    from lossreg.config.models import Divisor, Each
+    from lossreg.config.models import Active, Divisor, Each
 
 __all__ = ["lower"]
 
@@ -34,7 +35,9 @@ _MOST_KNOWN, _MOST_GUESSED = 1_000, 20
 _ORDINARY = 1e-9  # it and its reciprocal are far within float32
 _HERE, _ONE, _MINUS, _DETACH = ValuePath(()), Weight(), Weight(-1.0), Transform("detach")
 # Fields of the model that are a key's value as it was read; groups may still add to them.
-_AS_READ = frozenset(TermConfig._fields).difference(("name", "weight", "inputs", "divide_by"))
+_AS_READ = frozenset(TermConfig._fields).difference(
+    ("name", "weight", "inputs", "divide_by", "active")
+)
 
 
 def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
@@ -90,6 +93,7 @@ class _Around(NamedTuple):
     divide_by: Divisor | None = None
     detach: tuple[str, ...] | None = None
     optional: bool = False
+    active: tuple[Active, ...] = ()
     enabled: bool = True
     derived: Derived | None = None
     each: Each | None = None
@@ -105,6 +109,7 @@ class _Around(NamedTuple):
             divide_by=self.divisor(group),
             detach=self.detach if detach is None else detach,
             optional=self.optional or group.get("optional"),
+            active=self.active + _times(group),
             enabled=self.enabled and group.get("enabled"),
             derived=self.derived,
             each=self.each or _located_each(group.get("each"), origin),
@@ -120,6 +125,7 @@ class _Around(NamedTuple):
             sample_weight=None if term.sample_weight is None else self._moved(term.sample_weight),
             detach=self._detached(term),
             optional=self.optional or term.optional,
+            active=self.active + term.active,
             enabled=self.enabled and term.enabled,
             each=self.each,
         )
@@ -176,6 +182,11 @@ def _located_each(each: Each | None, origin: ValuePath) -> Each | None:
 def _weight(declared: Declared) -> Weight:
     weight: Weight | None = declared.values.get("weight")
     return _ONE if weight is None else weight
+
+
+def _times(declared: Declared) -> tuple[Active, ...]:
+    active: Active | None = declared.get("active")
+    return () if active is None else (active,)
 
 
 def _terms(
@@ -237,6 +248,7 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         inputs=_inputs(term, loss),
         origin=loss.origin,
         divide_by=divisor,
+        active=_times(term),
         **read,
     )
     if around is not _WHOLE:
@@ -247,9 +259,18 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         check_repeated(term, config, around.each, faults)
     if config.detach:
         config = config._replace(inputs=_with_detached(config.inputs, config.detach))
-    misfit = _beyond_float32(config.weight)
+    if len(config.active) > 1:
+        from lossreg.config.declare.active import check_together  # imported late: few have times
+
+        check_together(term, config.active, faults)
+    factor = math.prod(active.factor for active in config.active)
+    if factor != 1 and config.weight.learned is not None:
+        message = "a learned weight is multiplied by nothing else; remove 'times_every'"
+        faults.add("LR215", (term.path, "weight"), message, term.place("weight"))
+    misfit = _beyond_float32(config.weight if factor == 1 else config.weight.times(Weight(factor)))
     if misfit:
-        message = f"expected the weight times the weights of its groups to be {misfit}"
+        times = " and 'times_every'" if factor != 1 else ""
+        message = f"expected the weight times the weights of its groups{times} to be {misfit}"
         faults.add("LR202", (term.path, "weight"), message, term.place("weight"))
     return config
 

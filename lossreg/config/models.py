@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lossreg.vocabulary.schedules import Schedule
 
 __all__ = [
+    "Active",
     "CompositeConfig",
     "Divisor",
     "Each",
@@ -227,6 +228,56 @@ class Each(NamedTuple):
         return any(self.starts(path) for path in route.paths)
 
 
+class Active(NamedTuple):
+    """When a term is active: at t completed steps or epochs, from start to before stop.
+
+    Attributes:
+        start: The first time.
+        stop: The first time at which it is not active any more; None for no end.
+        every: Of the times from the first, only each so many.
+        times_every: Whether the term's weight is multiplied by `every`.
+        unit: What is counted, `step` or `epoch`.
+
+    >>> str(Active(start=10, every=16, times_every=True))
+    '{from_step: 10, every_steps: 16, times_every: true}'
+    """
+
+    start: int = 0
+    stop: int | None = None
+    every: int = 1
+    times_every: bool = False
+    unit: str = "step"
+
+    @property
+    def is_always(self) -> bool:
+        """Whether it changes nothing."""
+        return self.start == 0 and self.stop is None and self.every == 1
+
+    @property
+    def factor(self) -> int:
+        """What the weight is multiplied by, in training."""
+        return self.every if self.times_every else 1
+
+    def holds(self, steps: int, epochs: int, *, training: bool) -> bool:
+        """Whether the term is active after a number of completed steps and epochs.
+
+        Args:
+            steps: The completed steps.
+            epochs: The completed epochs.
+            training: Whether `every` counts.
+        """
+        t = epochs if self.unit == "epoch" else steps
+        is_within = self.start <= t and (self.stop is None or t < self.stop)
+        return is_within and not (training and (t - self.start) % self.every)
+
+    def __str__(self) -> str:
+        parts = [f"from_{self.unit}: {self.start}"] if self.start else []
+        parts += [f"until_{self.unit}: {self.stop}"] if self.stop is not None else []
+        parts += [f"every_{self.unit}s: {self.every}"] if self.every != 1 else []
+        parts += ["times_every: true"] if self.factor != 1 else []
+        return f"{{{', '.join(parts)}}}"
+
+
 class TermConfig(NamedTuple):
     """One named, weighted, routed loss.
 
@@ -247,6 +298,7 @@ class TermConfig(NamedTuple):
         ignore: Entries whose target has this value do not count; nan for nan.
         divide_by: What the sum is divided by; None for the mean's own.
         optional: Whether batches without its tensors are fine.
+        active: Its times and those of its groups: it is active where all of them hold.
         enabled: Whether the term is built.
         each: The lists that it is repeated over, or None. Of its routes, those whose path starts
             with one of their names start at the element.
@@ -266,6 +318,7 @@ class TermConfig(NamedTuple):
     ignore: float | None = None
     divide_by: Divisor | None = None
     optional: bool = False
+    active: tuple[Active, ...] = ()
     enabled: bool = True
     each: Each | None = None
     origin: Origin | None = None

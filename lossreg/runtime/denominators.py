@@ -52,6 +52,8 @@ class Denominators:
         micro_batches: The number of micro-batches of this rank that were added up.
         parts: For each term the number of micro-batches of all ranks that have it, if a weight is
             learned.
+        active: The terms that were counted; None if that is not known.
+        steps: The completed steps of the composite; None if it counts none.
     """
 
     names: tuple[str, ...]
@@ -59,6 +61,8 @@ class Denominators:
     world_size: int
     micro_batches: int = 1
     parts: Tensor | None = None
+    active: tuple[str, ...] | None = None
+    steps: int | None = None
 
     @property
     def share(self) -> Share:
@@ -68,21 +72,43 @@ class Denominators:
         parts = dict(zip(self.names, self.parts.unbind(), strict=True))
         return Share(self.micro_batches, self.world_size, parts)
 
-    def by_name(self, names: tuple[str, ...]) -> dict[str, Tensor]:
+    def by_name(
+        self,
+        names: tuple[str, ...],
+        active: tuple[str, ...] | None = None,
+        steps: int | None = None,
+    ) -> dict[str, Tensor]:
         """Each term's denominator, a 0-d tensor.
 
         Args:
             names: The terms of the composite that uses them.
+            active: Those that are active.
+            steps: Its completed steps; None to accept any.
 
         Raises:
-            InputError: They are from another composite.
+            InputError: They are from another composite, another step or other active terms.
         """
         if names != self.names:
             raise InputError(
                 f"expected denominators of the terms {', '.join(names)}, found those of "
                 f"{', '.join(self.names)}"
             )
+        if steps is not None and self.steps is not None and steps != self.steps:
+            raise InputError(
+                f"expected the denominators of step {steps}, found those of step {self.steps}; "
+                "call loss.denominators for each optimizer step, after the loss.step() before it"
+            )
+        if active is not None and self.active is not None and active != self.active:
+            raise InputError(
+                f"expected denominators of the terms that are active now, {_listed(active)}, found "
+                f"those of {_listed(self.active)}; call loss.denominators at the step and in the "
+                "mode (train() or eval()) that they are for"
+            )
         return dict(zip(names, self.values.unbind(), strict=True))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if names else "none"
 
 
 def added_up(

@@ -83,8 +83,17 @@ class ListRouter(Router):
     def run(self, values: Any) -> list[Any]:
         """Every tensor or list of tensors, in the order of `add`, then the elements of `each`."""
         tensors = super().run(values)
-        found = [lists.elements(values, tensors) for lists in self._lists.values()]
+        found = [
+            lists.elements(values, tensors) if lists.is_active else None
+            for lists in self._lists.values()
+        ]
         return tensors + found[::-1]
+
+    def narrow(self, terms: tuple[str, ...]) -> None:
+        """Look up only what some of the terms need, their elements included."""
+        super().narrow(terms)
+        for lists in self._lists.values():
+            lists.narrow(terms)
 
 
 class OfElement(Router):
@@ -146,32 +155,47 @@ class Lists:
     Attributes:
         router: Finds the tensors of one element.
         place: The place of the elements in what the composite's router returns.
+        is_active: Whether any of the terms is active.
     """
 
     def __init__(self, each: Each, router: OfElement, place: int) -> None:
         self.router = router
         self.place = place
+        self.is_active = True
         self._each = each
         self._optional = True
         self._term = ""
+        self._terms: dict[str, bool] = {}  # whether each is optional
         self._sources: dict[str, Any] = {}
         self._are_named = False
 
     def expect(self, router: Router, term: str, *, optional: bool) -> None:
         """Plan for one more term that is repeated over them."""
-        if not self._term or (self._optional and not optional):
-            self._term, self._optional = term, optional
+        self._terms[term] = optional
+        self._choose(self._terms)
+
+        def planned(route: Route, name: str) -> ValuePath | int:
+            """A path, or the place of what transforms make of it."""
+            return router.add(route, term, name, optional) if route.transforms else route.path
+
         for name, source in self._each.over.items():
             if isinstance(source, Route):
-                self._sources[name] = self._source(router, source, name)
+                self._sources[name] = planned(source, name)
             else:
-                self._sources[name] = [self._source(router, route, name) for route in source]
+                self._sources[name] = [planned(route, name) for route in source]
 
-    def _source(self, router: Router, route: Route, name: str) -> ValuePath | int:
-        """A path, or the place of what transforms make of it."""
-        if not route.transforms:
-            return route.path
-        return router.add(route, self._term, name, self._optional)
+    def _choose(self, terms: Mapping[str, bool]) -> None:
+        """Take one of the terms for messages: one that is not optional, if there is one."""
+        self._optional = all(terms.values())
+        self._term = next(term for term, optional in terms.items() if optional == self._optional)
+
+    def narrow(self, terms: tuple[str, ...]) -> None:
+        """Give elements only if some of the terms that are repeated are among these."""
+        active = {term: optional for term, optional in self._terms.items() if term in terms}
+        self.is_active = bool(active)
+        if active:
+            self._choose(active)
+            self.router.narrow(terms)
 
     def elements(self, values: Any, tensors: Sequence[Any]) -> list[Element] | None:
         """Every element in order; None if the lists are missing or empty, and may be.

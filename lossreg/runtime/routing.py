@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -53,6 +54,7 @@ class _Stop:
         values: The transform's arguments; those that are operands or numbers are filled in.
         like: The place of the tensor whose dtype the result follows; None if there is none.
         follows: Whether the transform follows a dtype.
+        place: Its place among all.
     """
 
     __slots__ = (
@@ -66,6 +68,7 @@ class _Stop:
         "optional",
         "parent",
         "path",
+        "place",
         "route",
         "term",
         "transform",
@@ -75,6 +78,7 @@ class _Stop:
     def __init__(self, route: Route, term: str, argument: str) -> None:
         self.route = route
         self.parent: int | None = None
+        self.place = 0
         self.term = term
         self.argument = argument
         self.optional = True
@@ -104,6 +108,12 @@ class Router:
         self._numbers = Numbers() if numbers is None else numbers
         self._stops: list[_Stop] = []
         self._index: dict[ValuePath | str, int] = {}
+        # By term: each place that it needs, for which argument, and whether it may be missing.
+        self._needs: dict[str, list[tuple[int, str, bool]]] = {}
+        # What is looked up: all, or what some of the terms need. A graph is compiled for each list,
+        # so it is made once for the same terms.
+        self._current = self._all = self._stops
+        self._narrowed: dict[tuple[str, ...], tuple[list[_Stop], list[_Stop]]] = {}
 
     def add(
         self, route: Route, term: str, argument: str, optional: bool, *, like: int | None = None
@@ -154,11 +164,37 @@ class Router:
                 for index, value in enumerate(stop.values)
                 if is_schedule(value)
             ]
+            stop.place = place
             self._stops.append(stop)
+        self._needs.setdefault(term, []).append((place, argument, optional))
         stop = self._stops[place]
         if stop.optional and not optional:
             stop.optional, stop.term, stop.argument = False, term, argument
         return place
+
+    def narrow(self, terms: tuple[str, ...]) -> None:
+        """Look up only what some of the terms need, and as they need it.
+
+        Args:
+            terms: Their names.
+        """
+        if terms not in self._narrowed:
+            self._narrowed[terms] = self._needed(terms)
+        self._stops, self._current = self._narrowed[terms]
+
+    def _needed(self, terms: tuple[str, ...]) -> tuple[list[_Stop], list[_Stop]]:
+        """Every stop by place, and those that these terms need."""
+        needs: dict[int, tuple[str, str, bool]] = {}
+        for term in terms:
+            for place, argument, optional in self._needs.get(term, ()):
+                if place not in needs or (needs[place][2] and not optional):
+                    needs[place] = (term, argument, optional)
+        stops = list(self._all)
+        for place, (term, argument, optional) in needs.items():
+            stop = copy(stops[place])
+            stop.term, stop.argument, stop.optional = term, argument, optional
+            stops[place] = stop
+        return stops, [stops[place] for place in sorted(needs)]
 
     def get(self, values: Any, place: int) -> Any:
         """One tensor by its place, without looking up the others; as `run`."""
@@ -207,23 +243,26 @@ class Router:
         return f"term '{term}', input '{argument}' (path '{path}'): the value at this path is None"
 
     def run(self, values: Any) -> list[Any]:
-        """Every tensor or list of tensors, in the order of `add`; None for a missing optional one.
+        """Every tensor or list of tensors, in the order of `add`.
+
+        None for a missing optional one, and for what the terms do not need at the moment.
 
         Raises:
             InputError: A tensor is missing, a value is not a tensor, or a transform failed.
         """
-        tensors: list[Any] = []
+        tensors: list[Any] = [None] * len(self._stops)
         is_dict = isinstance(values, dict)
-        for stop in self._stops:
+        for stop in self._current:
             if stop.parent is not None:
                 operands = [tensors[place] for _, place in stop.operands]
                 like = None if stop.like is None else tensors[stop.like]
-                tensors.append(self._transformed(stop, tensors[stop.parent], operands, like))
+                before = tensors[stop.parent]
+                tensors[stop.place] = self._transformed(stop, before, operands, like)
                 continue
             value, key = None, stop.key
             if is_dict and key is not None and key in values and not stop.is_list:
                 value = values[key]
-            tensors.append(value if isinstance(value, Tensor) else _looked_up(values, stop))
+            tensors[stop.place] = value if isinstance(value, Tensor) else _looked_up(values, stop)
         return tensors
 
     def _transformed(self, stop: _Stop, before: Any, operands: list[Any], like: Any) -> Any:

@@ -73,10 +73,13 @@ class Terms(nn.Module):
             term: Term = kind(config, self._router, class_weights, self._notices, checks=checks)
             self._terms.append(term)
             self._notices.expect(term)
+        # Those that are active; the router looks up only what they need.
+        self._current = self._terms
+        self._narrowed: dict[tuple[str, ...], list[Term]] = {}
         self._class_weighted = [term for term in self._terms if term.follows]
         self._unsaved = UnsavedBuffers(modules)
         self._has_lost = bool(self._unsaved)
-        self._names = tuple(term.name for term in self._terms)
+        self._names = self._active = tuple(term.name for term in self._terms)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,9 +87,36 @@ class Terms(nn.Module):
         return self._names
 
     @property
+    def active(self) -> tuple[str, ...]:
+        """The names of those that are active, in order."""
+        return self._active
+
+    @property
     def divides(self) -> tuple[bool, ...]:
-        """For each term, whether it is divided by anything."""
-        return tuple(term.divides for term in self._terms)
+        """For each term, whether it is active and divided by anything."""
+        return tuple(term.divides and term.name in self._active for term in self._terms)
+
+    def narrow(self, active: tuple[str, ...]) -> None:
+        """Compute only the terms that are active.
+
+        A graph is compiled for each list of terms, so it is made once for the same terms.
+        """
+        if active not in self._narrowed:
+            self._narrowed[active] = [term for term in self._terms if term.name in active]
+        self._active, self._current = active, self._narrowed[active]
+        self._router.narrow(active)
+
+    def divisors(self, denominators: Denominators) -> dict[str, Tensor]:
+        """What each term's sum is divided by in a whole step.
+
+        Raises:
+            InputError: They are from another composite, another step or other active terms.
+        """
+        progress = self._weighting.progress
+        # A graph must not read the step, which would be compiled into it.
+        is_known = progress is not None and not torch.compiler.is_compiling()
+        steps = progress.steps if progress is not None and is_known else None
+        return denominators.by_name(self._names, self._active, steps)
 
     def check_total(self, total: Tensor, *, is_split: bool) -> None:
         """Check what terms divide by in a whole step, and warn of what could not be counted.
@@ -100,12 +130,14 @@ class Terms(nn.Module):
             InputError: A term divides by weights that add up to 0 or less.
         """
         for number, term in zip(total.unbind(), self._terms, strict=True):
+            if term.name not in self._active:
+                continue
             if term.divides_by_weights:
                 number.copy_(term.positive(number))
             if term.averages and term.divides and is_split:
                 self._notices.averaged(term)
         if is_split:
-            self._notices.split(self._terms)
+            self._notices.split(self._current)
 
     # torch's `train` would fail to set the attribute `training` if a term has that name.
     def train(self, mode: bool = True) -> Self:
@@ -141,6 +173,8 @@ class Terms(nn.Module):
         modules: dict[str, Any] = self._modules
         return [
             term.local_denominator(modules[term.name], self._router, values, like).to(like)
+            if term.name in self._active
+            else torch.zeros_like(like)
             for term in self._terms
         ]
 
@@ -169,8 +203,8 @@ class Terms(nn.Module):
     ) -> dict[str, Tensor]:
         """Each term's value, a 0-d tensor attached to the graph.
 
-        The names never change: an optional term without its tensors is a 0. If other terms have a
-        graph, this 0 has one too, without any parameter in it.
+        The names never change: a term that is not active, and an optional one without its tensors,
+        is a 0. If other terms have a graph, this 0 has one too, without any parameter in it.
 
         Args:
             values: The step's values, as the composite takes them.
@@ -193,10 +227,10 @@ class Terms(nn.Module):
         apart: dict[str, Tensor] | None = {} if elements else None
         whole, share = None, WHOLE
         if denominators is not None:
-            whole, share = denominators.by_name(self.names), denominators.share
+            whole, share = self.divisors(denominators), denominators.share
         raw, factors = self.present(values, whole, attached=not weighted, apart=apart)
         names = self.names
-        like = next(iter(raw.values()))
+        like = next(iter(raw.values())) if raw else self._weighting.nothing()
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
         if weighted:
             raw = self._weighting.weigh(raw, share, factors)
@@ -220,7 +254,7 @@ class Terms(nn.Module):
         attached: bool = False,
         apart: dict[str, Tensor] | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The raw value of each term whose tensors are present, and the factors of their weights.
+        """The raw value of each term that is active and present, and its weight's factor.
 
         A term whose weight is a constant 0 is computed without a graph, and is not added to the
         total: 0 times a nan would be a nan.
@@ -243,7 +277,7 @@ class Terms(nn.Module):
         tensors = self._router.run(values)
         raw: dict[str, Tensor] = {}
         factors: dict[str, Tensor] = {}
-        for term in self._terms:
+        for term in self._current:
             name, divisor = term.name, None if whole is None else whole[term.name]
             module = modules[name]
             if term.optional and self._is_absent(term, tensors, values):
@@ -264,8 +298,9 @@ class Terms(nn.Module):
             else:
                 with torch.no_grad():
                     raw[name] = term.value(module, tensors, values, divisor, compiling=compiling)
-        if not raw:
-            raise InputError("every term is optional, and no term found its tensors")
+        if not raw and self._current:
+            which = "every term" if self._current is self._terms else "every active term"
+            raise InputError(f"{which} is optional, and no term found its tensors")
         return raw, factors
 
     def _is_absent(self, term: Term, tensors: Sequence[Any], values: Any) -> bool:
@@ -283,10 +318,10 @@ class Terms(nn.Module):
             StateError: A buffer lost its values.
         """
         self._derived.refuse(values)
-        self._notices.look_ahead(self._terms, values, training=self.training)
+        self._notices.look_ahead(self._current, values, training=self.training)
         if self._has_lost:
             self._refuse_lost()
-        terms = [term for term in self._terms if term.is_looked_at]
+        terms = [term for term in self._current if term.is_looked_at]
         if not (terms or self._class_weighted):
             return
         modules: dict[str, Any] = self._modules

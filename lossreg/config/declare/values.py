@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["READERS", "read_values"]
 
 
+def _read_active(node: Node, path: ConfigPath, faults: Faults, written: Span) -> object:
+    from lossreg.config.declare.active import read_active  # imported late: few terms have times
+
+    return read_active(node, path, faults, written)
+
+
 def _read_derived(node: Node, path: ConfigPath, faults: Faults) -> object:
     from lossreg.config.declare.derived import read_derived  # imported late: few derive anything
 
@@ -39,6 +45,7 @@ def _each(node: Node, path: ConfigPath, faults: Faults, written: Span) -> Each |
 
 READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = MappingProxyType(
     {
+        "active": lambda node, path, faults, _, written: _read_active(node, path, faults, written),
         "choice": lambda node, path, faults, key, _: read_choice(node, path, key.choices, faults),
         "derived": lambda node, path, faults, *_: _read_derived(node, path, faults),
         "dim": lambda node, path, faults, *_: read_dim(node, path, faults),
