@@ -259,6 +259,12 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         check_repeated(term, config, around.each, faults)
     if config.detach:
         config = config._replace(inputs=_with_detached(config.inputs, config.detach))
+    _check_size(term, config, faults)
+    return config
+
+
+def _check_size(term: Declared, config: TermConfig, faults: Faults) -> None:
+    """Note a weight that, with all that multiplies it, float32 cannot hold."""
     if len(config.active) > 1:
         from lossreg.config.declare.active import check_together  # imported late: few have times
 
@@ -272,7 +278,6 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         times = " and 'times_every'" if factor != 1 else ""
         message = f"expected the weight times the weights of its groups{times} to be {misfit}"
         faults.add("LR202", (term.path, "weight"), message, term.place("weight"))
-    return config
 
 
 def _check_beside_groups(term: Declared, around: Weight, faults: Faults) -> None:

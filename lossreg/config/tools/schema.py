@@ -13,6 +13,7 @@ from lossreg.config.declare.fields import LARGEST
 from lossreg.config.declare.trainer import TrainerConfig
 from lossreg.config.declare.weights import FORMS
 from lossreg.config.grammar import (
+    ACTIVE,
     COMPOSITE,
     CONSTANT,
     EACH,
@@ -71,10 +72,11 @@ def _list_of(schema: _Schema) -> _Schema:
 # By kind of value, as the grammar names them.
 _FRAGMENTS: Mapping[str, Callable[[Key], _Schema]] = MappingProxyType(
     {
+        "active": lambda _: _mapping(ACTIVE),
         "choice": _choice,
         "composite": lambda _: _ref("composite"),
         "constant": lambda _: _any_of(_NUMBER, _ref("schedule")),
-        "count": lambda _: {"type": "integer", "minimum": 1},
+        "count": lambda _: {"type": "integer", "minimum": 0},
         "decay": lambda _: {"type": "number", "exclusiveMinimum": 0},
         "derived": lambda _: {"type": "object", "additionalProperties": _ref("operand")},
         "dim": lambda _: {"type": "integer"},
