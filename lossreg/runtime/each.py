@@ -174,11 +174,11 @@ class EachTerm(Term):
         elements: list[Element] | None = tensors[self.lists.place]
         if elements is None:
             return self.places[0]
-        lacking = [
-            (element, missing)
-            for element in elements
-            if (missing := super(EachTerm, self).absent(element.tensors)) is not None
-        ]
+        lacking = []
+        for element in elements:
+            missing = super().absent(element.tensors)
+            if missing is not None:
+                lacking.append((element, missing))
         if not lacking:
             return None
         first, missing = lacking[0]

@@ -217,7 +217,9 @@ class Lists:
         for name, source in self._sources.items():
             found = self._read(source, name, values, tensors)
             if found is None:
-                return None
+                if self._optional:
+                    return None
+                raise self._refused(name, self._no_list(name, found, ""))
             lists[name] = found
         entries = self._paired(lists, "", self._each.nested)
         if not entries:
@@ -289,7 +291,8 @@ class Lists:
         parts = {}
         for name, value in lists.items():
             if not isinstance(value, SEQUENCES):
-                raise self._refused(name, self._no_list(name, value, label))
+                wanted = "" if name == first else f"a list, as '{first}' is one"
+                raise self._refused(name, self._no_list(name, value, label, wanted))
             pick = self._each.pick
             is_picked = pick is not None and levels == 1
             parts[name] = value[slice(*pick[name])] if pick is not None and is_picked else value
@@ -309,7 +312,8 @@ class Lists:
         keys = list(lists[first])
         for name, value in lists.items():
             if not isinstance(value, Mapping):
-                raise self._refused(name, self._no_list(name, value, label, mapping=first))
+                wanted = f"a mapping, as '{first}' is one"
+                raise self._refused(name, self._no_list(name, value, label, wanted))
             others = [key for key in value if key not in lists[first]]
             lacking = [key for key in keys if key not in value]
             if others or lacking:
@@ -362,20 +366,22 @@ class Lists:
                         f"weights.zero has the place {place}, and the list has {entry.size} "
                         "elements",
                     )
-        weights = [rule.of(entry.size)[entry.place] for entry in entries]
+        by_size = {entry.size: rule.of(entry.size) for entry in entries}
+        weights = [by_size[entry.size][entry.place] for entry in entries]
         total = sum(weights)
         if total == 0:
             raise self._refused(first, "expected an element whose weight is not 0, found none")
         return [weight / total for weight in weights] if rule.sum_to_one else weights
 
-    def _no_list(self, name: str, value: Any, label: str, mapping: str = "") -> str:
-        wanted = f"a mapping, as '{mapping}' is one" if mapping else "a list, a tuple or a mapping"
+    def _no_list(self, name: str, value: Any, label: str, other: str = "") -> str:
+        wanted = other or "a list, a tuple or a mapping"
         message = f"expected {wanted}, found "
         if not isinstance(value, Tensor):
-            return f"{message}{shown(value)}{_within(label)}"
+            found = "None" if value is None else shown(value)
+            return f"{message}{found}{_within(label)}"
         message += f"a tensor {shown(value)}{_within(label)}"
         source = self._each.over[name]
-        if mapping or label or not isinstance(source, Route):
+        if other or label or not isinstance(source, Route):
             return message
         path = source.path
         return f"{message}; to go over its first dimension write {{from: {path}, apply: [unbind]}}"
