@@ -6,6 +6,7 @@ Groups dissolve: names join, paths start where the group starts, weights multipl
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -78,7 +79,8 @@ def _derived(composite: Declared) -> Derived | None:
         return None
     from lossreg.config.declare.derived import Derived  # imported late: few derive anything
 
-    return Derived(composite, composite.get("frozen"))
+    frozen = composite.get("frozen")
+    return Derived(composite, frozen, partial(_stopped, {path.steps for path in frozen}))
 
 
 class _Around(NamedTuple):
@@ -234,16 +236,7 @@ def _with_detached(inputs: Mapping[str, Route], names: tuple[str, ...]) -> dict[
 
 def _with_frozen(config: CompositeConfig) -> CompositeConfig:
     """With a detached start for each route that reads a frozen path or what is below."""
-    frozen = {path.steps for path in config.frozen}
-
-    def stopped(route: Route) -> Route:
-        route = route.with_operands(stopped)
-        steps, transforms = route.path.steps, route.transforms
-        is_frozen = any(steps[:length] in frozen for length in range(1, len(steps) + 1))
-        if not is_frozen or transforms[:1] == (_DETACH,):
-            return route
-        return route._replace(transforms=(_DETACH, *transforms))
-
+    stopped = partial(_stopped, {path.steps for path in config.frozen})
     terms = tuple(
         term._replace(
             inputs={name: stopped(route) for name, route in term.inputs.items()},
@@ -252,8 +245,16 @@ def _with_frozen(config: CompositeConfig) -> CompositeConfig:
         )
         for term in config.terms
     )
-    derive = tuple((name, stopped(route)) for name, route in config.derive)
-    return config._replace(terms=terms, derive=derive)
+    return config._replace(terms=terms)
+
+
+def _stopped(frozen: set[tuple[str | int, ...]], route: Route) -> Route:
+    route = route.with_operands(partial(_stopped, frozen))
+    steps, transforms = route.path.steps, route.transforms
+    is_frozen = any(steps[:length] in frozen for length in range(1, len(steps) + 1))
+    if not is_frozen or transforms[:1] == (_DETACH,):
+        return route
+    return route._replace(transforms=(_DETACH, *transforms))
 
 
 def _read(terms: tuple[TermConfig, ...]) -> Iterator[ValuePath]:
