@@ -81,7 +81,8 @@ def _derived(composite: Declared) -> Derived | None:
         return None
     from lossreg.config.declare.derived import Derived  # imported late: few derive anything
 
-    return Derived(composite, composite.get("frozen"))
+    frozen = composite.get("frozen")
+    return Derived(composite, frozen, partial(_stopped, {path.steps for path in frozen}))
 
 
 class _Around(NamedTuple):
@@ -327,24 +328,7 @@ def _with_detached(inputs: Mapping[str, Route], names: tuple[str, ...]) -> dict[
 
 def _with_frozen(config: CompositeConfig) -> CompositeConfig:
     """With a detached start for each route that reads a frozen path or what is below."""
-    frozen = {path.steps for path in config.frozen}
-
-    def stopped(route: Route, each: Each | None = None) -> Route:
-        route = route.with_operands(partial(stopped, each=each))
-        steps, transforms = route.path.steps, route.transforms
-        if each is not None and each.starts(route.path):
-            # Transforms that make the list have the detached start themselves.
-            source = each.over[str(steps[0])]
-            steps = ()
-            if isinstance(source, Route) and not source.transforms:
-                steps = source.path.steps
-        is_frozen = any(steps[:length] in frozen for length in range(1, len(steps) + 1))
-        # At a path to a list there is nothing to detach before the list has become a tensor.
-        is_list = bool(transforms) and definition_of(transforms[0].name).takes == "list"
-        first, rest = transforms[:is_list], transforms[is_list:]
-        if not is_frozen or rest[:1] == (_DETACH,):
-            return route
-        return route._replace(transforms=(*first, _DETACH, *rest))
+    stopped = partial(_stopped, {path.steps for path in config.frozen})
 
     def stopped_list(source: Route | tuple[Route, ...]) -> Route | tuple[Route, ...]:
         if not isinstance(source, Route):
@@ -361,9 +345,26 @@ def _with_frozen(config: CompositeConfig) -> CompositeConfig:
             each=each and each._replace(over={k: stopped_list(v) for k, v in each.over.items()}),
         )
 
-    terms = tuple(map(stopped_term, config.terms))
-    derive = tuple((name, stopped(route)) for name, route in config.derive)
-    return config._replace(terms=terms, derive=derive)
+    return config._replace(terms=tuple(map(stopped_term, config.terms)))
+
+
+def _stopped(frozen: set[tuple[str | int, ...]], route: Route, each: Each | None = None) -> Route:
+    """A route with a detached start, if it reads a frozen path or what is below one."""
+    route = route.with_operands(partial(_stopped, frozen, each=each))
+    steps, transforms = route.path.steps, route.transforms
+    if each is not None and each.starts(route.path):
+        # Transforms that make the list have the detached start themselves.
+        source = each.over[str(steps[0])]
+        steps = ()
+        if isinstance(source, Route) and not source.transforms:
+            steps = source.path.steps
+    is_frozen = any(steps[:length] in frozen for length in range(1, len(steps) + 1))
+    # At a path to a list there is nothing to detach before the list has become a tensor.
+    is_list = bool(transforms) and definition_of(transforms[0].name).takes == "list"
+    first, rest = transforms[:is_list], transforms[is_list:]
+    if not is_frozen or rest[:1] == (_DETACH,):
+        return route
+    return route._replace(transforms=(*first, _DETACH, *rest))
 
 
 def _read(terms: tuple[TermConfig, ...]) -> Iterator[ValuePath]:

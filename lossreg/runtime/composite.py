@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lossreg.runtime.activity import Activity
-from lossreg.runtime.denominators import WHOLE, Denominators, added_up
+from lossreg.runtime.denominators import WHOLE, Denominators, Moment, added_up
 from lossreg.runtime.derived import DerivedNames
 from lossreg.runtime.identity import Identity, compare, describe
 from lossreg.runtime.nonfinite import NonFinite
@@ -210,8 +210,8 @@ class CompositeLoss(nn.Module):
             if not divides:
                 number.fill_(1.0)  # a list of ones would have to be copied to the device
         progress = self.progress
-        steps = None if progress is None else progress.steps
-        return Denominators(self._names, total, size, count, parts, self._terms.active, steps)
+        moment = None if progress is None else Moment(progress.steps)
+        return Denominators(self._names, total, size, count, parts, self._terms.active, moment)
 
     def forward(
         self,

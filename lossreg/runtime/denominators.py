@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["WHOLE", "Denominators", "Share", "added_up"]
+__all__ = ["WHOLE", "Denominators", "Moment", "Share", "added_up"]
 
 
 class Share(NamedTuple):
@@ -41,6 +41,25 @@ class Share(NamedTuple):
 WHOLE = Share()
 
 
+class Moment:
+    """The step that denominators are for.
+
+    An object of its own, because a graph reads every number of a dataclass, and would be compiled
+    for each step; torch 2.6 does so.
+
+    Args:
+        steps: The completed steps.
+    """
+
+    __slots__ = ("steps",)
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def __repr__(self) -> str:
+        return f"Moment(steps={self.steps})"
+
+
 @dataclass(frozen=True, slots=True)
 class Denominators:
     """Each term's denominator over all micro-batches and ranks, from `loss.denominators`.
@@ -53,7 +72,7 @@ class Denominators:
         parts: For each term the number of micro-batches of all ranks that have it, if a weight is
             learned.
         active: The terms that were counted; None if that is not known.
-        steps: The completed steps of the composite; None if it counts none.
+        moment: The step that they are for; None if the composite counts none.
     """
 
     names: tuple[str, ...]
@@ -62,7 +81,7 @@ class Denominators:
     micro_batches: int = 1
     parts: Tensor | None = None
     active: tuple[str, ...] | None = None
-    steps: int | None = None
+    moment: Moment | None = None
 
     @property
     def share(self) -> Share:
@@ -93,9 +112,10 @@ class Denominators:
                 f"expected denominators of the terms {', '.join(names)}, found those of "
                 f"{', '.join(self.names)}"
             )
-        if steps is not None and self.steps is not None and steps != self.steps:
+        moment = self.moment
+        if steps is not None and moment is not None and steps != moment.steps:
             raise InputError(
-                f"expected the denominators of step {steps}, found those of step {self.steps}; "
+                f"expected the denominators of step {steps}, found those of step {moment.steps}; "
                 "call loss.denominators for each optimizer step, after the loss.step() before it"
             )
         if active is not None and self.active is not None and active != self.active:

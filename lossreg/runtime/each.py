@@ -194,7 +194,7 @@ class EachTerm(Term):
             )
         return missing
 
-    def factor(self, tensors: Sequence[Any]) -> Tensor | None:
+    def factor(self, tensors: Sequence[Any]) -> Tensor:
         """As for a term: it is the same for every element."""
         elements: list[Element] = tensors[self.lists.place]
         return super().factor(elements[0].tensors)

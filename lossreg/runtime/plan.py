@@ -156,9 +156,10 @@ class Plan:
                 return argument, place
         return None
 
-    def factor(self, tensors: Sequence[Any]) -> Tensor | None:
-        """The step's number that multiplies its weight; None if there is none."""
-        return None if self.factors is None else self.factors.product(tensors)
+    def factor(self, tensors: Sequence[Any]) -> Tensor:
+        """The step's number that multiplies its weight, if there is one."""
+        assert self.factors is not None  # noqa: S101 - the caller has looked
+        return self.factors.product(tensors)
 
     def missing(self, router: Router, values: Any) -> tuple[str, int] | None:
         """As `absent`, by the paths only: nothing is transformed."""

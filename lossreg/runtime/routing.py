@@ -25,6 +25,8 @@ from lossreg.vocabulary.routes import Route, is_schedule
 from lossreg.vocabulary.transforms import definition_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lossreg.vocabulary.paths import ValuePath
 
 __all__ = ["MissingTensorError", "Router", "find", "follow", "follows"]
@@ -54,7 +56,6 @@ class _Stop:
         values: The transform's arguments; those that are operands or numbers are filled in.
         like: The place of the tensor whose dtype the result follows; None if there is none.
         follows: Whether the transform follows a dtype.
-        place: Its place among all.
     """
 
     __slots__ = (
@@ -68,7 +69,6 @@ class _Stop:
         "optional",
         "parent",
         "path",
-        "place",
         "route",
         "term",
         "transform",
@@ -78,7 +78,6 @@ class _Stop:
     def __init__(self, route: Route, term: str, argument: str) -> None:
         self.route = route
         self.parent: int | None = None
-        self.place = 0
         self.term = term
         self.argument = argument
         self.optional = True
@@ -110,10 +109,11 @@ class Router:
         self._index: dict[ValuePath | str, int] = {}
         # By term: each place that it needs, for which argument, and whether it may be missing.
         self._needs: dict[str, list[tuple[int, str, bool]]] = {}
-        # What is looked up: all, or what some of the terms need. A graph is compiled for each list,
-        # so it is made once for the same terms.
-        self._current = self._all = self._stops
-        self._narrowed: dict[tuple[str, ...], tuple[list[_Stop], list[_Stop]]] = {}
+        # By place what is looked up: all, or what some of the terms need, with None for the rest.
+        # A graph is compiled for each list, so it is made once for the same terms. All have one
+        # length: torch 2.6 makes a symbol of a number that differs at the same place of a list.
+        self._current: Sequence[_Stop | None] = self._stops
+        self._narrowed: dict[tuple[str, ...], Sequence[_Stop | None]] = {}
 
     def add(
         self, route: Route, term: str, argument: str, optional: bool, *, like: int | None = None
@@ -164,7 +164,6 @@ class Router:
                 for index, value in enumerate(stop.values)
                 if is_schedule(value)
             ]
-            stop.place = place
             self._stops.append(stop)
         self._needs.setdefault(term, []).append((place, argument, optional))
         stop = self._stops[place]
@@ -180,25 +179,27 @@ class Router:
         """
         if terms not in self._narrowed:
             self._narrowed[terms] = self._needed(terms)
-        self._stops, self._current = self._narrowed[terms]
+        self._current = self._narrowed[terms]
 
-    def _needed(self, terms: tuple[str, ...]) -> tuple[list[_Stop], list[_Stop]]:
-        """Every stop by place, and those that these terms need."""
+    def _needed(self, terms: tuple[str, ...]) -> list[_Stop | None]:
+        """By place the stops that these terms need."""
         needs: dict[int, tuple[str, str, bool]] = {}
         for term in terms:
             for place, argument, optional in self._needs.get(term, ()):
                 if place not in needs or (needs[place][2] and not optional):
                     needs[place] = (term, argument, optional)
-        stops = list(self._all)
+        stops: list[_Stop | None] = [None] * len(self._stops)
         for place, (term, argument, optional) in needs.items():
-            stop = copy(stops[place])
+            stop = stops[place] = copy(self._stops[place])
             stop.term, stop.argument, stop.optional = term, argument, optional
-            stops[place] = stop
-        return stops, [stops[place] for place in sorted(needs)]
+        return stops
+
+    def _at_place(self, place: int) -> _Stop:
+        return self._current[place] or self._stops[place]
 
     def get(self, values: Any, place: int) -> Any:
         """One tensor by its place, without looking up the others; as `run`."""
-        stop = self._stops[place]
+        stop = self._at_place(place)
         if stop.parent is None:
             return _looked_up(values, stop)
         before = self.get(values, stop.parent)
@@ -250,19 +251,21 @@ class Router:
         Raises:
             InputError: A tensor is missing, a value is not a tensor, or a transform failed.
         """
-        tensors: list[Any] = [None] * len(self._stops)
+        tensors: list[Any] = []
         is_dict = isinstance(values, dict)
         for stop in self._current:
+            if stop is None:
+                tensors.append(None)
+                continue
             if stop.parent is not None:
                 operands = [tensors[place] for _, place in stop.operands]
                 like = None if stop.like is None else tensors[stop.like]
-                before = tensors[stop.parent]
-                tensors[stop.place] = self._transformed(stop, before, operands, like)
+                tensors.append(self._transformed(stop, tensors[stop.parent], operands, like))
                 continue
             value, key = None, stop.key
             if is_dict and key is not None and key in values and not stop.is_list:
                 value = values[key]
-            tensors[stop.place] = value if isinstance(value, Tensor) else _looked_up(values, stop)
+            tensors.append(value if isinstance(value, Tensor) else _looked_up(values, stop))
         return tensors
 
     def _transformed(self, stop: _Stop, before: Any, operands: list[Any], like: Any) -> Any:

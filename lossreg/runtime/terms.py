@@ -73,9 +73,9 @@ class Terms(nn.Module):
             term: Term = kind(config, self._router, class_weights, self._notices, checks=checks)
             self._terms.append(term)
             self._notices.expect(term)
-        # Those that are active; the router looks up only what they need.
-        self._current = self._terms
-        self._narrowed: dict[tuple[str, ...], list[Term]] = {}
+        # Those that are active, with None for the others, as the router has it.
+        self._current: Sequence[Term | None] = self._terms
+        self._narrowed: dict[tuple[str, ...], Sequence[Term | None]] = {}
         self._class_weighted = [term for term in self._terms if term.follows]
         self._unsaved = UnsavedBuffers(modules)
         self._has_lost = bool(self._unsaved)
@@ -94,7 +94,7 @@ class Terms(nn.Module):
     @property
     def divides(self) -> tuple[bool, ...]:
         """For each term, whether it is active and divided by anything."""
-        return tuple(term.divides and term.name in self._active for term in self._terms)
+        return tuple(term is not None and term.divides for term in self._current)
 
     def narrow(self, active: tuple[str, ...]) -> None:
         """Compute only the terms that are active.
@@ -102,7 +102,7 @@ class Terms(nn.Module):
         A graph is compiled for each list of terms, so it is made once for the same terms.
         """
         if active not in self._narrowed:
-            self._narrowed[active] = [term for term in self._terms if term.name in active]
+            self._narrowed[active] = [term if term.name in active else None for term in self._terms]
         self._active, self._current = active, self._narrowed[active]
         self._router.narrow(active)
 
@@ -129,15 +129,15 @@ class Terms(nn.Module):
         Raises:
             InputError: A term divides by weights that add up to 0 or less.
         """
-        for number, term in zip(total.unbind(), self._terms, strict=True):
-            if term.name not in self._active:
+        for number, term in zip(total.unbind(), self._current, strict=True):
+            if term is None:
                 continue
             if term.divides_by_weights:
                 number.copy_(term.positive(number))
             if term.averages and term.divides and is_split:
                 self._notices.averaged(term)
         if is_split:
-            self._notices.split(self._current)
+            self._notices.split(filter(None, self._current))
 
     # torch's `train` would fail to set the attribute `training` if a term has that name.
     def train(self, mode: bool = True) -> Self:
@@ -172,10 +172,10 @@ class Terms(nn.Module):
         self._derived.refuse(values)
         modules: dict[str, Any] = self._modules
         return [
-            term.local_denominator(modules[term.name], self._router, values, like).to(like)
-            if term.name in self._active
-            else torch.zeros_like(like)
-            for term in self._terms
+            torch.zeros_like(like)
+            if term is None
+            else term.local_denominator(modules[term.name], self._router, values, like).to(like)
+            for term in self._current
         ]
 
     def counted_in(self, values: Any, like: Tensor) -> Tensor:
@@ -185,7 +185,10 @@ class Terms(nn.Module):
             values: The step's values; results of the model may be missing.
             like: A tensor of the numbers' dtype and device.
         """
-        is_in = [float(term.is_expected(self._router, values)) for term in self._terms]
+        is_in = [
+            0.0 if term is None else float(term.is_expected(self._router, values))
+            for term in self._current
+        ]
         return torch.tensor(is_in, dtype=like.dtype).to(like.device)
 
     def _refuse_lost(self) -> None:
@@ -278,14 +281,14 @@ class Terms(nn.Module):
         raw: dict[str, Tensor] = {}
         factors: dict[str, Tensor] = {}
         for term in self._current:
+            if term is None:
+                continue
             name, divisor = term.name, None if whole is None else whole[term.name]
             module = modules[name]
             if term.optional and self._is_absent(term, tensors, values):
                 continue
             if term.factors is not None:
-                factor = term.factor(tensors)
-                if factor is not None:
-                    factors[name] = factor
+                factors[name] = term.factor(tensors)
             if term.follows and not compiling:
                 term.follow(module, tensors)
             if apart is not None and isinstance(term, EachTerm):
@@ -298,8 +301,8 @@ class Terms(nn.Module):
             else:
                 with torch.no_grad():
                     raw[name] = term.value(module, tensors, values, divisor, compiling=compiling)
-        if not raw and self._current:
-            which = "every term" if self._current is self._terms else "every active term"
+        if not raw and self._active:
+            which = "every term" if self._active == self._names else "every active term"
             raise InputError(f"{which} is optional, and no term found its tensors")
         return raw, factors
 
@@ -318,10 +321,11 @@ class Terms(nn.Module):
             StateError: A buffer lost its values.
         """
         self._derived.refuse(values)
-        self._notices.look_ahead(self._current, values, training=self.training)
+        active = [term for term in self._current if term is not None]
+        self._notices.look_ahead(active, values, training=self.training)
         if self._has_lost:
             self._refuse_lost()
-        terms = [term for term in self._current if term.is_looked_at]
+        terms = [term for term in active if term.is_looked_at]
         if not (terms or self._class_weighted):
             return
         modules: dict[str, Any] = self._modules

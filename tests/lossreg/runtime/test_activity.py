@@ -279,7 +279,8 @@ def test_with_denominators_gradients_are_those_of_the_whole_batch() -> None:
         known = [{key: part[key] for key in targets} for part in parts]
         denominators = loss.denominators(known)
         assert denominators.active == (("fit", "late") if t % 2 else ("fit",))
-        assert denominators.steps == t
+        assert denominators.moment is not None
+        assert denominators.moment.steps == t
         for part in parts:
             loss(part, denominators=denominators).total.backward()
         p, y, z = (twins[key] for key in "pyz")
