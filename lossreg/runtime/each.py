@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossreg.errors import ConfigError, InputError
 from lossreg.runtime.elements import ListRouter
-from lossreg.runtime.reduction import Misfit
+from lossreg.runtime.reduction import Misfit, divided
 from lossreg.runtime.term import Term
 
 if TYPE_CHECKING:
@@ -275,23 +275,30 @@ class EachTerm(Term):
                 return argument
         return None
 
-    def describe_inputs(self, tensors: Sequence[Any], values: Any) -> str:
-        """Describe the inputs of the elements that are not finite, or of all."""
+    def described(self, module: nn.Module, tensors: Sequence[Any], values: Any) -> str:
+        """Describe the elements that are not finite; as for a term."""
         elements: list[Element] = tensors[self.lists.place]
         wrong = [element for element in elements if not self._is_finite(element)]
-        return "; ".join(
-            f"at {element.label} "
-            + super(EachTerm, self).describe_inputs(
-                element.tensors, element.values if self.divisor_varies else values
-            )
-            for element in wrong or elements
-        )
+        if not wrong and not any(True for _ in module.buffers()):  # a loss that remembers nothing
+            wrong = self._without_value(module, elements, values)
+        described = []
+        for element in wrong or elements:
+            seen = element.values if self.divisor_varies else values
+            text = super().described(module, element.tensors, seen)
+            described.append(f"at {element.label} {text}")
+        return "; ".join(described)
 
-    def explanation(self, module: nn.Module, tensors: Sequence[Any]) -> str:
-        """What the plugin says of an element that is not finite; as for a term."""
-        elements: list[Element] = tensors[self.lists.place]
-        wrong = [element for element in elements if not self._is_finite(element)]
-        return super().explanation(module, (wrong or elements)[0].tensors)
+    @torch.no_grad()
+    def _without_value(
+        self, module: nn.Module, elements: Sequence[Element], values: Any
+    ) -> list[Element]:
+        """The elements whose own value is not finite."""
+        try:
+            parts = self._parts(module, elements, values, None, compiling=False)
+            finite = [bool(divided(*part).isfinite()) for part in parts]
+        except Exception:  # noqa: BLE001 - the term is reported, whatever its loss raises
+            return []
+        return [element for index, element in enumerate(elements) if not finite[index]]
 
     def _is_finite(self, element: Element) -> bool:
         found = (element.tensors[place] for _, place in self.places)
