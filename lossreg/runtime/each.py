@@ -124,24 +124,36 @@ class EachTerm(Term):
     ) -> list[tuple[Tensor, Tensor | None]]:
         """Each element's value; or, where divisors are added up, its sum and its divisor."""
         parts = []
-        name = self.name
-        looks = self.unchecked, self.unjudged, self.uncopied, self.unseen, self.busy
+        # A graph must not read what changes after the first batch: it would be recompiled.
+        name, looks = self.name, () if compiling else self._looks
         for element in elements:
             seen = element.values if self.divisor_varies else values
             if compiling:
                 part = self._part(module, element.tensors, seen, whole, compiling=True)
             else:
                 # Every element of the first batch is looked at.
-                self.unchecked, self.unjudged, self.uncopied, self.unseen, self.busy = looks
+                self._looks = looks
                 self.name = f"{name}{element.label}"
                 try:
                     part = self._part(module, element.tensors, seen, whole, compiling=False)
+                except BaseException:
+                    self._looks = looks
+                    raise
                 finally:
                     self.name = name
             total, divisor = part
             # In half precision a sum of many values would lose digits.
             parts.append((total.float() if total.dtype.itemsize < _SINGLE else total, divisor))
         return parts
+
+    @property
+    def _looks(self) -> tuple[Any, ...]:
+        """What still has to be looked at in a batch."""
+        return self.unchecked, self.unjudged, self.uncopied, self.unseen, self.busy
+
+    @_looks.setter
+    def _looks(self, looks: tuple[Any, ...]) -> None:
+        self.unchecked, self.unjudged, self.uncopied, self.unseen, self.busy = looks
 
     def _part(
         self,
@@ -231,12 +243,15 @@ class EachTerm(Term):
     def look(self, module: nn.Module, tensors: Sequence[Any]) -> None:
         """Check every element of a batch; as for a term."""
         elements: list[Element] = tensors[self.lists.place]
-        name, unchecked = self.name, self.unchecked
+        name, looks = self.name, self._looks
         for element in elements:
-            self.unchecked = unchecked
+            self._looks = looks
             self.name = f"{name}{element.label}"
             try:
                 super().look(module, element.tensors)
+            except BaseException:
+                self._looks = looks
+                raise
             finally:
                 self.name = name
 
