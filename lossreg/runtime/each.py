@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossreg.errors import ConfigError, InputError
 from lossreg.runtime.elements import ListRouter
-from lossreg.runtime.reduction import Misfit
+from lossreg.runtime.reduction import Misfit, divided
 from lossreg.runtime.term import Term
 
 if TYPE_CHECKING:
@@ -124,24 +124,36 @@ class EachTerm(Term):
     ) -> list[tuple[Tensor, Tensor | None]]:
         """Each element's value; or, where divisors are added up, its sum and its divisor."""
         parts = []
-        name = self.name
-        looks = self.unchecked, self.unjudged, self.uncopied, self.unseen, self.busy
+        # A graph must not read what changes after the first batch: it would be recompiled.
+        name, looks = self.name, () if compiling else self._looks
         for element in elements:
             seen = element.values if self.divisor_varies else values
             if compiling:
                 part = self._part(module, element.tensors, seen, whole, compiling=True)
             else:
                 # Every element of the first batch is looked at.
-                self.unchecked, self.unjudged, self.uncopied, self.unseen, self.busy = looks
+                self._looks = looks
                 self.name = f"{name}{element.label}"
                 try:
                     part = self._part(module, element.tensors, seen, whole, compiling=False)
+                except BaseException:
+                    self._looks = looks
+                    raise
                 finally:
                     self.name = name
             total, divisor = part
             # In half precision a sum of many values would lose digits.
             parts.append((total.float() if total.dtype.itemsize < _SINGLE else total, divisor))
         return parts
+
+    @property
+    def _looks(self) -> tuple[Any, ...]:
+        """What still has to be looked at in a batch."""
+        return self.unchecked, self.unjudged, self.uncopied, self.unseen, self.busy
+
+    @_looks.setter
+    def _looks(self, looks: tuple[Any, ...]) -> None:
+        self.unchecked, self.unjudged, self.uncopied, self.unseen, self.busy = looks
 
     def _part(
         self,
@@ -236,12 +248,15 @@ class EachTerm(Term):
     def look(self, module: nn.Module, tensors: Sequence[Any]) -> None:
         """Check every element of a batch; as for a term."""
         elements: list[Element] = tensors[self.lists.place]
-        name, unchecked = self.name, self.unchecked
+        name, looks = self.name, self._looks
         for element in elements:
-            self.unchecked = unchecked
+            self._looks = looks
             self.name = f"{name}{element.label}"
             try:
                 super().look(module, element.tensors)
+            except BaseException:
+                self._looks = looks
+                raise
             finally:
                 self.name = name
 
@@ -280,23 +295,30 @@ class EachTerm(Term):
                 return argument
         return None
 
-    def describe_inputs(self, tensors: Sequence[Any], values: Any) -> str:
-        """Describe the inputs of the elements that are not finite, or of all."""
+    def described(self, module: nn.Module, tensors: Sequence[Any], values: Any) -> str:
+        """Describe the elements that are not finite; as for a term."""
         elements: list[Element] = tensors[self.lists.place]
         wrong = [element for element in elements if not self._is_finite(element)]
-        return "; ".join(
-            f"at {element.label} "
-            + super(EachTerm, self).describe_inputs(
-                element.tensors, element.values if self.divisor_varies else values
-            )
-            for element in wrong or elements
-        )
+        if not wrong and not any(True for _ in module.buffers()):  # a loss that remembers nothing
+            wrong = self._without_value(module, elements, values)
+        described = []
+        for element in wrong or elements:
+            seen = element.values if self.divisor_varies else values
+            text = super().described(module, element.tensors, seen)
+            described.append(f"at {element.label} {text}")
+        return "; ".join(described)
 
-    def explanation(self, module: nn.Module, tensors: Sequence[Any]) -> str:
-        """What the plugin says of an element that is not finite; as for a term."""
-        elements: list[Element] = tensors[self.lists.place]
-        wrong = [element for element in elements if not self._is_finite(element)]
-        return super().explanation(module, (wrong or elements)[0].tensors)
+    @torch.no_grad()
+    def _without_value(
+        self, module: nn.Module, elements: Sequence[Element], values: Any
+    ) -> list[Element]:
+        """The elements whose own value is not finite."""
+        try:
+            parts = self._parts(module, elements, values, None, compiling=False)
+            finite = [bool(divided(*part).isfinite()) for part in parts]
+        except Exception:  # noqa: BLE001 - the term is reported, whatever its loss raises
+            return []
+        return [element for index, element in enumerate(elements) if not finite[index]]
 
     def _is_finite(self, element: Element) -> bool:
         found = (element.tensors[place] for _, place in self.places)

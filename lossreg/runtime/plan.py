@@ -374,6 +374,10 @@ class Plan:
             term=self.name,
         )
 
+    def described(self, module: nn.Module, tensors: Sequence[Any], values: Any) -> str:
+        """Describe its inputs and what the plugin says of them, where its value is not finite."""
+        return self.describe_inputs(tensors, values) + self.explanation(module, tensors)
+
     def describe_inputs(self, tensors: Sequence[Any], values: Any) -> str:
         """Describe the term's inputs, for a message about a value that is not finite."""
         inputs: dict[str, Any] = {argument: tensors[place] for argument, place in self.inputs}

@@ -341,4 +341,4 @@ class Terms(nn.Module):
         tensors = self._router.run(values)
         (term,) = (term for term in self._terms if term.name == name)
         modules: dict[str, Any] = self._modules
-        return term.describe_inputs(tensors, values) + term.explanation(modules[name], tensors)
+        return term.described(modules[name], tensors, values)

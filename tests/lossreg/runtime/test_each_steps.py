@@ -165,6 +165,15 @@ def test_one_graph_serves_one_length(combine: str) -> None:
     assert graphs.frame_count == 2
 
 
+def test_an_eager_step_between_two_compiled_ones_compiles_nothing() -> None:
+    torch.compiler.reset()
+    loss, graphs = composite("sum"), counter()
+    compiled = torch.compile(loss, backend=graphs, fullgraph=True)
+    for seed in range(3):
+        torch.testing.assert_close(compiled(step(3, seed)).total, loss(step(3, seed)).total)
+    assert graphs.frame_count == 1
+
+
 def test_gradients_through_a_graph_equal_those_without() -> None:
     torch.compiler.reset()
     grads = []
