@@ -66,9 +66,9 @@ def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
     options = {
         name: composite.get(name) for name, key in COMPOSITE.keys.items() if key.reads != "terms"
     }
+    options["derive"] = () if derived is None else tuple(derived.routes.items())
     if derived is not None:
         derived.check_used(_read(known), faults)
-        options["derive"] = tuple(derived.routes.items())
     config = CompositeConfig(terms=known, **options)
     if not config.frozen:
         return config
