@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lossreg.config.grammar import COMPOSITE, ENTRIES, GROUP, TERM
+from lossreg.config.grammar import COMPOSITE, ENTRIES, GROUP, LEARNED, TERM
 from lossreg.config.grammar import REQUIRED as MUST_BE_GIVEN
 from lossreg.vocabulary.arguments import REQUIRED
 from lossreg.vocabulary.schedules import SCHEDULES
@@ -93,6 +93,7 @@ _TABLES = {
     "schedules": _schedules,
     **{construct.name: partial(_keys, construct) for construct in (COMPOSITE, TERM, GROUP)},
     "entries": partial(_keys, ENTRIES),
+    "learned": partial(_keys, LEARNED),
 }
 
 

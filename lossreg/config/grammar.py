@@ -158,7 +158,7 @@ _ABOUT_WEIGHTS = {
     ),
     **dict.fromkeys(
         ("minimise", "minimize"),
-        "a term is minimised unless it has maximize: true; remove this key",
+        "write maximize: true to maximise the term; without it the term is minimised",
     ),
 }
 
@@ -372,6 +372,7 @@ ROUTE = Construct(
     *_ROUTE_KEYS,
     elsewhere={
         **dict.fromkeys((_DIMS.name, *_DIMS.foreign), "only a mask or a sample_weight has 'dims'"),
+        "gradient": "only a sample_weight has 'gradient'",
         **_NO_CONSTANT,
     },
 )
@@ -414,10 +415,6 @@ LEARNED = Construct(
         default=0.0,
         foreign=("init", "init_value", "initial_value", "s", "start", "value"),
     ),
-    elsewhere={
-        "schedule": "a weight is learned or has a schedule; remove one of the two",
-        "from": "a weight is learned or comes from the step; remove one of the two",
-    },
 )
 
 SCHEDULED = Construct("schedule", Key("schedule", "schedule", "the schedule's name"))
