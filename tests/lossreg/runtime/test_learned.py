@@ -189,7 +189,7 @@ def test_one_graph_serves_every_value_of_the_parameter() -> None:
 
 
 def test_micro_batches_of_a_graph() -> None:
-    loss = build(a=learned(initial=0.5))
+    loss = build(a={**learned(initial=0.5), "divide_by": {"rows": "y"}})
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
     parts = [{"p": torch.rand(3), "y": torch.zeros(3)} for _ in range(2)]
     denominators = loss.denominators(parts)
