@@ -13,7 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lossreg.config.grammar import COMPOSITE, ENTRIES, GROUP, LEARNED, TERM
+from lossreg.config.grammar import (
+    ACTIVE,
+    COMPOSITE,
+    EACH,
+    ELEMENT_WEIGHTS,
+    ENTRIES,
+    GROUP,
+    LEARNED,
+    TERM,
+)
 from lossreg.config.grammar import REQUIRED as MUST_BE_GIVEN
 from lossreg.vocabulary.arguments import REQUIRED
 from lossreg.vocabulary.schedules import SCHEDULES
@@ -94,6 +103,9 @@ _TABLES = {
     **{construct.name: partial(_keys, construct) for construct in (COMPOSITE, TERM, GROUP)},
     "entries": partial(_keys, ENTRIES),
     "learned": partial(_keys, LEARNED),
+    "each": partial(_keys, EACH),
+    "element_weights": partial(_keys, ELEMENT_WEIGHTS),
+    "active": partial(_keys, ACTIVE),
 }
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lossreg.config.models import Divisor, TermConfig, Weight
+from lossreg.config.models import Divisor, Each, TermConfig, Weight
 from lossreg.vocabulary.arguments import REQUIRED
 from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route, is_schedule
@@ -42,6 +42,7 @@ _ASIDE = (
     "weight",
     "inputs",
     "detach",
+    "active",
     "enabled",
     "origin",
 )
@@ -110,6 +111,9 @@ def _term(term: TermConfig) -> dict[str, str]:
         value = getattr(term, key)
         if value is not default:
             words[key] = _text(value)
+    times = sorted(str(active) for active in term.active if not active.is_always)
+    if times:
+        words["active"] = " and ".join(times)
     words.update({f"params.{name}": text for name, text in _set_fields(term.params).items()})
     return words
 
@@ -162,8 +166,19 @@ def _divisor(divisor: Divisor) -> str:
     return divisor.in_words("" if divisor.route is None else _route(divisor.route))
 
 
+def _each(each: Each) -> str:
+    words = {
+        name: list(value) if name == "weights" else value
+        for name, value in each._asdict().items()
+        # Where the group's paths start stands in the routes.
+        if name != "origin" and value != Each._field_defaults.get(name)
+    }
+    return _text(words)
+
+
 _OF_THE_LANGUAGE: tuple[tuple[type, Callable[[Any], str]], ...] = (
     (Divisor, _divisor),
+    (Each, _each),
     (Route, _route),
     (ValuePath, str),
 )

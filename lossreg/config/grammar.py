@@ -13,15 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "ACTIVE",
     "COMPOSITE",
     "CONSTANT",
     "CONSTRUCTS",
     "DOCUMENT",
+    "EACH",
+    "ELEMENT_WEIGHTS",
     "ENTRIES",
     "EXPERIMENT",
     "GROUP",
     "LEARNED",
     "MASK",
+    "PICK",
     "ROUTE",
     "SCHEDULED",
     "TERM",
@@ -141,10 +145,63 @@ _DETACH = Key(
     shown="none; a target that requires a gradient is warned of",
     foreign=("no_grad", "stop_grad", "stop_gradient", "stop_gradients"),
 )
+_ACTIVE = Key(
+    "active",
+    "active",
+    "when it is part of the objective: a mapping with `from_step`, `until_step`, `every_steps`, or "
+    "with `_epoch` and `_epochs`, and `times_every`",
+    default=None,
+    shown="always",
+)
 _OPTIONAL = Key(
     "optional", "switch", "true: a batch without the term's tensors is fine", default=False
 )
 _ENABLED = Key("enabled", "switch", "false: the term is not built", default=True)
+
+
+def _time(name: str, meaning: str, default: Any, *foreign: str) -> Key:
+    shown = "" if default is not None else "none"
+    return Key(name, "count", meaning, default, shown=shown, foreign=foreign)
+
+
+ACTIVE = Construct(
+    "mapping under `active`",
+    _time(
+        "from_step",
+        "the first time: after so many completed steps",
+        0,
+        *("after", "begin", "delay", "from", "start", "start_iter", "start_step", "warmup"),
+        "warmup_steps",
+    ),
+    _time(
+        "until_step",
+        "the end: after so many completed steps it is not active any more",
+        None,
+        *("before", "end", "end_step", "stop", "stop_iter", "stop_step", "to", "until"),
+    ),
+    _time(
+        "every_steps",
+        "only every so many steps, from the first; `eval()` ignores it",
+        1,
+        *("every", "every_n_steps", "frequency", "interval", "period", "step"),
+    ),
+    _time("from_epoch", "as `from_step`, in epochs", 0, "start_epoch", "warmup_epochs"),
+    _time("until_epoch", "as `until_step`, in epochs", None, "end_epoch", "stop_epoch"),
+    _time("every_epochs", "as `every_steps`, in epochs", 1, "every_n_epochs"),
+    Key(
+        "times_every",
+        "switch",
+        "true: in training the weight is multiplied by `every_steps` or `every_epochs`",
+        default=False,
+        foreign=("rescale", "scale"),
+    ),
+)
+# Without words that another key, or a parameter of a loss, may be as well.
+_ELSEWHERE_IN_TIME = {
+    name: f"it goes under 'active': active: {{{ACTIVE.foreign.get(name, name)}: ...}}"
+    for name in (*ACTIVE.names, *ACTIVE.foreign)
+    if "_" in name or name in ("after", "every", "interval", "warmup")
+}
 
 _OF_THE_WHOLE = {
     "derive": "it belongs beside the composite's 'terms', and serves all of them",
@@ -161,6 +218,102 @@ _ABOUT_WEIGHTS = {
         "write maximize: true to maximise the term; without it the term is minimised",
     ),
 }
+
+_FOR_EACH = ("for_each", "foreach", "iterate", "repeat")
+
+EACH = Construct(
+    "group's each",
+    Key(
+        "over",
+        "lists",
+        "names to lists: paths of lists, tuples or mappings of equal length, a list of paths, or "
+        "routes that end in a list, `{from: hs, apply: [unbind]}`; a path whose first key is one "
+        "of the names starts at the element",
+        foreign=("in", "items", "lists", "paths"),
+    ),
+    Key(
+        "nested",
+        "whole number",
+        "how many levels of lists there are: 2 for lists of lists",
+        default=1,
+        foreign=("depth", "flatten", "levels"),
+    ),
+    Key(
+        "pick",
+        "pick",
+        "the part of each (innermost) list that is taken, with the words of `slice`: "
+        "`{start: 2, step: 3}` for all names, or by name",
+        default=None,
+        shown="all",
+        foreign=("select", "slice", "strides"),
+    ),
+    Key(
+        "weights",
+        "element weights",
+        "how much each element counts, by its place in the (innermost) list: a list of numbers, or "
+        "a mapping",
+        default=None,
+        shown="1 each",
+        foreign=("element_weight", "element_weights", "weight"),
+    ),
+    Key(
+        "combine",
+        "choice",
+        "how the elements' values become one: their sum, their mean, or the sum of all entries "
+        "over one divisor",
+        choices=("sum", "mean", "pooled"),
+        foreign=("aggregate", "by", "how", "reduce", "reduction"),
+    ),
+    elsewhere={"terms": "it belongs beside 'each', one level up"},
+)
+PICK = Construct(
+    "pick",
+    Key(
+        "start",
+        "place",
+        "the first place; negative ones count from the end",
+        default=None,
+        foreign=("begin", "from"),
+    ),
+    Key("end", "place", "the place after the last one", default=None, foreign=("stop",)),
+    Key("step", "count", "1 for every place, 2 for every second one", default=1),
+)
+ELEMENT_WEIGHTS = Construct(
+    "mapping of weights",
+    Key(
+        "decay",
+        "decay",
+        "how much the weight shrinks from one place to the next, away from the end of weight 1",
+        default=None,
+        shown="1",
+        foreign=("factor", "gamma", "geometric"),
+    ),
+    Key(
+        "towards",
+        "choice",
+        "the end that counts most: with `last`, the last of n elements has the weight 1 and place "
+        "i has `decay ** (n - 1 - i)`; with `first`, it has `decay ** i`",
+        default=None,
+        shown="required beside `decay`",
+        choices=("first", "last"),
+        foreign=("heaviest",),
+    ),
+    Key(
+        "zero",
+        "places",
+        "places of weight 0: `[-1]`",
+        default=None,
+        shown="none",
+        foreign=("drop", "skip", "without"),
+    ),
+    Key(
+        "sum_to_one",
+        "switch",
+        "true: all weights are divided by their sum",
+        default=False,
+        foreign=("normalise", "normalize", "normalized"),
+    ),
+)
 
 TERM = Construct(
     "term",
@@ -221,6 +374,7 @@ TERM = Construct(
     _DIVIDE_BY,
     _WITHIN_ROW,
     _OPTIONAL,
+    _ACTIVE,
     _ENABLED,
     Key(
         "params",
@@ -236,6 +390,11 @@ TERM = Construct(
         **_ABOUT_WEIGHTS,
         **_NO_DENOMINATOR,
         **_OF_THE_WHOLE,
+        **_ELSEWHERE_IN_TIME,
+        **dict.fromkeys(
+            ("each", *_FOR_EACH),
+            "only a group is repeated: {each: {over: ..., combine: ...}, terms: {NAME: ...}}",
+        ),
         **dict.fromkeys(
             ("axes", "dims"), "it goes with its tensor: mask: {from: path, dims: [0, 2]}"
         ),
@@ -255,6 +414,15 @@ _GROUP_KEYS = (
         shown="where the group itself stands",
         foreign=("path", "prefix", "root"),
     ),
+    Key(
+        "each",
+        "each",
+        "the lists that its terms are repeated over, and how the elements' values become one: "
+        "`{over: {layer: aux}, combine: sum}`",
+        default=None,
+        shown="none",
+        foreign=_FOR_EACH,
+    ),
     _WEIGHT._replace(
         meaning="multiplies its terms' weights: a number, a schedule or `{from: path}`, which is "
         "looked up where the group stands"
@@ -270,6 +438,7 @@ _GROUP_KEYS = (
     ),
     _WITHIN_ROW._replace(meaning="goes with its `divide_by`"),
     _OPTIONAL._replace(meaning="for all of its terms"),
+    _ACTIVE._replace(meaning="for all of its terms, which may have an `active` as well"),
     _ENABLED._replace(meaning="for all of its terms"),
     Key("terms", "terms", "its terms and groups by name", foreign=("components", "losses")),
 )
@@ -278,6 +447,11 @@ GROUP = Construct(
     *_GROUP_KEYS,
     elsewhere={
         **_OF_THE_WHOLE,
+        **dict.fromkeys(
+            ("by", "combine", "element_weight", "nested", "over", "pick"),
+            "it goes under 'each': each: {over: {NAME: path}, combine: sum}",
+        ),
+        **_ELSEWHERE_IN_TIME,
         **{
             name: "a group has no such key; set it on the group's terms"
             if name != "type"
@@ -447,7 +621,11 @@ CONSTRUCTS = (
     DOCUMENT,
     COMPOSITE,
     GROUP,
+    EACH,
+    PICK,
+    ELEMENT_WEIGHTS,
     TERM,
+    ACTIVE,
     ROUTE,
     ENTRIES,
     MASK,

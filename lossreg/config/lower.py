@@ -5,6 +5,8 @@ Groups dissolve: names join, paths start where the group starts, weights multipl
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from lossreg.config.declare.derived import Derived
     from lossreg.config.declare.tree import Declared, Loss
     from lossreg.config.faults.faults import Faults
-    from lossreg.config.models import Divisor
+    from lossreg.config.models import Active, Divisor, Each
 
 __all__ = ["lower"]
 
@@ -33,7 +35,9 @@ _MOST_KNOWN, _MOST_GUESSED = 1_000, 20
 _ORDINARY = 1e-9  # it and its reciprocal are far within float32
 _HERE, _ONE, _MINUS, _DETACH = ValuePath(()), Weight(), Weight(-1.0), Transform("detach")
 # Fields of the model that are a key's value as it was read; groups may still add to them.
-_AS_READ = frozenset(TermConfig._fields).difference(("name", "weight", "inputs", "divide_by"))
+_AS_READ = frozenset(TermConfig._fields).difference(
+    ("name", "weight", "inputs", "divide_by", "active")
+)
 
 
 def lower(composite: Declared, faults: Faults) -> CompositeConfig | None:
@@ -77,7 +81,8 @@ def _derived(composite: Declared) -> Derived | None:
         return None
     from lossreg.config.declare.derived import Derived  # imported late: few derive anything
 
-    return Derived(composite, composite.get("frozen"))
+    frozen = composite.get("frozen")
+    return Derived(composite, frozen, partial(_stopped, {path.steps for path in frozen}))
 
 
 class _Around(NamedTuple):
@@ -89,21 +94,26 @@ class _Around(NamedTuple):
     divide_by: Divisor | None = None
     detach: tuple[str, ...] | None = None
     optional: bool = False
+    active: tuple[Active, ...] = ()
     enabled: bool = True
     derived: Derived | None = None
+    each: Each | None = None
 
     def inside(self, group: Declared) -> _Around:
         """The settings for the terms of a group."""
         detach = group.get("detach")
+        origin = self.located(group.get("from") or _HERE)
         return _Around(
             prefix=f"{self.prefix}{group.name}/",
-            origin=self.located(group.get("from") or _HERE),
+            origin=origin,
             weight=self.weight.times(_weight(group).with_routes(self._moved)),
             divide_by=self.divisor(group),
             detach=self.detach if detach is None else detach,
             optional=self.optional or group.get("optional"),
+            active=self.active + _times(group),
             enabled=self.enabled and group.get("enabled"),
             derived=self.derived,
+            each=self.each or _located_each(group.get("each"), origin),
         )
 
     def adopted(self, term: TermConfig) -> TermConfig:
@@ -116,7 +126,9 @@ class _Around(NamedTuple):
             sample_weight=None if term.sample_weight is None else self._moved(term.sample_weight),
             detach=self._detached(term),
             optional=self.optional or term.optional,
+            active=self.active + term.active,
             enabled=self.enabled and term.enabled,
+            each=self.each,
         )
 
     def _detached(self, term: TermConfig) -> tuple[str, ...] | None:
@@ -127,7 +139,11 @@ class _Around(NamedTuple):
         return names if names or not self.detach else None
 
     def located(self, path: ValuePath) -> ValuePath:
-        return ValuePath(self.origin.steps + path.steps)
+        located = ValuePath(self.origin.steps + path.steps)
+        if self.each is None or self.each.starts(located):
+            return located
+        inside = ValuePath(located.steps[len(self.each.origin.steps) :])
+        return inside if self.each.starts(inside) else located
 
     def divisor(self, declared: Declared) -> Divisor | None:
         """What a group's or a term's sum is divided by: its own keys go before these settings."""
@@ -149,9 +165,29 @@ class _Around(NamedTuple):
 _WHOLE = _Around()
 
 
+def _located_each(each: Each | None, origin: ValuePath) -> Each | None:
+    """What a group is repeated over, with its paths where the group's start."""
+    if each is None:
+        return None
+
+    def moved(route: Route) -> Route:
+        return route.relocated(lambda path: ValuePath(origin.steps + path.steps))
+
+    over = {
+        name: moved(source) if isinstance(source, Route) else tuple(map(moved, source))
+        for name, source in each.over.items()
+    }
+    return each._replace(over=over, origin=origin)
+
+
 def _weight(declared: Declared) -> Weight:
     weight: Weight | None = declared.values.get("weight")
     return _ONE if weight is None else weight
+
+
+def _times(declared: Declared) -> tuple[Active, ...]:
+    active: Active | None = declared.get("active")
+    return () if active is None else (active,)
 
 
 def _terms(
@@ -166,10 +202,32 @@ def _terms(
             if around.derived is not None:
                 around.derived.check(term, faults)
             inner = term.get("terms")
-            terms += [None] if inner is None else _terms(inner, around.inside(term), faults)
+            lowered: list[TermConfig | None] = [None]
+            if inner is not None:
+                lowered = _terms(inner, around.inside(term), faults)
+            if "each" in term.values:
+                _check_each(term, lowered, around, faults)
+            terms += lowered
         else:
             terms.append(_term(term, around, faults))
     return terms
+
+
+def _check_each(
+    group: Declared, terms: list[TermConfig | None], around: _Around, faults: Faults
+) -> None:
+    from lossreg.config.declare.each import check_group  # imported late: few groups have it
+
+    if around.each is not None:
+        message = (
+            "a group inside an 'each' cannot have one; for lists of lists write nested: 2 in the "
+            "outer one"
+        )
+        faults.add("LR220", (group.path, "each"), message, group.node.keys["each"])
+    elif group.get("each") is not None:
+        known = [term for term in terms if term is not None]
+        whole = known if len(known) == len(terms) else []
+        check_group(group, whole, around.inside(group), faults)
 
 
 def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
@@ -191,17 +249,36 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         inputs=_inputs(term, loss),
         origin=loss.origin,
         divide_by=divisor,
+        active=_times(term),
         **read,
     )
     if around is not _WHOLE:
         config = around.adopted(config)
+    if around.each is not None:
+        from lossreg.config.declare.each import check_repeated
+
+        check_repeated(term, config, around.each, faults)
     if config.detach:
         config = config._replace(inputs=_with_detached(config.inputs, config.detach))
-    misfit = _beyond_float32(config.weight)
-    if misfit:
-        message = f"expected the weight times the weights of its groups to be {misfit}"
-        faults.add("LR202", (term.path, "weight"), message, term.place("weight"))
+    _check_size(term, config, faults)
     return config
+
+
+def _check_size(term: Declared, config: TermConfig, faults: Faults) -> None:
+    """Note a weight that, with all that multiplies it, float32 cannot hold."""
+    if len(config.active) > 1:
+        from lossreg.config.declare.active import check_together  # imported late: few have times
+
+        check_together(term, config.active, faults)
+    factor = math.prod(active.factor for active in config.active)
+    if factor != 1 and config.weight.learned is not None:
+        message = "a learned weight is multiplied by nothing else; remove 'times_every'"
+        faults.add("LR215", (term.path, "weight"), message, term.place("weight"))
+    misfit = _beyond_float32(config.weight if factor == 1 else config.weight.times(Weight(factor)))
+    if misfit:
+        times = " and 'times_every'" if factor != 1 else ""
+        message = f"expected the weight times the weights of its groups{times} to be {misfit}"
+        faults.add("LR202", (term.path, "weight"), message, term.place("weight"))
 
 
 def _check_beside_groups(term: Declared, around: Weight, faults: Faults) -> None:
@@ -252,37 +329,55 @@ def _with_detached(inputs: Mapping[str, Route], names: tuple[str, ...]) -> dict[
 
 def _with_frozen(config: CompositeConfig) -> CompositeConfig:
     """With a detached start for each route that reads a frozen path or what is below."""
-    frozen = {path.steps for path in config.frozen}
+    stopped = partial(_stopped, {path.steps for path in config.frozen})
 
-    def stopped(route: Route) -> Route:
-        route = route.with_operands(stopped)
-        steps, transforms = route.path.steps, route.transforms
-        is_frozen = any(steps[:length] in frozen for length in range(1, len(steps) + 1))
-        # At a path to a list there is nothing to detach before the list has become a tensor.
-        is_list = bool(transforms) and definition_of(transforms[0].name).takes == "list"
-        first, rest = transforms[:is_list], transforms[is_list:]
-        if not is_frozen or rest[:1] == (_DETACH,):
-            return route
-        return route._replace(transforms=(*first, _DETACH, *rest))
+    def stopped_list(source: Route | tuple[Route, ...]) -> Route | tuple[Route, ...]:
+        if not isinstance(source, Route):
+            return tuple(map(stopped, source))
+        return stopped(source) if source.transforms else source
 
-    terms = tuple(
-        term._replace(
-            inputs={name: stopped(route) for name, route in term.inputs.items()},
-            mask=None if term.mask is None else stopped(term.mask),
-            sample_weight=None if term.sample_weight is None else stopped(term.sample_weight),
+    def stopped_term(term: TermConfig) -> TermConfig:
+        each = term.each
+        stop = partial(stopped, each=each)
+        return term._replace(
+            inputs={name: stop(route) for name, route in term.inputs.items()},
+            mask=None if term.mask is None else stop(term.mask),
+            sample_weight=None if term.sample_weight is None else stop(term.sample_weight),
+            each=each and each._replace(over={k: stopped_list(v) for k, v in each.over.items()}),
         )
-        for term in config.terms
-    )
-    derive = tuple((name, stopped(route)) for name, route in config.derive)
-    return config._replace(terms=terms, derive=derive)
+
+    return config._replace(terms=tuple(map(stopped_term, config.terms)))
+
+
+def _stopped(frozen: set[tuple[str | int, ...]], route: Route, each: Each | None = None) -> Route:
+    """A route with a detached start, if it reads a frozen path or what is below one."""
+    route = route.with_operands(partial(_stopped, frozen, each=each))
+    steps, transforms = route.path.steps, route.transforms
+    if each is not None and each.starts(route.path):
+        # Transforms that make the list have the detached start themselves.
+        source = each.over[str(steps[0])]
+        steps = ()
+        if isinstance(source, Route) and not source.transforms:
+            steps = source.path.steps
+    is_frozen = any(steps[:length] in frozen for length in range(1, len(steps) + 1))
+    # At a path to a list there is nothing to detach before the list has become a tensor.
+    is_list = bool(transforms) and definition_of(transforms[0].name).takes == "list"
+    first, rest = transforms[:is_list], transforms[is_list:]
+    if not is_frozen or rest[:1] == (_DETACH,):
+        return route
+    return route._replace(transforms=(*first, _DETACH, *rest))
 
 
 def _read(terms: tuple[TermConfig, ...]) -> Iterator[ValuePath]:
-    """Every path that the terms read, apart from divisors."""
+    """Every path among the step's values that the terms read, apart from divisors."""
     for term in terms:
-        for route in (*term.inputs.values(), term.mask, term.sample_weight, *term.weight.routes):
-            if route is not None:
-                yield from route.paths
+        routes = (*term.inputs.values(), term.mask, term.sample_weight, *term.weight.routes)
+        paths = (path for route in routes if route is not None for path in route.paths)
+        if term.each is None:
+            yield from paths
+        else:
+            yield from (path for path in paths if not term.each.starts(path))
+            yield from (path for route in term.each.routes for path in route.paths)
 
 
 def _check_frozen(composite: Declared, terms: tuple[TermConfig, ...], faults: Faults) -> None:
@@ -299,6 +394,9 @@ def _check_frozen(composite: Declared, terms: tuple[TermConfig, ...], faults: Fa
         for index, path in enumerate(composite.get("frozen"))
         if path.steps not in read
     ]
+    lists = {
+        route.path.steps for term in terms if term.each is not None for route in term.each.routes
+    }
     known = [str(ValuePath(steps)) for steps in islice(read, _MOST_KNOWN)] if unread else []
     for number, (index, path) in enumerate(unread):
         # What is above it would freeze more than was meant.
@@ -306,6 +404,9 @@ def _check_frozen(composite: Declared, terms: tuple[TermConfig, ...], faults: Fa
         others = (name for name in known if name not in above)
         meant = closest(str(path), list(others)) if number < _MOST_GUESSED else None
         hint = f"did you mean '{clipped(meant)}'?" if meant else "correct it or remove it"
+        within = [name for name in above if ValuePath.parse(name).steps in lists]
+        if within:
+            hint = f"'{clipped(within[0])}' is a list of 'each', which is frozen as a whole"
         message = f"no term reads '{clipped(str(path))}' or anything below it; {hint}"
         place, node = (composite.path, "frozen"), composite.node.value["frozen"].value[index]
         faults.add("LR206", (place, index), message, node)

@@ -5,17 +5,28 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from lossreg.vocabulary.paths import ValuePath
+from lossreg.vocabulary.routes import Route
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from lossreg.config.declare.trainer import TrainerConfig
     from lossreg.plugin import LossConfig, LossDefinition, TaskDefinition
     from lossreg.registry.plugins import Origin
-    from lossreg.vocabulary.paths import ValuePath
-    from lossreg.vocabulary.routes import Route
     from lossreg.vocabulary.schedules import Schedule
 
-__all__ = ["CompositeConfig", "Divisor", "ExperimentConfig", "Learned", "TermConfig", "Weight"]
+__all__ = [
+    "Active",
+    "CompositeConfig",
+    "Divisor",
+    "Each",
+    "ElementWeights",
+    "ExperimentConfig",
+    "Learned",
+    "TermConfig",
+    "Weight",
+]
 
 Checks: TypeAlias = Literal["off", "first", "always"]
 """When tensors are checked before the losses get them."""
@@ -153,6 +164,120 @@ class Divisor(NamedTuple):
         return self.in_words(str(self.route))
 
 
+class ElementWeights(NamedTuple):
+    """How much each element of `each` counts, by its place in the innermost list.
+
+    Attributes:
+        listed: One number a place; empty where the other attributes say the weights.
+        decay: Each weight over that of its neighbour which is nearer to the end of weight 1.
+        towards: The end of weight 1, `first` or `last`.
+        zero: Places of weight 0; negative ones count from the end.
+        sum_to_one: Whether all weights are divided by their sum.
+    """
+
+    listed: tuple[float, ...] = ()
+    decay: float = 1.0
+    towards: str = "first"
+    zero: tuple[int, ...] = ()
+    sum_to_one: bool = False
+
+    def of(self, size: int) -> list[float]:
+        """The weights of one list's elements, before they are divided by their sum."""
+        if self.listed:
+            return list(self.listed)
+        powers = range(size) if self.towards == "first" else range(size - 1, -1, -1)
+        weights = [self.decay**power for power in powers]
+        for place in self.zero:
+            weights[place] = 0.0
+        return weights
+
+
+class Each(NamedTuple):
+    """The lists that a group's terms are repeated over.
+
+    Attributes:
+        over: By name, where a list comes from; or the routes of its elements, one by one. The name
+            is the first key of a path that starts at the element.
+        combine: How the elements' values become one: `sum`, `mean` or `pooled`.
+        nested: How many levels of lists there are.
+        pick: By name, the start, end and step of the part of its innermost lists that is taken;
+            None where all lists are taken whole.
+        weights: How much each element counts; None for 1 each.
+        origin: Where the paths of the group start that do not start at the element.
+    """
+
+    over: Mapping[str, Route | tuple[Route, ...]]
+    combine: str
+    nested: int = 1
+    pick: Mapping[str, tuple[int | None, int | None, int]] | None = None
+    weights: ElementWeights | None = None
+    origin: ValuePath = ValuePath(())
+
+    @property
+    def routes(self) -> Iterator[Route]:
+        """Where the lists and single elements come from."""
+        for source in self.over.values():
+            yield from ((source,) if isinstance(source, Route) else source)
+
+    def starts(self, path: ValuePath) -> bool:
+        """Whether a path starts at the element."""
+        return path.steps[:1] != () and path.steps[0] in self.over
+
+    def varies(self, route: Route) -> bool:
+        """Whether a tensor differs from element to element."""
+        return any(self.starts(path) for path in route.paths)
+
+
+class Active(NamedTuple):
+    """When a term is active: at t completed steps or epochs, from start to before stop.
+
+    Attributes:
+        start: The first time.
+        stop: The first time at which it is not active any more; None for no end.
+        every: Of the times from the first, only each so many.
+        times_every: Whether the term's weight is multiplied by `every`.
+        unit: What is counted, `step` or `epoch`.
+
+    >>> str(Active(start=10, every=16, times_every=True))
+    '{from_step: 10, every_steps: 16, times_every: true}'
+    """
+
+    start: int = 0
+    stop: int | None = None
+    every: int = 1
+    times_every: bool = False
+    unit: str = "step"
+
+    @property
+    def is_always(self) -> bool:
+        """Whether it changes nothing."""
+        return self.start == 0 and self.stop is None and self.every == 1
+
+    @property
+    def factor(self) -> int:
+        """What the weight is multiplied by, in training."""
+        return self.every if self.times_every else 1
+
+    def holds(self, steps: int, epochs: int, *, training: bool) -> bool:
+        """Whether the term is active after a number of completed steps and epochs.
+
+        Args:
+            steps: The completed steps.
+            epochs: The completed epochs.
+            training: Whether `every` counts.
+        """
+        t = epochs if self.unit == "epoch" else steps
+        is_within = self.start <= t and (self.stop is None or t < self.stop)
+        return is_within and not (training and (t - self.start) % self.every)
+
+    def __str__(self) -> str:
+        parts = [f"from_{self.unit}: {self.start}"] if self.start else []
+        parts += [f"until_{self.unit}: {self.stop}"] if self.stop is not None else []
+        parts += [f"every_{self.unit}s: {self.every}"] if self.every != 1 else []
+        parts += ["times_every: true"] if self.factor != 1 else []
+        return f"{{{', '.join(parts)}}}"
+
+
 class TermConfig(NamedTuple):
     """One named, weighted, routed loss.
 
@@ -173,7 +298,10 @@ class TermConfig(NamedTuple):
         ignore: Entries whose target has this value do not count; nan for nan.
         divide_by: What the sum is divided by; None for the mean's own.
         optional: Whether batches without its tensors are fine.
+        active: Its times and those of its groups: it is active where all of them hold.
         enabled: Whether the term is built.
+        each: The lists that it is repeated over, or None. Of its routes, those whose path starts
+            with one of their names start at the element.
         origin: The source of the loss, for messages about its faults.
     """
 
@@ -190,7 +318,9 @@ class TermConfig(NamedTuple):
     ignore: float | None = None
     divide_by: Divisor | None = None
     optional: bool = False
+    active: tuple[Active, ...] = ()
     enabled: bool = True
+    each: Each | None = None
     origin: Origin | None = None
 
     @property
@@ -202,12 +332,14 @@ class TermConfig(NamedTuple):
     def schedules(self) -> Iterator[Schedule]:
         """The schedules in the transforms of its tensors."""
         divisor = None if self.divide_by is None else self.divide_by.route
+        lists = () if self.each is None else self.each.routes
         routes = (
             *self.inputs.values(),
             self.mask,
             self.sample_weight,
             divisor,
             *self.weight.routes,
+            *lists,
         )
         return (number for route in routes if route is not None for number in route.schedules)
 
@@ -216,8 +348,9 @@ class TermConfig(NamedTuple):
         """Whether the loss is built without its own reduction, for lossreg to do it."""
         if self.mask is not None or self.sample_weight is not None or self.ignore is not None:
             return True
+        is_pooled = self.each is not None and self.each.combine == "pooled"
         # A loss without entries is built with its own sum.
-        return self.divide_by is not None and "none" in self.definition.reductions
+        return (self.divide_by is not None or is_pooled) and "none" in self.definition.reductions
 
 
 class CompositeConfig(NamedTuple):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from lossreg.runtime.denominators import WHOLE, Denominators, added_up
+from lossreg.runtime.activity import Activity
+from lossreg.runtime.denominators import WHOLE, Denominators, Moment, added_up
 from lossreg.runtime.derived import DerivedNames
 from lossreg.runtime.identity import Identity, compare, describe
 from lossreg.runtime.nonfinite import NonFinite
@@ -56,6 +57,7 @@ class CompositeLoss(nn.Module):
             {term.name: term.weight for term in terms},
             optional=any(term.optional for term in terms),
             numbers=Numbers(schedule for term in terms for schedule in term.schedules),
+            activity=Activity({term.name: term.active for term in terms}),
         )
         self.terms = Terms(
             zip(terms, built, strict=True),
@@ -73,6 +75,7 @@ class CompositeLoss(nn.Module):
         self._keys = (*self._names, *weighting.regularizers)
         self._nonfinite = NonFinite(weighting.watched, config.on_nonfinite)
         self.identity = Identity(config)
+        self._narrow()
         self.register_state_dict_post_hook(describe)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(compare)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_post_hook(_refresh)  # type: ignore[no-untyped-call]
@@ -101,12 +104,26 @@ class CompositeLoss(nn.Module):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Each term's current weight, by name; below 0 for a term that is maximised.
+        """Each term's current weight, by name; 0 for a term that is not active.
 
-        A weight `{from: path}` is nan, because it is known only in a step: `out.weights` has it. A
-        learned one is read from its parameter, which waits for the device.
+        It is below 0 for a term that is maximised. A weight `{from: path}` is nan, because it is
+        known only in a step: `out.weights` has it. A learned one is read from its parameter, which
+        waits for the device.
         """
-        return self._weighting.now()
+        active = self._terms.active
+        now = self._weighting.now()
+        return {name: weight if name in active else 0.0 for name, weight in now.items()}
+
+    def _narrow(self) -> None:
+        """Compute only what is active after the completed steps and epochs."""
+        if self._weighting.activity:
+            self._terms.narrow(self._weighting.active())
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, in which `every_steps` and `every_epochs` count."""
+        super().train(mode)
+        self._narrow()
+        return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -121,12 +138,14 @@ class CompositeLoss(nn.Module):
         def call(*values: Any, **tensors: Any) -> Any:
             if not torch.compiler.is_compiling():
                 self._terms.look_ahead(values[0] if values else tensors)
+                if isinstance(tensors.get("denominators"), Denominators):
+                    self._terms.divisors(tensors["denominators"])
             return graph(*values, **tensors)
 
         self._compiled_call_impl = call
 
     def step(self) -> None:
-        """Move the schedules by one step: call it after `optimizer.step()`.
+        """Move schedules and active terms by one step: call it after `optimizer.step()`.
 
         A backward pass that comes later still uses the weights of its forward pass. Progress is
         counted in plain numbers, so only one thread may call it.
@@ -136,11 +155,13 @@ class CompositeLoss(nn.Module):
                 read back then.
         """
         self._weighting.step()
+        self._narrow()
         self._nonfinite.report_earlier()
 
     def step_epoch(self) -> None:
-        """Move the schedules with `unit: epoch` by one epoch."""
+        """Move what counts epochs by one epoch."""
         self._weighting.step_epoch()
+        self._narrow()
 
     def denominators(
         self,
@@ -188,7 +209,9 @@ class CompositeLoss(nn.Module):
         for number, divides in zip(total.unbind(), self.terms.divides, strict=True):
             if not divides:
                 number.fill_(1.0)  # a list of ones would have to be copied to the device
-        return Denominators(self._names, total, size, count, parts)
+        progress = self.progress
+        moment = None if progress is None else Moment(progress.steps)
+        return Denominators(self._names, total, size, count, parts, self._terms.active, moment)
 
     def forward(
         self,
@@ -226,7 +249,7 @@ class CompositeLoss(nn.Module):
             raise TypeError("give the step's values as one mapping or as keywords, not both")
         whole, share = None, WHOLE
         if denominators is not None:
-            whole, share = denominators.by_name(self._names), denominators.share
+            whole, share = self._terms.divisors(denominators), denominators.share
         raw, factors = self._terms.present(values, whole)
         output = self._weighting.combine(raw, share, factors)
         total, terms, weights = output
@@ -250,3 +273,4 @@ class CompositeLoss(nn.Module):
 
 def _refresh(composite: CompositeLoss, _: object) -> None:
     composite.weighting.refresh()
+    composite._narrow()  # noqa: SLF001 - a hook of the composite itself

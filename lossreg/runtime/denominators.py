@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["WHOLE", "Denominators", "Share", "added_up"]
+__all__ = ["WHOLE", "Denominators", "Moment", "Share", "added_up"]
 
 
 class Share(NamedTuple):
@@ -41,6 +41,25 @@ class Share(NamedTuple):
 WHOLE = Share()
 
 
+class Moment:
+    """The step that denominators are for.
+
+    An object of its own, because a graph reads every number of a dataclass, and would be compiled
+    for each step; torch 2.6 does so.
+
+    Args:
+        steps: The completed steps.
+    """
+
+    __slots__ = ("steps",)
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def __repr__(self) -> str:
+        return f"Moment(steps={self.steps})"
+
+
 @dataclass(frozen=True, slots=True)
 class Denominators:
     """Each term's denominator over all micro-batches and ranks, from `loss.denominators`.
@@ -52,6 +71,8 @@ class Denominators:
         micro_batches: The number of micro-batches of this rank that were added up.
         parts: For each term the number of micro-batches of all ranks that have it, if a weight is
             learned.
+        active: The terms that were counted; None if that is not known.
+        moment: The step that they are for; None if the composite counts none.
     """
 
     names: tuple[str, ...]
@@ -59,6 +80,8 @@ class Denominators:
     world_size: int
     micro_batches: int = 1
     parts: Tensor | None = None
+    active: tuple[str, ...] | None = None
+    moment: Moment | None = None
 
     @property
     def share(self) -> Share:
@@ -68,21 +91,44 @@ class Denominators:
         parts = dict(zip(self.names, self.parts.unbind(), strict=True))
         return Share(self.micro_batches, self.world_size, parts)
 
-    def by_name(self, names: tuple[str, ...]) -> dict[str, Tensor]:
+    def by_name(
+        self,
+        names: tuple[str, ...],
+        active: tuple[str, ...] | None = None,
+        steps: int | None = None,
+    ) -> dict[str, Tensor]:
         """Each term's denominator, a 0-d tensor.
 
         Args:
             names: The terms of the composite that uses them.
+            active: Those that are active.
+            steps: Its completed steps; None to accept any.
 
         Raises:
-            InputError: They are from another composite.
+            InputError: They are from another composite, another step or other active terms.
         """
         if names != self.names:
             raise InputError(
                 f"expected denominators of the terms {', '.join(names)}, found those of "
                 f"{', '.join(self.names)}"
             )
+        moment = self.moment
+        if steps is not None and moment is not None and steps != moment.steps:
+            raise InputError(
+                f"expected the denominators of step {steps}, found those of step {moment.steps}; "
+                "call loss.denominators for each optimizer step, after the loss.step() before it"
+            )
+        if active is not None and self.active is not None and active != self.active:
+            raise InputError(
+                f"expected denominators of the terms that are active now, {_listed(active)}, found "
+                f"those of {_listed(self.active)}; call loss.denominators at the step and in the "
+                "mode (train() or eval()) that they are for"
+            )
         return dict(zip(names, self.values.unbind(), strict=True))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if names else "none"
 
 
 def added_up(

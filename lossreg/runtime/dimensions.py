@@ -55,7 +55,8 @@ def placed(
         raise Misfit(
             argument,
             f"expected inputs that tell the shape of the unreduced loss, {definition.unreduced}, "
-            f"which 'dims' is about, found {_shown(inputs)}",
+            f"which 'dims' is about, found {_shown(inputs)}; what is counted before the model runs "
+            "needs them: write divide_by: {rows: path}, {entries: path} or {number: path}",
         )
     places = _places(argument, dims, shape)
     wanted = [shape[place] for place in places]

@@ -38,8 +38,8 @@ class Factors:
             for route in term.weight.routes
         )
 
-    def product(self, tensors: Sequence[Any]) -> Tensor | None:
-        """The product of the numbers, detached and 0-d; None if there are none.
+    def product(self, tensors: Sequence[Any]) -> Tensor:
+        """The product of the numbers, detached and 0-d.
 
         Args:
             tensors: The router's tensors.
@@ -56,6 +56,7 @@ class Factors:
                 raise self._refused(index, f"expected a number, found {number.dtype}")
             number = number.detach().reshape(())
             product = number if product is None else product * number.to(product.device)
+        assert product is not None  # noqa: S101 - there is at least one number
         return product
 
     def _refused(self, index: int, problem: str) -> InputError:

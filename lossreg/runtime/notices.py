@@ -110,9 +110,10 @@ class Notices:
 
     def note(self, term: Plan, argument: str, problem: str) -> None:
         """Warn about a term's tensor, once."""
-        if (term.name, argument) in self._warned:
+        name = term.term.name  # without the element of `each`
+        if (name, argument) in self._warned:
             return
-        self._warned.add((term.name, argument))
+        self._warned.add((name, argument))
         warn(f"{term.place(argument)}: {problem}")
 
     def cut(self, term: Plan, argument: str, tensor: object) -> None:
@@ -187,7 +188,7 @@ class Notices:
             return
         del self.awaited[term.name]
         argument, place = absent
-        why = self._router.absence(values, place, term=term.name, argument=argument)
+        why = term.absence(self._router, values, argument, place)
         warn(
             f"{why}. The term is optional, and was left out of all {_PATIENCE} training forwards "
             "so far"
@@ -199,18 +200,16 @@ class Notices:
             return
         for term in terms:
             if term.name in self.awaited:
-                absent = [
-                    (argument, place)
-                    for argument, place in term.needed
-                    if self._router.peek(values, place) is None
-                ]
+                absent = term.missing(self._router, values)
                 if training or not absent:
-                    self.count(term, absent[0] if absent else None, values)
+                    self.count(term, absent, values)
             if term.name in self._uncut and torch.is_grad_enabled():
-                cut = {name: self._router.get(values, place) for name, place in term.cuts}
+                cut = {name: term.found(self._router, values, place) for name, place in term.cuts}
                 for name, tensor in cut.items():
                     self.cut(term, name, tensor)
-                trained = {name: self._router.get(values, place) for name, place in term.targets}
+                trained = {
+                    name: term.found(self._router, values, place) for name, place in term.targets
+                }
                 for name, tensor in trained.items():
                     self.trained(term, name, tensor)
                 if all(tensor is not None for tensor in (*cut.values(), *trained.values())):

@@ -19,9 +19,10 @@ class LossOutput(NamedTuple):
 
     Attributes:
         total: The weighted sum, a 0-d tensor attached to the graph.
-        terms: Each term's raw value, a detached 0-d tensor, by name. The names never change; an
-            optional term whose tensors were missing has the value 0 and the weight 0. What a
-            learned weight adds to the total is in it as `regularizer/NAME`, of weight 1.
+        terms: Each term's raw value, a detached 0-d tensor, by name. The names never change; a
+            term that is not active, or an optional one whose tensors were missing, has the value 0
+            and the weight 0. What a learned weight adds to the total is in it as
+            `regularizer/NAME`, of weight 1.
         weights: Each term's weight in this step, by name: a 0-d tensor, the factor of the raw
             value.
     """

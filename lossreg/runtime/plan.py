@@ -156,6 +156,26 @@ class Plan:
                 return argument, place
         return None
 
+    def factor(self, tensors: Sequence[Any]) -> Tensor:
+        """The step's number that multiplies its weight, if there is one."""
+        assert self.factors is not None  # noqa: S101 - the caller has looked
+        return self.factors.product(tensors)
+
+    def missing(self, router: Router, values: Any) -> tuple[str, int] | None:
+        """As `absent`, by the paths only: nothing is transformed."""
+        for argument, place in self.needed:
+            if router.peek(values, place) is None:
+                return argument, place
+        return None
+
+    def absence(self, router: Router, values: Any, argument: str, place: int) -> str:
+        """Why the tensor at a place is missing."""
+        return router.absence(values, place, term=self.name, argument=argument)
+
+    def found(self, router: Router, values: Any, place: int) -> object:
+        """One of its tensors, by its place."""
+        return router.get(values, place)
+
     @property
     def divides_by_weights(self) -> bool:
         """Whether the term is divided by the sum of its sample weights."""

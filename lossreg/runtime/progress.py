@@ -15,7 +15,7 @@ from lossreg.errors import ConfigWarning, StateError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lossreg.config.models import Weight
+    from lossreg.config.models import Active, Weight
     from lossreg.vocabulary.schedules import Schedule
 
 __all__ = ["Progress"]
@@ -33,15 +33,24 @@ class Progress(nn.Module):
     Args:
         weights: Each term's weight.
         schedules: The schedules that stand elsewhere than in weights.
+        active: The times at which terms are active.
     """
 
-    def __init__(self, weights: Mapping[str, Weight], schedules: Iterable[Schedule] = ()) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, Weight],
+        schedules: Iterable[Schedule] = (),
+        active: Iterable[Active] = (),
+    ) -> None:
         super().__init__()
         self.steps = 0
         self.epochs = 0
         self._idle_forwards = 0
         of_weights = (schedule for weight in weights.values() for schedule in weight.schedules)
-        self.by_step = any(schedule.unit == "step" for schedule in chain(of_weights, schedules))
+        times = tuple(active)
+        by_step = any(schedule.unit == "step" for schedule in chain(of_weights, schedules))
+        self.by_step = by_step or any(time.unit == "step" for time in times)
+        self._moving = "the schedules" if not times else "the times under 'active' and schedules"
         self._weights = {name: str(weight) for name, weight in weights.items()}
 
     def used(self) -> None:
@@ -51,7 +60,7 @@ class Progress(nn.Module):
         self._idle_forwards += 1
         if self._idle_forwards == _PATIENCE:
             message = (
-                f"{_PATIENCE} forwards without a loss.step(): the schedules stand still; call "
+                f"{_PATIENCE} forwards without a loss.step(): {self._moving} stand still; call "
                 "loss.step() after each optimizer.step()"
             )
             warnings.warn(message, ConfigWarning, stacklevel=7)

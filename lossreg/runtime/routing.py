@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +25,8 @@ from lossreg.vocabulary.routes import Route, is_schedule
 from lossreg.vocabulary.transforms import definition_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lossreg.vocabulary.paths import ValuePath
 
 __all__ = ["MissingTensorError", "Router", "find", "follow", "follows"]
@@ -104,6 +107,13 @@ class Router:
         self._numbers = Numbers() if numbers is None else numbers
         self._stops: list[_Stop] = []
         self._index: dict[ValuePath | str, int] = {}
+        # By term: each place that it needs, for which argument, and whether it may be missing.
+        self._needs: dict[str, list[tuple[int, str, bool]]] = {}
+        # By place what is looked up: all, or what some of the terms need, with None for the rest.
+        # A graph is compiled for each list, so it is made once for the same terms. All have one
+        # length: torch 2.6 makes a symbol of a number that differs at the same place of a list.
+        self._current: Sequence[_Stop | None] = self._stops
+        self._narrowed: dict[tuple[str, ...], Sequence[_Stop | None]] = {}
 
     def add(
         self, route: Route, term: str, argument: str, optional: bool, *, like: int | None = None
@@ -155,14 +165,41 @@ class Router:
                 if is_schedule(value)
             ]
             self._stops.append(stop)
+        self._needs.setdefault(term, []).append((place, argument, optional))
         stop = self._stops[place]
         if stop.optional and not optional:
             stop.optional, stop.term, stop.argument = False, term, argument
         return place
 
+    def narrow(self, terms: tuple[str, ...]) -> None:
+        """Look up only what some of the terms need, and as they need it.
+
+        Args:
+            terms: Their names.
+        """
+        if terms not in self._narrowed:
+            self._narrowed[terms] = self._needed(terms)
+        self._current = self._narrowed[terms]
+
+    def _needed(self, terms: tuple[str, ...]) -> list[_Stop | None]:
+        """By place the stops that these terms need."""
+        needs: dict[int, tuple[str, str, bool]] = {}
+        for term in terms:
+            for place, argument, optional in self._needs.get(term, ()):
+                if place not in needs or (needs[place][2] and not optional):
+                    needs[place] = (term, argument, optional)
+        stops: list[_Stop | None] = [None] * len(self._stops)
+        for place, (term, argument, optional) in needs.items():
+            stop = stops[place] = copy(self._stops[place])
+            stop.term, stop.argument, stop.optional = term, argument, optional
+        return stops
+
+    def _at_place(self, place: int) -> _Stop:
+        return self._current[place] or self._stops[place]
+
     def get(self, values: Any, place: int) -> Any:
         """One tensor by its place, without looking up the others; as `run`."""
-        stop = self._stops[place]
+        stop = self._at_place(place)
         if stop.parent is None:
             return _looked_up(values, stop)
         before = self.get(values, stop.parent)
@@ -207,14 +244,19 @@ class Router:
         return f"term '{term}', input '{argument}' (path '{path}'): the value at this path is None"
 
     def run(self, values: Any) -> list[Any]:
-        """Every tensor or list of tensors, in the order of `add`; None for a missing optional one.
+        """Every tensor or list of tensors, in the order of `add`.
+
+        None for a missing optional one, and for what the terms do not need at the moment.
 
         Raises:
             InputError: A tensor is missing, a value is not a tensor, or a transform failed.
         """
         tensors: list[Any] = []
         is_dict = isinstance(values, dict)
-        for stop in self._stops:
+        for stop in self._current:
+            if stop is None:
+                tensors.append(None)
+                continue
             if stop.parent is not None:
                 operands = [tensors[place] for _, place in stop.operands]
                 like = None if stop.like is None else tensors[stop.like]

@@ -125,7 +125,9 @@ class Term(Plan):
                 else:
                     value = module(*[tensors[place] for place in needs])
             else:
-                value = self._judged(module, tensors, values, whole, compiling=compiling)
+                value = self.quotient(
+                    *self.judged(module, tensors, values, whole, compiling=compiling)
+                )
         except Misfit as misfit:
             raise misfit.located(self.name, self.routes.get(misfit.argument, "")) from None
         except (InputError, ConfigError, torch.OutOfMemoryError):
@@ -136,7 +138,17 @@ class Term(Plan):
             raise self.no_number(value)
         return value
 
-    def _judged(
+    def quotient(self, total: Tensor, divisor: Tensor | None) -> Tensor:
+        """The term's value, from its sum and its own divisor; as `judged` gives them.
+
+        Raises:
+            InputError: It divides by weights that add up to 0 or less.
+        """
+        if divisor is not None and self.divides_by_weights:
+            divisor = self.positive(divisor)
+        return divided(total, divisor)
+
+    def judged(
         self,
         module: nn.Module,
         tensors: Sequence[Any],
@@ -144,13 +156,13 @@ class Term(Plan):
         whole: Tensor | None,
         *,
         compiling: bool,
-    ) -> Tensor:
-        """A term's value with its checks and reduction."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """A term's checked sum, and what it is divided by, or None; arguments as for `value`."""
         judged = not compiling and self.unjudged
         versions = self.versions(tensors) if judged else []
         copies = self.copies(tensors) if judged and self.uncopied else []
         looked_at = not compiling and self.is_looked_at
-        value = self._handled(module, tensors, values, whole, looked_at=looked_at)
+        value, divisor = self._handled(module, tensors, values, whole, looked_at=looked_at)
         if not isinstance(value, Tensor) or value.dim():
             raise self.no_number(value)
         if self.mask is not None and tensors[self.mask].is_floating_point():
@@ -168,7 +180,7 @@ class Term(Plan):
                     self.notices.trained(self, name, tensors[place])
                 self.unseen = ()
             self.busy = self.handled or self.unchecked or self.unjudged or bool(self.unseen)
-        return value
+        return value, divisor
 
     def look(self, module: nn.Module, tensors: Sequence[Any]) -> None:
         """Check a batch as `value` does before it calls the loss, without calling it.
@@ -246,8 +258,11 @@ class Term(Plan):
         whole: Tensor | None,
         *,
         looked_at: bool,
-    ) -> Tensor:
-        """A term's value; its inputs are checked and filled, and its loss is reduced, if needed."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """A term's sum, and what it is divided by, or None.
+
+        Its inputs are checked and filled, and its loss is reduced, if needed.
+        """
         if looked_at:
             inputs, keep = self._looked_at(module, tensors)
         else:
@@ -262,14 +277,13 @@ class Term(Plan):
                 self.notices.cut(self, name, tensors[place])
         if whole is not None:
             total = self._numerator(module, inputs, keep, weight)
-            return divided(total, whole.to(device=total.device, dtype=total.dtype))
+            return divided(total, whole.to(device=total.device, dtype=total.dtype)), None
         if self.divisor is not None and self.divisor.route is not None:
             total = self._numerator(module, inputs, keep, weight)
-            return divided(total, self.given_divisor(total, values, tensors.__getitem__))
+            return total, self.given_divisor(total, values, tensors.__getitem__)
         if not self.reduced_here:
-            value: Tensor = module(*inputs.values())
-            return value
-        total, divisor = reduced(
+            return module(*inputs.values()), None
+        return reduced(
             self.definition,
             module,
             inputs,
@@ -278,9 +292,6 @@ class Term(Plan):
             sample_weight=weight,
             divisor=self.divisor,
         )
-        if divisor is not None and self.divides_by_weights:
-            divisor = self.positive(divisor)
-        return divided(total, divisor)
 
     def _numerator(
         self,

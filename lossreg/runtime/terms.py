@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from lossreg.errors import InputError
 from lossreg.runtime.denominators import WHOLE
+from lossreg.runtime.each import EachTerm
+from lossreg.runtime.elements import ListRouter
 from lossreg.runtime.notices import Notices
 from lossreg.runtime.routing import Router
 from lossreg.runtime.term import Term
@@ -53,7 +55,9 @@ class Terms(nn.Module):
     ) -> None:
         super().__init__()
         self._derived = derived
-        self._router = Router(weighting.numbers, derived)
+        terms = list(terms)
+        repeats = any(config.each is not None for config, _ in terms)
+        self._router = (ListRouter if repeats else Router)(weighting.numbers, derived)
         # A plain attribute, for it is the composite's child. And the object it is: torch 2.6 does
         # not trace what a method kept as an attribute is bound to.
         self.__dict__["_weighting"] = weighting
@@ -65,13 +69,17 @@ class Terms(nn.Module):
             # Not add_module: it refuses names of nn.Module's attributes, and a term may be called
             # `forward`, `type` or `half`.
             modules[config.name] = module
-            term = Term(config, self._router, class_weights, self._notices, checks=checks)
+            kind = Term if config.each is None else EachTerm
+            term: Term = kind(config, self._router, class_weights, self._notices, checks=checks)
             self._terms.append(term)
             self._notices.expect(term)
+        # Those that are active, with None for the others, as the router has it.
+        self._current: Sequence[Term | None] = self._terms
+        self._narrowed: dict[tuple[str, ...], Sequence[Term | None]] = {}
         self._class_weighted = [term for term in self._terms if term.follows]
         self._unsaved = UnsavedBuffers(modules)
         self._has_lost = bool(self._unsaved)
-        self._names = tuple(term.name for term in self._terms)
+        self._names = self._active = tuple(term.name for term in self._terms)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,9 +87,36 @@ class Terms(nn.Module):
         return self._names
 
     @property
+    def active(self) -> tuple[str, ...]:
+        """The names of those that are active, in order."""
+        return self._active
+
+    @property
     def divides(self) -> tuple[bool, ...]:
-        """For each term, whether it is divided by anything."""
-        return tuple(term.divides for term in self._terms)
+        """For each term, whether it is active and divided by anything."""
+        return tuple(term is not None and term.divides for term in self._current)
+
+    def narrow(self, active: tuple[str, ...]) -> None:
+        """Compute only the terms that are active.
+
+        A graph is compiled for each list of terms, so it is made once for the same terms.
+        """
+        if active not in self._narrowed:
+            self._narrowed[active] = [term if term.name in active else None for term in self._terms]
+        self._active, self._current = active, self._narrowed[active]
+        self._router.narrow(active)
+
+    def divisors(self, denominators: Denominators) -> dict[str, Tensor]:
+        """What each term's sum is divided by in a whole step.
+
+        Raises:
+            InputError: They are from another composite, another step or other active terms.
+        """
+        progress = self._weighting.progress
+        # A graph must not read the step, which would be compiled into it.
+        is_known = progress is not None and not torch.compiler.is_compiling()
+        steps = progress.steps if progress is not None and is_known else None
+        return denominators.by_name(self._names, self._active, steps)
 
     def check_total(self, total: Tensor, *, is_split: bool) -> None:
         """Check what terms divide by in a whole step, and warn of what could not be counted.
@@ -94,13 +129,15 @@ class Terms(nn.Module):
         Raises:
             InputError: A term divides by weights that add up to 0 or less.
         """
-        for number, term in zip(total.unbind(), self._terms, strict=True):
+        for number, term in zip(total.unbind(), self._current, strict=True):
+            if term is None:
+                continue
             if term.divides_by_weights:
                 number.copy_(term.positive(number))
             if term.averages and term.divides and is_split:
                 self._notices.averaged(term)
         if is_split:
-            self._notices.split(self._terms)
+            self._notices.split(filter(None, self._current))
 
     # torch's `train` would fail to set the attribute `training` if a term has that name.
     def train(self, mode: bool = True) -> Self:
@@ -135,8 +172,10 @@ class Terms(nn.Module):
         self._derived.refuse(values)
         modules: dict[str, Any] = self._modules
         return [
-            term.local_denominator(modules[term.name], self._router, values, like).to(like)
-            for term in self._terms
+            torch.zeros_like(like)
+            if term is None
+            else term.local_denominator(modules[term.name], self._router, values, like).to(like)
+            for term in self._current
         ]
 
     def counted_in(self, values: Any, like: Tensor) -> Tensor:
@@ -146,7 +185,10 @@ class Terms(nn.Module):
             values: The step's values; results of the model may be missing.
             like: A tensor of the numbers' dtype and device.
         """
-        is_in = [float(term.is_expected(self._router, values)) for term in self._terms]
+        is_in = [
+            0.0 if term is None else float(term.is_expected(self._router, values))
+            for term in self._current
+        ]
         return torch.tensor(is_in, dtype=like.dtype).to(like.device)
 
     def _refuse_lost(self) -> None:
@@ -160,11 +202,12 @@ class Terms(nn.Module):
         *,
         weighted: bool = False,
         denominators: Denominators | None = None,
+        elements: bool = False,
     ) -> dict[str, Tensor]:
         """Each term's value, a 0-d tensor attached to the graph.
 
-        The names never change: an optional term without its tensors is a 0. If other terms have a
-        graph, this 0 has one too, without any parameter in it.
+        The names never change: a term that is not active, and an optional one without its tensors,
+        is a 0. If other terms have a graph, this 0 has one too, without any parameter in it.
 
         Args:
             values: The step's values, as the composite takes them.
@@ -173,17 +216,24 @@ class Terms(nn.Module):
                 learned weight adds to the total comes with them, as `regularizer/NAME`.
             denominators: What each term's sum is divided by, from `loss.denominators`, if this
                 is one of several micro-batches or ranks.
+            elements: Whether the value of each element of `each` follows, before it is weighted and
+                combined, under keys such as `features/l1[3]`, of which there are as many as
+                elements.
 
         Raises:
             InputError: A tensor is missing, does not fit, or a loss refused what it was given; or
                 no term found its tensors.
+            ValueError: Both `weighted` and `elements` are asked for.
         """
+        if weighted and elements:
+            raise ValueError("elements have no weight in the total; ask for one of the two")
+        apart: dict[str, Tensor] | None = {} if elements else None
         whole, share = None, WHOLE
         if denominators is not None:
-            whole, share = denominators.by_name(self.names), denominators.share
-        raw, factors = self.present(values, whole, attached=not weighted)
+            whole, share = self.divisors(denominators), denominators.share
+        raw, factors = self.present(values, whole, attached=not weighted, apart=apart)
         names = self.names
-        like = next(iter(raw.values()))
+        like = next(iter(raw.values())) if raw else self._weighting.nothing()
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
         if weighted:
             raw = self._weighting.weigh(raw, share, factors)
@@ -196,12 +246,18 @@ class Terms(nn.Module):
             zero = like.new_zeros((), dtype=dtype, requires_grad=attached)
             return zero.clone()  # so that it has a grad_fn, like the other values
 
-        return {name: raw[name] if name in raw else nothing() for name in names}
+        named = {name: raw[name] if name in raw else nothing() for name in names}
+        return named if apart is None else {**named, **apart}
 
     def present(
-        self, values: Any, whole: Mapping[str, Tensor] | None, *, attached: bool = False
+        self,
+        values: Any,
+        whole: Mapping[str, Tensor] | None,
+        *,
+        attached: bool = False,
+        apart: dict[str, Tensor] | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The raw value of each term whose tensors are present, and the factors of their weights.
+        """The raw value of each term that is active and present, and its weight's factor.
 
         A term whose weight is a constant 0 is computed without a graph, and is not added to the
         total: 0 times a nan would be a nan.
@@ -210,6 +266,7 @@ class Terms(nn.Module):
             values: The step's values.
             whole: What each term's sum is divided by, instead of the batch's own.
             attached: Whether terms of weight 0 also have a graph.
+            apart: Takes the value of each element of `each`, if it is wanted.
 
         Raises:
             InputError: A tensor is missing, does not fit, or a loss refused what it was given; or
@@ -223,24 +280,30 @@ class Terms(nn.Module):
         tensors = self._router.run(values)
         raw: dict[str, Tensor] = {}
         factors: dict[str, Tensor] = {}
-        for term in self._terms:
+        for term in self._current:
+            if term is None:
+                continue
             name, divisor = term.name, None if whole is None else whole[term.name]
             module = modules[name]
             if term.optional and self._is_absent(term, tensors, values):
                 continue
             if term.factors is not None:
-                factor = term.factors.product(tensors)
-                if factor is not None:
-                    factors[name] = factor
+                factors[name] = term.factor(tensors)
             if term.follows and not compiling:
                 term.follow(module, tensors)
-            if term.in_graph or attached:
+            if apart is not None and isinstance(term, EachTerm):
+                raw[name], of_elements = term.value_apart(
+                    module, tensors, values, divisor, compiling=compiling
+                )
+                apart.update(of_elements)
+            elif term.in_graph or attached:
                 raw[name] = term.value(module, tensors, values, divisor, compiling=compiling)
             else:
                 with torch.no_grad():
                     raw[name] = term.value(module, tensors, values, divisor, compiling=compiling)
-        if not raw:
-            raise InputError("every term is optional, and no term found its tensors")
+        if not raw and self._active:
+            which = "every term" if self._active == self._names else "every active term"
+            raise InputError(f"{which} is optional, and no term found its tensors")
         return raw, factors
 
     def _is_absent(self, term: Term, tensors: Sequence[Any], values: Any) -> bool:
@@ -258,10 +321,11 @@ class Terms(nn.Module):
             StateError: A buffer lost its values.
         """
         self._derived.refuse(values)
-        self._notices.look_ahead(self._terms, values, training=self.training)
+        active = [term for term in self._current if term is not None]
+        self._notices.look_ahead(active, values, training=self.training)
         if self._has_lost:
             self._refuse_lost()
-        terms = [term for term in self._terms if term.is_looked_at]
+        terms = [term for term in active if term.is_looked_at]
         if not (terms or self._class_weighted):
             return
         modules: dict[str, Any] = self._modules

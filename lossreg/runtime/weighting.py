@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from lossreg.runtime.activity import Activity
 from lossreg.runtime.denominators import WHOLE
 from lossreg.runtime.learned import LearnedWeights
 from lossreg.runtime.numbers import Numbers
@@ -68,6 +69,7 @@ class Weighting(nn.Module):
         weights: Each term's weight, by name.
         optional: Whether a term may be absent.
         numbers: The schedules that stand in transforms, which move together with the weights.
+        activity: When terms are active.
 
     Attributes:
         in_graph: The terms whose weight is not a constant 0.
@@ -75,12 +77,17 @@ class Weighting(nn.Module):
         learned: The learned weights; None if there are none.
         regularizers: The names of what learned weights add to the total.
         watched: The names of what `look_at` gives.
-        progress: The steps and epochs completed; None without a schedule. The composite
+        progress: The steps and epochs completed; None where nothing depends on them. The composite
             registers it.
     """
 
     def __init__(
-        self, weights: Mapping[str, Weight], *, optional: bool, numbers: Numbers | None = None
+        self,
+        weights: Mapping[str, Weight],
+        *,
+        optional: bool,
+        numbers: Numbers | None = None,
+        activity: Activity | None = None,
     ) -> None:
         super().__init__()
         self._weights = dict(weights)
@@ -92,7 +99,9 @@ class Weighting(nn.Module):
             if weights[name].routes or weights[name].learned is not None
         )
         few = len(self.in_graph) <= _FEW_TERMS
-        is_mixed = optional or bool(self.varying) or len(self.in_graph) < len(weights)
+        self.activity = Activity({}) if activity is None else activity
+        may_lack = optional or bool(self.activity)
+        is_mixed = may_lack or bool(self.varying) or len(self.in_graph) < len(weights)
         self._one_by_one = few or is_mixed
         learned = {
             name: weight.learned for name, weight in weights.items() if weight.learned is not None
@@ -104,16 +113,19 @@ class Weighting(nn.Module):
             *(f"weight of {name}" for name in self.varying),
             *(f"regularizer of {name}" for name in learned),
         )
+        self._factors = {name: self.activity.factor(name) for name in weights}
+        self._repeats = any(factor != 1 for factor in self._factors.values())
         self.numbers = Numbers() if numbers is None else numbers
         schedules = self.numbers.schedules
         moves = bool(schedules) or any(weight.schedules for weight in weights.values())
+        moves = moves or bool(self.activity)
         # Saved under a key of the composite, so it is not a child of this module.
-        self.__dict__["progress"] = Progress(weights, schedules) if moves else None
+        self.__dict__["progress"] = Progress(weights, schedules, self.activity) if moves else None
         self.progress: Progress | None
         self._derive(None, torch.float32)
 
     def now(self) -> dict[str, float]:
-        """Each term's current weight, by name: nan where it depends on the next step's tensors."""
+        """Each term's weight if it is active, by name: nan where it depends on the next step."""
         learned = {} if self.learned is None else self.learned.now()
         fixed = self._fixed()
         routed = {name: math.nan for name in self.varying if self._weights[name].routes}
@@ -122,7 +134,16 @@ class Weighting(nn.Module):
     def _fixed(self) -> dict[str, float]:
         """Each weight without what a step or a parameter multiplies it by."""
         steps, epochs = self._completed
-        return {name: weight.value(steps, epochs) for name, weight in self._weights.items()}
+        now = {name: weight.value(steps, epochs) for name, weight in self._weights.items()}
+        if self._repeats and self.training:
+            return {name: number * self._factors[name] for name, number in now.items()}
+        return now
+
+    def active(self) -> tuple[str, ...]:
+        """The names of the terms that are active."""
+        steps, epochs = self._completed
+        has, training = self.activity.has, self.training
+        return tuple(name for name in self._weights if has(name, steps, epochs, training=training))
 
     @property
     def _completed(self) -> tuple[int, int]:
@@ -131,6 +152,10 @@ class Weighting(nn.Module):
     def zeros(self) -> Tensor:
         """A 0 for each term, in the dtype and on the device of the weights."""
         return self._exact.new_zeros(len(self._weights))
+
+    def nothing(self) -> Tensor:
+        """The total of no terms: a 0 without a graph."""
+        return self._exact.new_zeros((), dtype=torch.float32)
 
     def combine(
         self,
@@ -153,8 +178,10 @@ class Weighting(nn.Module):
         if len(parts) < len(self._weights) or len(names) < len(parts):
             names = tuple(name for name in names if name in values)
             parts = [values[name] for name in names]
+        if self.progress is not None and self.training and not compiling:
+            self.progress.used()
         if not names:
-            like = next(iter(values.values()))
+            like = next(iter(values.values())) if values else self.nothing()
             return LossOutput(like.new_zeros((), dtype=torch.float32), {}, {})
         if self.varying:
             combined = self._varied(names, parts, factors, share)
@@ -168,11 +195,9 @@ class Weighting(nn.Module):
             # Not `_replace`: torch 2.6 does not trace it.
             total, terms, weights = combined
             combined = LossOutput(total * share.world_size, terms, weights)
-        if self.training and not compiling:
-            if self.progress is not None:
-                self.progress.used()
-            if self.learned is not None and combined.total.requires_grad:
-                self.learned.watch.look()
+        is_eager = self.training and not compiling
+        if is_eager and self.learned is not None and combined.total.requires_grad:
+            self.learned.watch.look()
         return combined
 
     def weigh(
@@ -346,6 +371,14 @@ class Weighting(nn.Module):
         self.numbers.derive(*self._completed, device)
         return self
 
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, in which `times_every` multiplies weights."""
+        changed = mode != self.training
+        super().train(mode)
+        if changed and self._repeats:
+            self._move()
+        return self
+
     def step(self) -> None:
         """Move the schedules by one step."""
         if self.progress is not None:
@@ -368,7 +401,7 @@ class Weighting(nn.Module):
             # number, which does not wait for the device.
             self._exact = self._exact.clone()
             for view, name in zip(self._exact.unbind(), self.in_graph, strict=True):
-                if self._weights[name].schedules:
+                if self._weights[name].schedules or self._factors[name] != 1:
                     view.fill_(numbers[name])
             self._make(self._now.vector.dtype)
 

@@ -67,17 +67,21 @@ class Route(NamedTuple):
         return moved._replace(path=place(moved.path))
 
     def with_operands(self, change: Callable[[Route], Route]) -> Route:
-        """The same route with the routes in its transforms' arguments changed."""
-        if not self.transforms:
-            return self
-        transforms = []
-        for name, arguments in self.transforms:
-            changed = (
-                (key, change(value) if isinstance(value, Route) else value)
-                for key, value in arguments
-            )
-            transforms.append(Transform(name, tuple(changed)))
-        return self._replace(transforms=tuple(transforms))
+        """The same route with the routes in its transforms' arguments changed.
+
+        What stays as it is is shared: derived routes may be long, and stand in many terms.
+        """
+        transforms, is_same = [], True
+        for transform in self.transforms:
+            changed = transform
+            for index, (key, value) in enumerate(transform.arguments):
+                new = change(value) if isinstance(value, Route) else value
+                if new is not value:
+                    arguments = list(changed.arguments)
+                    arguments[index] = (key, new)
+                    changed, is_same = Transform(changed.name, tuple(arguments)), False
+            transforms.append(changed)
+        return self if is_same else self._replace(transforms=tuple(transforms))
 
     @property
     def paths(self) -> Iterator[ValuePath]:

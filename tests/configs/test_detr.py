@@ -33,7 +33,9 @@ def step() -> dict[str, Any]:
 def by_hand(values: dict[str, Any]) -> Tensor:
     weight = torch.tensor([1.0, 1.0, 1.0, 0.1])
     total = torch.zeros(())
-    for layer, share in zip(values["layers"], (0.5,) * 5 + (1.0,), strict=True):
+    for layer, share in zip(
+        values["layers"], [0.5] * (len(values["layers"]) - 1) + [1.0], strict=True
+    ):
         classes = functional.cross_entropy(
             layer["logits"].transpose(1, 2), layer["classes"], weight
         )
@@ -57,10 +59,18 @@ def test_the_number_of_boxes_may_be_a_tensor() -> None:
 
 def test_a_layers_weight_multiplies_its_terms() -> None:
     weights = lossreg.build(CONFIG)(step()).weights
-    assert weights["boxes/layer_5/l1"] == 5
-    assert weights["boxes/layer_0/l1"] == 2.5
-    assert weights["classes/layer_3/cross_entropy"] == 0.5
-    assert len(weights) == 18
+    assert weights["output/boxes/l1"] == 5
+    assert weights["auxiliary/boxes/l1"] == 2.5
+    assert weights["auxiliary/classes"] == 0.5
+    assert len(weights) == 6
+
+
+def test_it_does_not_depend_on_the_number_of_layers() -> None:
+    def with_three_layers() -> dict[str, Any]:
+        values = step()
+        return {**values, "layers": values["layers"][:3]}
+
+    assert_same_as_by_hand(lossreg.build(CONFIG), with_three_layers, by_hand)
 
 
 def test_a_batch_without_boxes_gives_0_and_not_nan() -> None:
@@ -72,5 +82,5 @@ def test_a_batch_without_boxes_gives_0_and_not_nan() -> None:
         layer["target_boxes"] = torch.zeros(0, 4)
         layer["giou"] = torch.zeros(0, requires_grad=True)
     out = lossreg.build(CONFIG)(values)
-    assert all(value == 0 for name, value in out.terms.items() if name.startswith("boxes"))
+    assert all(value == 0 for name, value in out.terms.items() if "/boxes/" in name)
     assert out.total.isfinite()

@@ -174,6 +174,32 @@ DOCUMENTS: dict[str, Callable[[], str]] = {
     ),
     "terms outside": lambda: numbered("k{}: {{type: mse, weigt: 1}}\n", 14_000, LOSS),
     "foreign types": lambda: numbered("k{0}: {{a: {{type: m{0}x, weight: 1}}}}\n", 10_000, LOSS),
+    "derived names that double": lambda: (
+        "derive:\n  a0: x\n"
+        + "".join(
+            f"  a{each + 1}: {{from: a{each}, apply: [{{add: a{each}}}]}}\n"
+            for each in range(11_000)
+        )
+        + "terms: {fit: {type: mse, inputs: [a11000, y]}}\n"
+    ),
+    "derived names in a circle": lambda: (
+        "derive:\n"
+        + "".join(f"  a{each}: a{(each + 1) % 20_000}\n" for each in range(20_000))
+        + "terms: {fit: {type: mse, inputs: [a0, y]}}\n"
+    ),
+    "many derived names of themselves": lambda: (
+        numbered("  a{0}: a{0}\n", 40_000, "derive:\n")
+        + "terms: {fit: {type: mse, inputs: [a0, y]}}\n"
+    ),
+    "readers of a derived circle": lambda: (
+        numbered("  a{}: b\n", 40_000, "derive:\n  b: c\n  c: b\n")
+        + "terms: {fit: {type: mse, inputs: [a0, y]}}\n"
+    ),
+    "a long derived name in many terms": lambda: numbered(
+        "  t{}: {{type: value, inputs: [r]}}\n",
+        12_000,
+        f"frozen: [x, p]\nderive: {{r: {{from: p, apply: [{'{add: x}, ' * 48}]}}}}\nterms:\n",
+    ),
     "many merges": lambda: f"a: &a {{x: 1}}\nb: {{{'<<: *a, ' * 32_000}}}",
 }
 

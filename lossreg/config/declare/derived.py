@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from lossreg.config.declare.fields import is_mapping
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Derived", "read_derived"]
 
 # Names that read others more than once multiply: forty lines would write out a million million.
-_MOST_TRANSFORMS = 100
+# Each guess compares a name with all that are known.
+_MOST_KNOWN = 1_000
+_MOST_TRANSFORMS, _MOST_GUESSED = 50, 20
 _WITH_PATHS = ("inputs", "mask", "sample_weight", "divide_by", "weight")
 _DETACH = Transform("detach")
 
@@ -90,13 +93,15 @@ def _check_order(routes: Mapping[str, Route], node: Node, path: ConfigPath, faul
     lengths: dict[str, int] = {}
     for name in ordered:
         route = routes[name]
-        lengths[name] = 1 + _length(route) + sum(lengths[other] for other in _reads(route, routes))
-        if lengths[name] > _MOST_TRANSFORMS:
+        read = [lengths[other] for other in _reads(route, routes)]
+        # Beyond the limit no sum is needed, and it is noted where it begins.
+        most = max(read, default=0)
+        lengths[name] = most if most > _MOST_TRANSFORMS else 1 + _length(route) + sum(read)
+        if lengths[name] > _MOST_TRANSFORMS >= most:
             is_fine = False
-            lengths[name] = 0  # so that a fault is noted where it begins
             message = (
                 "written out, with the names that it reads, it would have more than "
-                f"{_MOST_TRANSFORMS} transforms and names; read fewer names more than once"
+                f"{_MOST_TRANSFORMS} transforms and names; compute a part of it before the loss"
             )
             faults.add("LR216", (path, name), message, node.keys[name])
     return is_fine
@@ -111,7 +116,7 @@ def _length(route: Route) -> int:
 def _note_cycles(
     routes: Mapping[str, Route], fine: set[str], node: Node, path: ConfigPath, faults: Faults
 ) -> None:
-    seen = fine
+    seen = set(fine)
     for start in routes:
         walked: dict[str, None] = {}
         name = start
@@ -124,7 +129,7 @@ def _note_cycles(
             message = f"'{clipped(name)}' is derived from itself: {chain}; write the path of a "
             message += "tensor that the step has, which has another name"
             faults.add("LR216", (path, name), message, node.keys[name])
-        seen = seen | walked.keys()
+        seen.update(walked)
 
 
 def _check_deeper(node: Node, path: ConfigPath, names: Mapping[str, Route], faults: Faults) -> bool:
@@ -196,22 +201,29 @@ class Derived:
     Args:
         composite: The objective whose `derive` has been read.
         frozen: Paths that no gradient goes through; a derived name may be one.
+        stopped: Detaches what a route reads of the other ones.
 
     Attributes:
         routes: The routes by name, without derived names in them.
     """
 
-    def __init__(self, composite: Declared, frozen: Iterable[ValuePath]) -> None:
+    def __init__(
+        self,
+        composite: Declared,
+        frozen: Iterable[ValuePath],
+        stopped: Callable[[Route], Route],
+    ) -> None:
         self._composite = composite
         self._written: Mapping[str, Route] = composite.get("derive")
         self._used: set[str] = set()
-        stopped = {path.steps for path in frozen}
+        names = {path.steps for path in frozen}
         self.routes: dict[str, Route] = {}
         for name in _in_order(self._written):
             route = self._written_out(self._written[name], lambda path: path)
-            if (name,) in stopped:
+            if (name,) in names:
                 route = route._replace(transforms=(*route.transforms, _DETACH))
-            self.routes[name] = route
+            # Once here, and not where each term reads it.
+            self.routes[name] = stopped(route)
 
     def placed(self, route: Route, located: Callable[[ValuePath], ValuePath]) -> Route:
         """A term's route, with derived routes in the places of their names.
@@ -255,11 +267,11 @@ class Derived:
         for name in reversed(_in_order(self._written)):
             if name in self._used:
                 self._used.update(_reads(self._written[name], self.routes))
-        read = dict.fromkeys(str(path.steps[0]) for path in others)
+        read = list(islice(dict.fromkeys(str(path.steps[0]) for path in others), _MOST_KNOWN))
+        unread = [name for name in self._written if name not in self._used]
         place, node = (self._composite.path, "derive"), self._composite.node.value["derive"]
-        for name in self._written:
-            if name not in self._used:
-                meant = closest(name, list(read)[:_MOST_TRANSFORMS])
-                hint = f"did you mean '{clipped(meant)}', which a term reads?" if meant else ""
-                message = f"no term reads '{clipped(name)}'; {hint or 'correct it or remove it'}"
-                faults.add("LR216", (place, name), message, node.keys[name])
+        for number, name in enumerate(unread):
+            meant = closest(name, read) if number < _MOST_GUESSED else None
+            hint = f"did you mean '{clipped(meant)}', which a term reads?" if meant else ""
+            message = f"no term reads '{clipped(name)}'; {hint or 'correct it or remove it'}"
+            faults.add("LR216", (place, name), message, node.keys[name])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["read_terms"]
 
 _TERM_NAME = re.compile(r"[A-Za-z0-9_-]+")
-_OF_GROUPS_ONLY = ("from", "terms")
+_OF_GROUPS_ONLY = ("each", "from", "terms")
 
 
 def read_terms(
@@ -48,7 +48,7 @@ def _is_group(node: Node) -> bool:
     """Whether a mapping is a group instead of a term: it has a key that only a group has."""
     if "terms" in node.value:
         return True
-    if "type" in node.value or "from" in node.value:
+    if "type" in node.value or "from" in node.value or "each" in node.value:
         return "type" not in node.value
     if any(GROUP.foreign.get(key) in _OF_GROUPS_ONLY for key in node.value):
         return True

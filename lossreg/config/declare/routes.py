@@ -57,6 +57,7 @@ def read_route(
     faults: Faults,
     key: Span | None = None,
     construct: Construct = ROUTE,
+    gives: str = "tensor",
 ) -> Route | None:
     """A path, or a mapping with `from` and `apply`.
 
@@ -66,6 +67,7 @@ def read_route(
         faults: Takes the faults.
         key: Where its key is written, if it has one.
         construct: The kind of mapping; some have `dims` and `gradient` as well.
+        gives: What its transforms have to give: a tensor, or a list of tensors.
     """
     if type(node.value) is str and node.value.isidentifier():  # the common case
         return _named(node.value)
@@ -87,7 +89,7 @@ def read_route(
         faults.add("LR102", path, "the key 'from', a path, is missing", key or node)
     transforms: tuple[Transform, ...] | None = ()
     if "apply" in node.value:
-        transforms = _transforms(node.value["apply"], (path, "apply"), faults)
+        transforms = _transforms(node.value["apply"], (path, "apply"), faults, gives)
     if source is None or transforms is None:
         return None
     route = Route(source, transforms)
@@ -143,11 +145,13 @@ def _named(name: str) -> Route:
     return Route(ValuePath((name,)))
 
 
-def _transforms(node: Node, path: ConfigPath, faults: Faults) -> tuple[Transform, ...] | None:
+def _transforms(
+    node: Node, path: ConfigPath, faults: Faults, gives: str
+) -> tuple[Transform, ...] | None:
     if isinstance(node.value, str | dict):
         node = Node([node], *node.span)
         only = _transform(node.value[0], path, faults)
-        if only is None or not _fit_together((only,), node, path, faults):
+        if only is None or not _fit_together((only,), node, path, faults, gives):
             return None
         return (only,)
     if not isinstance(node.value, list):
@@ -156,15 +160,15 @@ def _transforms(node: Node, path: ConfigPath, faults: Faults) -> tuple[Transform
         return None
     read = [_transform(element, (path, i), faults) for i, element in enumerate(node.value)]
     transforms = tuple(transform for transform in read if transform is not None)
-    if len(transforms) < len(read) or not _fit_together(transforms, node, path, faults):
+    if len(transforms) < len(read) or not _fit_together(transforms, node, path, faults, gives):
         return None
     return transforms
 
 
 def _fit_together(
-    transforms: tuple[Transform, ...], node: Node, path: ConfigPath, faults: Faults
+    transforms: tuple[Transform, ...], node: Node, path: ConfigPath, faults: Faults, wanted: str
 ) -> bool:
-    """Whether each transform takes what the one before gives, and the last one gives a tensor."""
+    """Whether each transform takes what the one before gives, and the last one what is wanted."""
     from lossreg.vocabulary.transforms import TRANSFORMS
 
     before = ""
@@ -179,7 +183,15 @@ def _fit_together(
             faults.add("LR211", (path, index), message, node.value[index])
             return False
         before = transform.name
-    if before and TRANSFORMS[before].returns == "list":
+    if before and wanted == "list" != TRANSFORMS[before].returns:
+        making = [name for name, entry in TRANSFORMS.items() if entry.returns == "list"]
+        message = (
+            f"expected a list at the end, and '{before}' gives a {_KINDS['tensor']}; go on with "
+            f"{' or '.join(making)}"
+        )
+        faults.add("LR211", (path, len(transforms) - 1), message, node.value[-1])
+        return False
+    if before and TRANSFORMS[before].returns != wanted:
         joining = [name for name, entry in TRANSFORMS.items() if entry.takes == "list"]
         message = (
             f"expected a tensor at the end, and '{before}' gives a {_KINDS['list']}; go on with "

@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from lossreg.config.declare.tree import Declared
     from lossreg.config.faults.faults import ConfigPath, Faults
     from lossreg.config.grammar import Key
+    from lossreg.config.models import Each
     from lossreg.config.read.nodes import Node, Span
 
 __all__ = ["READERS", "read_values"]
+
+
+def _read_active(node: Node, path: ConfigPath, faults: Faults, written: Span) -> object:
+    from lossreg.config.declare.active import read_active  # imported late: few terms have times
+
+    return read_active(node, path, faults, written)
 
 
 def _read_derived(node: Node, path: ConfigPath, faults: Faults) -> object:
@@ -30,12 +37,20 @@ def _read_derived(node: Node, path: ConfigPath, faults: Faults) -> object:
     return read_derived(node, path, faults)
 
 
+def _each(node: Node, path: ConfigPath, faults: Faults, written: Span) -> Each | None:
+    from lossreg.config.declare.each import read_each  # imported late: few groups have it
+
+    return read_each(node, path, faults, written)
+
+
 READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = MappingProxyType(
     {
+        "active": lambda node, path, faults, _, written: _read_active(node, path, faults, written),
         "choice": lambda node, path, faults, key, _: read_choice(node, path, key.choices, faults),
         "derived": lambda node, path, faults, *_: _read_derived(node, path, faults),
         "dim": lambda node, path, faults, *_: read_dim(node, path, faults),
         "divisor": lambda node, path, faults, *_: read_divisor(node, path, faults),
+        "each": lambda node, path, faults, _, written: _each(node, path, faults, written),
         "entries": lambda node, path, faults, _, written: read_route(
             node, path, faults, written, ENTRIES
         ),

@@ -328,6 +328,28 @@ _ALL = (
         "[p, y]}\n",
     ),
     Code(
+        code="LR217",
+        title="times at which a term is active",
+        explanation="`active` has at least one of `from_step`, `until_step` and `every_steps`, or "
+        "the same in epochs, not both. It is half-open: at t completed steps a term is active if "
+        "from_step <= t < until_step and (t - from_step) divides by every_steps. Times that never "
+        "hold are an error. `times_every` multiplies the weight by every_steps.",
+        bad="terms:\n  fit: {type: mse, active: {from_step: 100, until_step: 100}}\n",
+        good="terms:\n  fit: {type: mse, active: {from_step: 100, until_step: 200}}\n",
+    ),
+    Code(
+        code="LR220",
+        title="a group that cannot be repeated so",
+        explanation="A group with `each` runs its terms for every element of its lists. Each name "
+        "under `over` starts a path of its terms, and each of its terms has such a path. A group "
+        "inside it cannot have another `each`; lists of lists are `nested: 2`. `combine: pooled` "
+        "needs a mean with entries to count.",
+        bad="terms:\n  aux:\n    each: {over: {layer: layers}, combine: mean}\n"
+        "    terms: {fit: {type: mse, inputs: [p, y]}}\n",
+        good="terms:\n  aux:\n    each: {over: {layer: layers}, combine: mean}\n"
+        "    terms: {fit: {type: mse, inputs: [layer.p, y]}}\n",
+    ),
+    Code(
         code="LR301",
         title="a plugin that does not work",
         explanation="The loss, or the task, is installed, but its module cannot be loaded or is "

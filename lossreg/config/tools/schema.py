@@ -13,13 +13,17 @@ from lossreg.config.declare.fields import LARGEST
 from lossreg.config.declare.trainer import TrainerConfig
 from lossreg.config.declare.weights import FORMS
 from lossreg.config.grammar import (
+    ACTIVE,
     COMPOSITE,
     CONSTANT,
+    EACH,
+    ELEMENT_WEIGHTS,
     ENTRIES,
     EXPERIMENT,
     GROUP,
     LEARNED,
     MASK,
+    PICK,
     REQUIRED,
     ROUTE,
     TERM,
@@ -68,13 +72,18 @@ def _list_of(schema: _Schema) -> _Schema:
 # By kind of value, as the grammar names them.
 _FRAGMENTS: Mapping[str, Callable[[Key], _Schema]] = MappingProxyType(
     {
+        "active": lambda _: _mapping(ACTIVE),
         "choice": _choice,
         "composite": lambda _: _ref("composite"),
         "constant": lambda _: _any_of(_NUMBER, _ref("schedule")),
+        "count": lambda _: {"type": "integer", "minimum": 0},
+        "decay": lambda _: {"type": "number", "exclusiveMinimum": 0},
         "derived": lambda _: {"type": "object", "additionalProperties": _ref("operand")},
         "dim": lambda _: {"type": "integer"},
         "dims": lambda _: {**_list_of({"type": "integer"}), "minItems": 1, "uniqueItems": True},
         "divisor": lambda _: _ref("divisor"),
+        "each": lambda _: _mapping(EACH),
+        "element weights": lambda _: _any_of(_list_of(_NUMBER), _mapping(ELEMENT_WEIGHTS)),
         "entries": lambda _: _any_of(_ref("path"), _ref("entries")),
         "ignored": lambda _: _any_of(_NUMBER, {"type": "string", "pattern": _NAN}),
         "inputs": lambda _: _any_of(
@@ -82,18 +91,29 @@ _FRAGMENTS: Mapping[str, Callable[[Key], _Schema]] = MappingProxyType(
         ),
         # Both keys of a learned weight: its form, which is required, and a number.
         "learned": lambda key: {"enum": list(FORMS)} if key.default is REQUIRED else _NUMBER,
+        "lists": lambda _: {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": _any_of(_ref("operand"), _list_of(_ref("operand"))),
+        },
         "loss": lambda _: {"type": "string"},
         "mask": lambda _: _any_of(_ref("path"), _ref("mask")),
         "names": lambda _: {**_list_of({"type": "string"}), "uniqueItems": True},
         "params": lambda _: {"type": "object"},
         "path": lambda _: _ref("path"),
         "paths": lambda _: _list_of(_ref("path")),
+        "pick": lambda _: _any_of(
+            _mapping(PICK), {"type": "object", "additionalProperties": _mapping(PICK)}
+        ),
+        "place": lambda _: {"type": ["integer", "null"]},
+        "places": lambda _: _list_of({"type": "integer"}),
         "seed": lambda _: {"type": "integer", "minimum": 0},
         "switch": lambda _: {"type": "boolean"},
         "task": lambda _: {"type": "string"},
         "terms": lambda _: _ref("terms"),
         "trainer": lambda _: _without_titles(TrainerConfig.model_json_schema()),
         "transforms": lambda _: _any_of(_ref("transform"), _list_of(_ref("transform"))),
+        "whole number": lambda _: {"type": "integer", "minimum": 1},
         "weight": lambda _: _any_of(_NUMBER, _ref("schedule"), _ref("learned"), _ref("route")),
     }
 )

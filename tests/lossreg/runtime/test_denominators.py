@@ -182,6 +182,17 @@ def test_what_cannot_be_counted_says_what_to_do() -> None:
     assert raised.value.term == "metric"
 
 
+def test_where_dims_cannot_be_counted_it_says_what_to_do() -> None:
+    term = {"type": "value", "inputs": ["x"], "mask": {"from": "m", "dims": [0, 2]}}
+    batch = {"x": random(ROWS, 3, 5), "m": random(ROWS, 5) > 0}
+    with pytest.raises(InputError, match=r"write divide_by: \{rows: path\}, \{entries: path\} or"):
+        lossreg.build({"terms": {"t": term}}).denominators([{"m": batch["m"]}])
+    loss = lossreg.build({"terms": {"t": {**term, "divide_by": {"entries": "m"}}}})
+    expected = torch.where(batch["m"][:, None], batch["x"], 0.0).sum() / batch["m"].numel()
+    total = loss(batch, denominators=loss.denominators([{"m": batch["m"]}])).total
+    torch.testing.assert_close(total, expected)
+
+
 @pytest.mark.parametrize("count", SPLITS)
 def test_with_a_denominator_it_can_be_counted(count: int) -> None:
     names = ("anchor", "positive", "negative")

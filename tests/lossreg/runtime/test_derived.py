@@ -129,6 +129,7 @@ def test_messages_show_the_name_as_it_is_written() -> None:
 
 
 def test_it_is_one_graph() -> None:
+    torch._dynamo.reset()
     graphs = counter()
     loss = lossreg.build(PPO)
     compiled = torch.compile(loss, backend=graphs, fullgraph=True)
