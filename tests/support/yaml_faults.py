@@ -35,7 +35,7 @@ def _under(loader: object, source: bytes, every: bool) -> tuple[Examined, object
         patch.setattr(lossreg.config.read.documents, "_LOADER", loader)
         found = examine(source, registry=REGISTRY, every=every)
     nodes = None if found.document is None else placed(found.document)
-    return found._replace(document=None), nodes
+    return found._replace(document=None, declared={}), nodes
 
 
 class Fault(NamedTuple):
