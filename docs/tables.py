@@ -20,6 +20,7 @@ from lossreg.config.grammar import (
     ELEMENT_WEIGHTS,
     ENTRIES,
     GROUP,
+    LEARNED,
     TERM,
 )
 from lossreg.config.grammar import REQUIRED as MUST_BE_GIVEN
@@ -101,6 +102,7 @@ _TABLES = {
     "schedules": _schedules,
     **{construct.name: partial(_keys, construct) for construct in (COMPOSITE, TERM, GROUP)},
     "entries": partial(_keys, ENTRIES),
+    "learned": partial(_keys, LEARNED),
     "each": partial(_keys, EACH),
     "element_weights": partial(_keys, ELEMENT_WEIGHTS),
     "active": partial(_keys, ACTIVE),

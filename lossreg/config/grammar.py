@@ -215,7 +215,7 @@ _ABOUT_WEIGHTS = {
     ),
     **dict.fromkeys(
         ("minimise", "minimize"),
-        "a term is minimised unless it has maximize: true; remove this key",
+        "write maximize: true to maximise the term; without it the term is minimised",
     ),
 }
 
@@ -546,6 +546,7 @@ ROUTE = Construct(
     *_ROUTE_KEYS,
     elsewhere={
         **dict.fromkeys((_DIMS.name, *_DIMS.foreign), "only a mask or a sample_weight has 'dims'"),
+        "gradient": "only a sample_weight has 'gradient'",
         **_NO_CONSTANT,
     },
 )
@@ -588,10 +589,6 @@ LEARNED = Construct(
         default=0.0,
         foreign=("init", "init_value", "initial_value", "s", "start", "value"),
     ),
-    elsewhere={
-        "schedule": "a weight is learned or has a schedule; remove one of the two",
-        "from": "a weight is learned or comes from the step; remove one of the two",
-    },
 )
 
 SCHEDULED = Construct("schedule", Key("schedule", "schedule", "the schedule's name"))

@@ -302,15 +302,16 @@ def _check_beside_groups(term: Declared, around: Weight, faults: Faults) -> None
 def _check_regularizers(terms: tuple[TermConfig, ...], composite: Declared, faults: Faults) -> None:
     """Note a term whose name is that of another one's regularizer in a log."""
     names = {term.name for term in terms}
+    written = composite.node.value["terms"]
     for name in names:
         regularized = name.removeprefix("regularizer/")
         if regularized != name and regularized in names:
             message = (
-                f"'{clipped(name)}' is what a log calls the regularizer of the learned weight of "
+                f"'{clipped(name)}' is what a log calls the regularizer of a learned weight of "
                 f"'{clipped(regularized)}'; choose another name for the group 'regularizer'"
             )
             place = (composite.terms_path, "regularizer")
-            faults.add("LR107", place, message, composite.node.keys["terms"])
+            faults.add("LR107", place, message, written.keys.get("regularizer", written))
 
 
 def _inputs(term: Declared, loss: Loss) -> dict[str, Route]:

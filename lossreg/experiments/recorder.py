@@ -56,7 +56,7 @@ class Recorder(Callback):  # type: ignore[misc]
     data were measured. Ranks are averaged. Rank 0 writes.
 
     Args:
-        terms: The terms' names.
+        terms: The names of the terms, then those of what learned weights add to the total.
         measures: The measures' names.
         folder: The run's folder; None on other ranks, which get it when training starts.
     """

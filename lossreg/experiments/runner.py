@@ -117,7 +117,7 @@ def run(
         task = build_task(experiment.definition, experiment.origin)
         objective = build(experiment.loss)
         recorder = Recorder(
-            terms=objective.terms.names,
+            terms=(*objective.terms.names, *objective.weighting.regularizers),
             measures=[measure.name for measure in task.measures],
             folder=None,
         )

@@ -10,6 +10,7 @@ import datetime as dt
 import json
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -297,6 +298,85 @@ def a_rank_outside_the_group_is_told_so(rank: int, world: int) -> None:
         loss.denominators([mine], group)
 
 
+class WithLoss(nn.Module):
+    """A network and a loss that has weights of its own."""
+
+    def __init__(self, **terms: Any) -> None:
+        super().__init__()
+        self.network = network(0)
+        self.loss = lossreg.build({"terms": terms}).double()
+
+    def forward(self, values: Values, denominators: Any = None) -> Tensor:
+        outputs = self.network(values["x"])
+        out = self.loss(batch(values, outputs), denominators=denominators)
+        return out.total
+
+
+OUTSIDE = "the learned weight of .* is outside of the forward pass"
+LEARNED = {
+    "classify": {**TERMS["classify"], "weight": {"learned": "log_variance", "initial": 0.3}},
+    "distil": {**TERMS["distil"], "weight": {"learned": "kendall"}},
+    "whole": TERMS["whole"],
+}
+
+
+def learned_weights_are_added_once(rank: int, world: int) -> None:
+    parts, mine = parts_of(rank, world, 2, seed=0)
+    inner = WithLoss(**LEARNED)
+    model = DistributedDataParallel(inner)
+    denominators = inner.loss.denominators([batch(each) for each in mine])
+    for index, each in enumerate(mine):
+        with nullcontext() if index == len(mine) - 1 else model.no_sync():
+            model(each, denominators).backward()
+    twin = WithLoss(**LEARNED)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", OUTSIDE)
+        twin({name: torch.cat([each[name] for each in parts]) for name in parts[0]}).backward()
+    assert apart(gradients(inner), gradients(twin)) <= 8
+
+
+def a_rare_learned_weight_is_added_once(rank: int, world: int) -> None:
+    """Only one micro-batch, of the last rank, has the term."""
+    term = {"type": "mse", "inputs": ["track", "seldom"], "optional": True}
+    rare = {**term, "weight": {"learned": "log_variance", "initial": 0.3}}
+    parts, mine = parts_of(rank, world, 2, seed=0)
+    for every in (parts[-1:], mine[-1:] if rank == world - 1 else []):
+        for each in every:
+            each["seldom"] = each["wanted"]
+    model = WithLoss(whole=TERMS["whole"], rare=rare)
+    denominators = model.loss.denominators([batch(each) for each in mine], world_size=1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", OUTSIDE)  # the ranks' gradients are added up below
+        for each in mine:
+            model(each, denominators).backward()
+    found = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+    for each in found:
+        distributed.all_reduce(each)
+    twin = WithLoss(whole=TERMS["whole"], rare=rare)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", OUTSIDE)
+        for index, each in enumerate(parts):
+            # A sum, and a mean of one part, so the parts add up as they are.
+            twin(each).backward()
+            assert ("seldom" in each) == (index == len(parts) - 1)
+    # Nothing reads the network's other head.
+    pairs = [(each, p.grad) for each, p in zip(found, twin.parameters(), strict=True)]
+    reached = [(each, wanted) for each, wanted in pairs if wanted is not None]
+    assert len(reached) == len(pairs) - 2
+    assert max(ulps(each, wanted, of_largest=True) for each, wanted in reached) <= 8
+
+
+def a_learned_weight_outside_ddp_is_warned_of(rank: int, world: int) -> None:
+    _, (mine,) = parts_of(rank, world, 1, seed=0)
+    model = WithLoss(**LEARNED)
+    if world == 1:
+        model(mine)
+        return
+    with pytest.warns(lossreg.ConfigWarning, match="'classify', 'distil' is outside of the forw"):
+        model(mine)
+    model(mine)
+
+
 HELD = {
     each.__name__: each
     for each in (
@@ -305,6 +385,9 @@ HELD = {
         the_same_keys_everywhere,
         totals_and_terms_add_up,
         a_rank_outside_the_group_is_told_so,
+        learned_weights_are_added_once,
+        a_rare_learned_weight_is_added_once,
+        a_learned_weight_outside_ddp_is_warned_of,
     )
 }
 

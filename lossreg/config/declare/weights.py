@@ -26,8 +26,11 @@ __all__ = ["FORMS", "check_weight", "read_schedule", "read_weight"]
 
 FORMS = ("log_variance", "kendall")
 _MOST_INITIAL = 85  # half of exp(-s) has all its digits in float32
-# Each kind of mapping that a weight may be, and the key by which it is known.
-_MAPPINGS = ((SCHEDULED, "schedule"), (LEARNED, "learned"), (ROUTE, "from"))
+# Each kind of mapping that a weight may be, by the key by which it is known.
+_KINDS = {"schedule": SCHEDULED, "learned": LEARNED, "from": ROUTE}
+# Other keys that only one kind has.
+_ALSO = {"initial": LEARNED, "apply": ROUTE}
+_OF_A_RAMP = frozenset(("to", "steps", "end"))
 
 
 def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weight | None:
@@ -40,9 +43,11 @@ def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weig
         key: Where its key is written.
     """
     if isinstance(node.value, dict):
-        kind = _kind(node)
+        kind = _kind(node, path, faults)
+        if kind is None:
+            return None
         if kind is LEARNED:
-            return _read_learned(node, path, faults)
+            return _read_learned(node, path, faults, key)
         if kind is ROUTE:
             route = read_route(node, path, faults, key)
             return None if route is None else Weight(routes=(route,))
@@ -53,42 +58,59 @@ def read_weight(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weig
         # Read a schedule that never changes as a number: a constant 0 must leave the graph.
         constant = numbers[0] == numbers[1]
         return Weight(numbers[0]) if constant else Weight(schedules=(schedule,))
-    if isinstance(node.value, str):
-        mapping = ""
-        if _is_schedule(node.value):
-            mapping = f"{{schedule: {node.value}, ...}}"
-        elif node.value in LEARNED.foreign or node.value in ("learned", *FORMS):
-            form = node.value if node.value in FORMS else FORMS[0]
-            mapping = f"{{learned: {form}}}"
-        if mapping:
-            message = f"expected a number, or a mapping: {mapping}"
-            faults.add("LR201", path, message, node)
-            return None
-        if not node.rewrite and node.value.replace(".", "").isidentifier():
-            message = (
-                f"expected a number, found {describe(node.value)}; if it is a path to a number of "
-                f"the step, write {{from: {clipped(node.value)}}}"
-            )
-            faults.add("LR201", path, message, node)
-            return None
+    wanted = _wanted_mapping(node) if isinstance(node.value, str) else ""
+    if wanted:
+        faults.add("LR201", path, f"expected a number, {wanted}", node)
+        return None
     number = read_number(node, path, faults)
     return None if number is None else Weight(number)
 
 
-def _kind(node: Node) -> Construct:
-    """Which kind of mapping a weight is written as, or else probably meant as."""
-    for construct, mark in _MAPPINGS:
-        # A ramp may be written with `from` and `to`, both numbers.
-        if mark in node.value and not isinstance(node.value[mark].value, int | float):
-            return construct
-    for construct, mark in _MAPPINGS:
-        if mark in Guesses.of(construct, node).written and mark not in node.value:
-            return construct
-    return LEARNED if "learned" in node.value else SCHEDULED
+def _wanted_mapping(node: Node) -> str:
+    """The mapping that a word in the place of a number probably stands for, in words."""
+    word = node.value
+    if _is_schedule(word):
+        return f"or a mapping: {{schedule: {word}, ...}}"
+    if word in LEARNED.foreign or word in ("learned", *FORMS):
+        return f"or a mapping: {{learned: {word if word in FORMS else FORMS[0]}}}"
+    if node.rewrite or not word.replace(".", "").isidentifier():
+        return ""
+    path = clipped(word)
+    found = describe(word)
+    return f"found {found}; if it is a path to a number of the step, write {{from: {path}}}"
 
 
-def _read_learned(node: Node, path: ConfigPath, faults: Faults) -> Weight | None:
+def _kind(node: Node, path: ConfigPath, faults: Faults) -> Construct | None:
+    """Which kind of mapping a weight is written as, or else probably meant as; None for two."""
+    marks = [mark for mark in _KINDS if mark in node.value]
+    start = node.value.get("from")
+    is_number = start is not None and isinstance(start.value, int | float)
+    if is_number and ("schedule" in marks or not _OF_A_RAMP.isdisjoint(node.value)):
+        marks.remove("from")  # a ramp may be written with `from` and `to`
+    if len(marks) > 1:
+        first, second, *_ = marks
+        message = f"a weight has '{first}' or '{second}', not both; remove one of the two"
+        faults.add("LR215", (path, second), message, node.keys[second])
+        return None
+    if marks:
+        return _KINDS[marks[0]]
+    for key, kind in _ALSO.items():
+        if key in node.value:
+            return kind
+    for mark, kind in _KINDS.items():
+        if mark in Guesses.of(kind, node).written and mark != "from":
+            return kind
+    written = Guesses.of(ROUTE, node).written.get("from")
+    is_path = written is not None and isinstance(node.value[written].value, str)
+    return ROUTE if is_path and "type" not in node.value else SCHEDULED
+
+
+def _read_learned(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Weight | None:
     node = as_meant(LEARNED, node, path, faults)
+    if "learned" not in node.value:
+        message = "the key 'learned', log_variance or kendall, is missing"
+        faults.add("LR102", path, message, key)
+        return None
     form, initial = node.value["learned"], 0.0
     is_fine = True
     if form.value not in FORMS:
@@ -101,16 +123,16 @@ def _read_learned(node: Node, path: ConfigPath, faults: Faults) -> Weight | None
         faults.add("LR203", (path, "learned"), message, form)
         is_fine = False
     if "initial" in node.value:
-        place = (path, "initial")
-        number = read_number(node.value["initial"], place, faults)
+        place, written = (path, "initial"), node.value["initial"]
+        number = read_number(written, place, faults)
         if number is None:
             return None
         if abs(number) > _MOST_INITIAL:
             message = (
                 f"expected a number from -{_MOST_INITIAL} to {_MOST_INITIAL}, because the weight "
-                f"is exp(-s), which float32 must hold; found {describe(number)}"
+                f"is exp(-s), which float32 must hold; found {describe(written.value)}"
             )
-            faults.add("LR202", place, message, node.value["initial"])
+            faults.add("LR202", place, message, written)
             is_fine = False
         initial = number
     return Weight(learned=Learned(form.value, initial)) if is_fine else None

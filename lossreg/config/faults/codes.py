@@ -310,8 +310,9 @@ _ALL = (
         title="keys that contradict each other",
         explanation="A term with `maximize: true` has a positive weight: the key says already that "
         "the total has minus this term. A learned weight, exp(-s)·L + s, is meant for a term that "
-        "is minimised, and is multiplied by nothing else: not by the weight of a group. A sample "
-        "weight with `gradient: true` is not detached.",
+        "is minimised, and is multiplied by nothing else: not by the weight of a group. A weight "
+        "has one of `schedule`, `from` and `learned`. A sample weight with `gradient: true` is not "
+        "detached.",
         bad="terms:\n  fit: {type: mse, maximize: true, weight: -1}\n",
         good="terms:\n  fit: {type: mse, maximize: true, weight: 1}\n",
     ),

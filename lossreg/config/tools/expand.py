@@ -136,6 +136,9 @@ def _weight(weight: Weight, written: Node) -> Node:
         return _plain(_schedule(weight.schedules[0]))
     if weight.learned is not None:
         return _plain({"learned": weight.learned.form, "initial": weight.learned.initial})
+    if weight.routes:
+        route = _route(weight.routes[0])
+        return _plain(route if isinstance(route, dict) else {"from": route})
     return written
 
 

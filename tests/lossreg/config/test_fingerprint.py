@@ -121,3 +121,34 @@ def test_schedules_multiply_in_any_order() -> None:
     one = words(g={"weight": ramp, "terms": {"box": {**BOX, "weight": wave}}})
     other = words(g={"weight": wave, "terms": {"box": {**BOX, "weight": ramp}}})
     assert one == other
+
+
+WEIGHTS: list[tuple[Any, str]] = [
+    ({"learned": "log_variance"}, "learned(log_variance)"),
+    ({"learned": "log_variance", "initial": 0.0}, "learned(log_variance)"),
+    ({"learned": "kendall", "initial": 1}, "learned(kendall, initial=1)"),
+    ({"from": "gate"}, "from(gate)"),
+    ({"from": "gate", "apply": [{"mul": 2}]}, "from(gate | mul(by=2))"),
+]
+
+
+@pytest.mark.parametrize(("weight", "text"), WEIGHTS, ids=str)
+def test_a_weight_that_is_not_a_number_is_said(weight: Any, text: str) -> None:
+    assert words(box={**BOX, "weight": weight})["box"]["weight"] == text
+
+
+def test_a_product_of_weights_has_no_order() -> None:
+    first, second = {"from": "a"}, {"schedule": "linear", "start": 0, "end": 1, "steps": 9}
+
+    def box(outer: Any, inner: Any) -> dict[str, dict[str, str]]:
+        return words(g={"weight": outer, "terms": {"box": {**BOX, "weight": inner}}})
+
+    assert box(first, second) == box(second, first)
+    assert box(first, second)["g/box"]["weight"] == "from(a) * linear(start=0, end=1, steps=9)"
+
+
+def test_a_maximised_term_and_a_gradient_of_sample_weights_are_said() -> None:
+    assert words(box={**BOX, "maximize": True})["box"]["weight"] == "-0.5"
+    assert words(box={**BOX, "maximize": False}) == words(box=BOX)
+    lam = {"divide_by": "entries", "sample_weight": {"from": "lam", "gradient": True}}
+    assert words(box={**BOX, **lam})["box"]["sample_weight"] == "lam with a gradient"

@@ -95,6 +95,16 @@ def test_the_metrics_have_a_column_a_term_and_held_out_values_at_each_epochs_end
     assert measured == ["22", "44"]
 
 
+def test_a_learned_weight_is_trained_and_what_it_adds_is_recorded(tmp_path: Path) -> None:
+    terms = {"classify": {**CLASSIFY, "weight": {"learned": "log_variance"}}, "rebuild": REBUILD}
+    run = train(tmp_path, terms=terms, max_steps=3, log_every_n_steps=1)
+    added = [row.weighted["regularizer/classify"] for row in run.rows]
+    assert added[0] == 0
+    assert len(set(added)) == 3  # the optimizer moves it
+    for row in run.rows:
+        assert sum(row.weighted.values()) == pytest.approx(row.total)
+
+
 def test_the_weighted_terms_add_up_to_the_total(result: Result) -> None:
     for row in result.rows:
         assert row.weighted["rebuild"] == pytest.approx(5 * row.terms["rebuild"])

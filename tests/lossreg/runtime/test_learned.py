@@ -189,7 +189,7 @@ def test_one_graph_serves_every_value_of_the_parameter() -> None:
 
 
 def test_micro_batches_of_a_graph() -> None:
-    loss = build(a=learned(initial=0.5))
+    loss = build(a={**learned(initial=0.5), "divide_by": {"rows": "y"}})
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
     parts = [{"p": torch.rand(3), "y": torch.zeros(3)} for _ in range(2)]
     denominators = loss.denominators(parts)
@@ -351,3 +351,16 @@ def test_gradients_of_terms_are_compared_with_the_current_weight() -> None:
     found = lossreg.compare_gradients(loss, given, [given["p"]])
     assert list(found.norms) == ["a", "b"]
     assert (found.norms["a"] / found.norms["b"]).item() == pytest.approx(math.exp(-1.0))
+
+
+def test_outside_its_time_a_term_adds_no_regularizer() -> None:
+    late = {**learned(initial=0.7), "active": {"from_step": 1}}
+    loss = build(late=late, fit=fit_term()).double()
+    out = loss(values())
+    assert out.terms["regularizer/late"] == 0
+    torch.testing.assert_close(out.total.detach(), out.terms["fit"])
+    loss.step()
+    parts = [values(3, seed) for seed in range(2)]
+    denominators = loss.denominators(parts)
+    outs = [loss(part, denominators=denominators) for part in parts]
+    assert sum(out.terms["regularizer/late"].item() for out in outs) == pytest.approx(0.7)

@@ -37,7 +37,8 @@ def test_the_whole_output_for_one_file(capsys: Capture) -> None:
     assert err == ""
     assert out == (
         "seg.yaml:5:15  loss.terms.seg.weight  warning [LR904]\n"
-        "    the weight is negative, so the term is maximised\n"
+        "    the weight is negative, so the term is maximised; if this is meant, write "
+        "maximize: true, weight: 1\n"
         "    5 |       weight: -1.0\n"
         "      |               ^^^^\n"
         "\n"

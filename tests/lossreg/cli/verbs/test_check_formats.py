@@ -86,7 +86,8 @@ def test_github_annotations(capsys: Capture) -> None:
         "::error file=a%3Ab%2Cc%25.yaml,line=2,col=15,endColumn=24,title=LR105::terms.fit.type: "
         "there is no loss '50%25\\n:,'; no distribution or module of that name has losses here\n"
         "::warning file=a%3Ab%2Cc%25.yaml,line=2,col=34,endColumn=36,title=LR904::"
-        "terms.fit.weight: the weight is negative, so the term is maximised\n"
+        "terms.fit.weight: the weight is negative, so the term is maximised; if this is meant, "
+        "write maximize: true, weight: 1\n"
     )
 
 

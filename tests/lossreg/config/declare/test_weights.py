@@ -7,7 +7,7 @@ import torch
 
 import lossreg
 from lossreg.config import examine, load_config
-from lossreg.config.models import Weight
+from lossreg.config.models import Learned, Weight
 from lossreg.vocabulary.schedules import SCHEDULES, Linear
 
 
@@ -137,6 +137,48 @@ def test_a_number_that_is_too_small_for_any_float_is_not_0() -> None:
         assert [each.code for each in found if each.severity == "error"] == ["LR202"]
     (found,) = examine(b"terms: {fit: {type: mse, weight: -0.0e-400}}").diagnostics
     assert found.code == "LR903"
+
+
+@pytest.mark.parametrize("initial", [-85, -1.5, 0, 85])
+@pytest.mark.parametrize("form", ["log_variance", "kendall"])
+def test_a_learned_weight(form: str, initial: float) -> None:
+    written = {"learned": form, "initial": initial}
+    assert codes(written) == []
+    assert weight(written) == Weight(learned=Learned(form, float(initial)))
+    assert weight({"learned": form}) == Weight(learned=Learned(form))
+
+
+def test_a_weight_of_the_step_starts_where_its_mapping_stands() -> None:
+    term = {"type": "mse", "weight": {"from": "w", "apply": ["square", {"mul": "v"}]}}
+    group = {"from": "b", "weight": {"from": "u"}, "terms": {"fit": term}}
+    config = load_config({"terms": {"a": {"from": "a", "terms": {"g": group}}}})
+    assert [str(route) for route in config.terms[0].weight.routes] == [
+        "a.u",
+        "a.b.w | square | mul(by=a.b.v)",
+    ]
+
+
+def test_a_frozen_path_may_be_that_of_a_weight_only() -> None:
+    term = {"type": "mse", "weight": {"from": "gate.w"}}
+    assert examine({"frozen": ["gate"], "terms": {"fit": term}}).diagnostics == ()
+
+
+def test_maximize_turns_the_sign_of_the_product() -> None:
+    ramp = {"schedule": "linear", "start": 0, "end": 1, "steps": 10}
+    terms = {"fit": {"type": "mse", "weight": ramp, "maximize": True}}
+    (term,) = load_config({"terms": {"g": {"weight": 2, "terms": terms}}}).terms
+    assert (term.weight.factor, term.weight.value(5, 0)) == (-2.0, -1.0)
+    terms = {"fit": {"type": "mse", "weight": 0, "maximize": True}, "more": {"type": "l1"}}
+    assert examine({"terms": terms}).diagnostics == ()
+
+
+@pytest.mark.parametrize(
+    ("factor", "bounds", "least"),
+    [(2.0, (0.0, 1.0), 0.0), (-2.0, (0.0, 1.0), -2.0), (-2.0, (-1.0, 0.5), -1.0)],
+)
+def test_the_least_of_a_weight(factor: float, bounds: tuple[float, float], least: float) -> None:
+    schedule = Linear(start=bounds[0], end=bounds[1], steps=10)
+    assert Weight(factor, (schedule,)).least == least
 
 
 def test_weights_multiply() -> None:

@@ -102,6 +102,17 @@ loss:
 """
 
 
+def test_weights_are_written_with_their_defaults() -> None:
+    text = text_of(
+        b"terms:\n"
+        b"  a: {type: mse, weight: {learned: kendall}}\n"
+        b"  b: {type: mse, weight: {from: w, apply: [softmax]}}\n"
+        b"  c: {type: mse, sample_weight: {from: lam, gradient: true}, divide_by: entries}\n"
+    )
+    for words in ("initial: 0.0", "dim: -1", "gradient: true", "maximize: false"):
+        assert words in text
+
+
 def test_every_default_is_written() -> None:
     fingerprint = lossreg.build(DOCUMENT).fingerprint
     assert text_of(DOCUMENT) == EXPANDED.format(
