@@ -12,7 +12,6 @@ from parts import assert_parts_give_the_whole, rows
 from properties import CONFIGS, assert_same_as_by_hand
 
 CONFIG = CONFIGS / "ppo.yaml"
-pytestmark = pytest.mark.filterwarnings("ignore:.*the term is maximised")
 
 
 def step() -> dict[str, Any]:

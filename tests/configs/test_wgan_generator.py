@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -10,7 +9,6 @@ import lossreg
 from properties import CONFIGS, assert_same_as_by_hand
 
 CONFIG = CONFIGS / "wgan_generator.yaml"
-pytestmark = pytest.mark.filterwarnings("ignore:.*the term is maximised")
 
 
 def step() -> dict[str, Any]:
