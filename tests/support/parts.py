@@ -24,21 +24,23 @@ def rows(
     """Micro-batches of these numbers of rows: views, so that gradients reach the whole.
 
     Args:
-        values: A step's values; mappings of tensors may be nested.
+        values: A step's values; mappings and lists of tensors may be nested.
         sizes: How many rows each micro-batch has.
         shared: The keys of what has no rows, of which each micro-batch gets all.
     """
-    parts: list[dict[str, Any]] = [{} for _ in sizes]
-    for name, value in values.items():
-        if name in shared:
-            pieces: Sequence[Any] = [value] * len(sizes)
-        elif isinstance(value, Tensor):
-            pieces = value.split(list(sizes))
-        else:
-            pieces = rows(value, sizes)
-        for part, piece in zip(parts, pieces, strict=True):
-            part[name] = piece
-    return parts
+    pieces = {
+        name: [value] * len(sizes) if name in shared else _pieces(value, sizes)
+        for name, value in values.items()
+    }
+    return [{name: pieces[name][part] for name in values} for part in range(len(sizes))]
+
+
+def _pieces(value: Any, sizes: Sequence[int]) -> Sequence[Any]:
+    if isinstance(value, Tensor):
+        return value.split(list(sizes))
+    if isinstance(value, list):
+        return [list(part) for part in zip(*(_pieces(one, sizes) for one in value), strict=True)]
+    return rows(value, sizes)
 
 
 def assert_parts_give_the_whole(
