@@ -85,10 +85,9 @@ class EachTerm(Term):
         """The value of all elements, and that of each one; as `value`."""
         elements: list[Element] = tensors[self.lists.place]
         parts = self._parts(module, elements, values, whole, compiling=compiling)
-        # A list: torch 2.6 does not trace a strict `zip` of two lists in a comprehension.
         apart = {
-            f"{self.name}{elements[index].label}": self.quotient(*part)
-            for index, part in enumerate(parts)
+            f"{self.name}{element.label}": divided(*part)
+            for element, part in zip(elements, parts, strict=True)
         }
         return self._combined(elements, parts, len(elements), whole), apart
 
@@ -100,9 +99,9 @@ class EachTerm(Term):
         whole: Tensor | None,
     ) -> Tensor:
         weighted = [
-            total if elements[index].weight == 1 else total * elements[index].weight
-            for index, (total, _) in enumerate(parts)
-            if elements[index].weight
+            total if element.weight == 1 else total * element.weight
+            for element, (total, _) in zip(elements, parts, strict=True)
+            if element.weight
         ]
         total = _added(weighted)
         divisors = [divisor for _, divisor in parts if divisor is not None]
@@ -318,7 +317,7 @@ class EachTerm(Term):
             finite = [bool(divided(*part).isfinite()) for part in parts]
         except Exception:  # noqa: BLE001 - the term is reported, whatever its loss raises
             return []
-        return [element for index, element in enumerate(elements) if not finite[index]]
+        return [element for element, fits in zip(elements, finite, strict=True) if not fits]
 
     def _is_finite(self, element: Element) -> bool:
         found = (element.tensors[place] for _, place in self.places)

@@ -231,7 +231,7 @@ class Lists:
         weights = self._weights(entries)
         shared = self.router.shared(tensors)
         found = []
-        for entry, weight in zip(entries, weights):  # noqa: B905 - for torch 2.6
+        for entry, weight in zip(entries, weights, strict=True):
             try:
                 own = self.router.run({**shared, **entry.values})
             except InputError as error:
