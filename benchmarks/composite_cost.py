@@ -2,7 +2,7 @@
 
     python benchmarks/composite_cost.py [--device cuda]
 
-Ratios to the composite with `checks: off` and `on_nonfinite: ignore`.
+Ratios to the composite with `checks: never` and `on_nonfinite: ignore`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ SIZES = {(32, 10): (5, 10), (1024, 1000): (2, 1)}
 """For each shape, the rounds for each requested round, and the steps in a round."""
 
 ARMS = {
-    "baseline": ("off", "ignore"),
+    "baseline": ("never", "ignore"),
     "`checks: first`": ("first", "ignore"),
     "`checks: always`": ("always", "ignore"),
-    "`on_nonfinite: raise`": ("off", "raise"),
+    "`on_nonfinite: raise`": ("never", "raise"),
     "both defaults (`first`, `raise`)": ("first", "raise"),
     "`always` and `raise`": ("always", "raise"),
 }

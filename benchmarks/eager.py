@@ -79,8 +79,8 @@ def competitors(count: int, device: str) -> dict[str, Objective]:
     return {
         "by hand": objectives.BY_HAND[count],
         "lossreg": composite(terms, device),
-        "lossreg, `checks: off`, `on_nonfinite: ignore`": composite(
-            terms, device, checks="off", on_nonfinite="ignore"
+        "lossreg, `checks: never`, `on_nonfinite: ignore`": composite(
+            terms, device, checks="never", on_nonfinite="ignore"
         ),
         "modules, one stack, one dot, one detach": lambda values: bare(values)[0],
         "a ModuleDict loop that logs": lambda values: loop(values)[0],
@@ -119,8 +119,8 @@ def same_tensors(count: int, device: str) -> dict[str, Objective]:
     return {
         "MultipleLosses": lambda values: peer(values["prediction"], values["target"]),
         "lossreg": composite(terms, device),
-        "lossreg, `checks: off`, `on_nonfinite: ignore`": composite(
-            terms, device, checks="off", on_nonfinite="ignore"
+        "lossreg, `checks: never`, `on_nonfinite: ignore`": composite(
+            terms, device, checks="never", on_nonfinite="ignore"
         ),
     }
 

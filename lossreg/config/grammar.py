@@ -49,6 +49,7 @@ class Key(NamedTuple):
         shown: The default in words, if the value itself does not say it.
         choices: The values it may have, if these are few.
         foreign: Its names in other systems.
+        other_words: Words for its choices that are not among them, and which is meant.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Key(NamedTuple):
     shown: str = ""
     choices: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+    other_words: Mapping[str, str] = MappingProxyType({})
 
 
 class Construct:
@@ -471,7 +473,8 @@ COMPOSITE = Construct(
         "choice",
         "when tensors are checked before the losses get them",
         "first",
-        choices=("off", "first", "always"),
+        choices=("never", "first", "always"),
+        other_words={"off": "never", "none": "never", "once": "first", "on": "always"},
     ),
     Key(
         "on_nonfinite",

@@ -28,7 +28,7 @@ __all__ = [
     "Weight",
 ]
 
-Checks: TypeAlias = Literal["off", "first", "always"]
+Checks: TypeAlias = Literal["never", "first", "always"]
 """When tensors are checked before the losses get them."""
 
 OnNonFinite: TypeAlias = Literal["raise", "warn", "ignore"]

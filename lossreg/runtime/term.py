@@ -72,7 +72,7 @@ class Term(Plan):
         super().__init__(config, router, class_weights)
         self.notices = notices
         self.always = checks == "always"
-        self.unchecked = self.unjudged = self.uncopied = self.while_tracing = checks != "off"
+        self.unchecked = self.unjudged = self.uncopied = self.while_tracing = checks != "never"
         self.unseen = self.targets if self.in_graph else ()
         self.busy = self.handled or self.unchecked or bool(self.unseen)
 

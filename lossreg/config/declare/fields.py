@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lossreg.config.faults.faults import clipped, describe
@@ -11,6 +12,8 @@ from lossreg.config.read.scalars import resolve, without_comma
 from lossreg.names import closest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lossreg.config.faults.faults import ConfigPath, Faults
     from lossreg.config.read.nodes import Node
 
@@ -138,12 +141,26 @@ def _is_finite(value: float) -> bool:
 
 
 def read_choice(
-    node: Node, path: ConfigPath, choices: tuple[str, ...], faults: Faults
+    node: Node,
+    path: ConfigPath,
+    choices: tuple[str, ...],
+    faults: Faults,
+    other_words: Mapping[str, str] = MappingProxyType({}),
 ) -> str | None:
-    """One of a few words."""
+    """One of a few words.
+
+    Args:
+        node: The word.
+        path: Its place.
+        choices: The words.
+        faults: Takes the faults.
+        other_words: Other words, and which is meant.
+    """
     if node.value in choices:
         return str(node.value)
-    meant = closest(node.value, choices)
+    written = "off" if node.value is False else node.value  # as YAML 1.1 reads it
+    other = other_words.get(written) if isinstance(written, str) else None
+    meant = other or closest(node.value, choices)
     hint = f"; did you mean '{meant}'?" if meant else ""
     message = f"expected {', '.join(choices)}, found {describe(node.value)}{hint}"
     faults.add("LR203", path, message, node)

@@ -46,7 +46,9 @@ def _each(node: Node, path: ConfigPath, faults: Faults, written: Span) -> Each |
 READERS: Mapping[str, Callable[[Node, ConfigPath, Faults, Key, Span], Any]] = MappingProxyType(
     {
         "active": lambda node, path, faults, _, written: _read_active(node, path, faults, written),
-        "choice": lambda node, path, faults, key, _: read_choice(node, path, key.choices, faults),
+        "choice": lambda node, path, faults, key, _: read_choice(
+            node, path, key.choices, faults, key.other_words
+        ),
         "derived": lambda node, path, faults, *_: _read_derived(node, path, faults),
         "dim": lambda node, path, faults, *_: read_dim(node, path, faults),
         "divisor": lambda node, path, faults, *_: read_divisor(node, path, faults),

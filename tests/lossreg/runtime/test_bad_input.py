@@ -209,7 +209,7 @@ def test_one_error_says_whose_where_and_what_came(name: str, when: str) -> None:
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.refused])
 def test_unchecked_it_is_an_error_of_the_term_all_the_same(name: str) -> None:
     case = CASES[name]
-    loss = build(case, checks="off")
+    loss = build(case, checks="never")
     with pytest.raises(InputError) as raised:
         loss(values(**case.wrong))
     assert raised.value.term == "bad"

@@ -264,7 +264,7 @@ quiet = pytest.mark.filterwarnings("ignore:Using a target size:UserWarning")
 
 @quiet
 def test_checks_off_look_at_nothing() -> None:
-    assert build("mse", checks="off")(ODD).total == 3.5
+    assert build("mse", checks="never")(ODD).total == 3.5
 
 
 @quiet

@@ -200,7 +200,7 @@ def test_nobody_looks_at_masks_and_weights_after_the_first_batch() -> None:
     loss = weighed("first", mask="m", sample_weight="w", params={"reduction": "sum"})
     loss({**ERRORS, "m": torch.ones(3), "w": torch.ones(3)})
     loss({**ERRORS, "m": torch.tensor([1.0, -1.0, 0.5]), "w": torch.tensor([1.0, -1.0, 1.0])})
-    off = weighed("off", mask="m", sample_weight="w", params={"reduction": "sum"})
+    off = weighed("never", mask="m", sample_weight="w", params={"reduction": "sum"})
     off({**ERRORS, "m": torch.tensor([1.0, -1.0, 0.5]), "w": torch.tensor([1.0, -1.0, 1.0])})
 
 

@@ -84,7 +84,7 @@ def test_a_term_that_comes_late_is_looked_at_when_it_comes() -> None:
 
 
 def test_switched_off_nothing_is_looked_at() -> None:
-    loss = build({"t": fit()}, checks="off")
+    loss = build({"t": fit()}, checks="never")
     loss.compile(backend="aot_eager", fullgraph=True)
     with pytest.warns(UserWarning, match="broadcasting"):
         loss({"p": torch.ones(4, 1), "y": torch.ones(4)})

@@ -237,7 +237,7 @@ def test_what_a_loss_refuses_is_an_error_of_its_term(weight: float) -> None:
 
 def test_without_checks_what_a_loss_refuses_is_an_error_of_its_term() -> None:
     term = {"type": "cross_entropy", "inputs": ["logits", "labels"]}
-    loss = lossreg.build({"checks": "off", "terms": {"a": term}})
+    loss = lossreg.build({"checks": "never", "terms": {"a": term}})
     with pytest.raises(InputError) as raised:
         loss(step(logits=torch.ones(2, 3), labels=torch.tensor([0, 1, 2, 0])))
     assert raised.value.term == "a"
@@ -344,7 +344,10 @@ def test_a_first_step_in_a_function_transform_leaves_nothing_behind(terms: int) 
 
 def test_a_nan_in_a_weight_or_a_denominator_is_shown() -> None:
     loss = lossreg.build(
-        {"checks": "off", "terms": {"fit": fit_term(sample_weight="w", divide_by={"number": "n"})}}
+        {
+            "checks": "never",
+            "terms": {"fit": fit_term(sample_weight="w", divide_by={"number": "n"})},
+        }
     )
     with pytest.raises(lossreg.NonFiniteError, match=r"'sample_weight' at 'w': .* 1 nan") as caught:
         loss(step(w=torch.tensor([1.0, torch.nan]), n=3))

@@ -44,7 +44,7 @@ def test_a_group_and_several_terms(name: str) -> None:
         "terms": {
             "heads": {"from": "heads[1]", "weight": 0.5, "terms": {"a": term, "b/c": term}},
             "plain": {**term, "weight": 2.0, "params": {**case.params, "reduction": "sum"}},
-            "off": {**term, "weight": 0.0},
+            "never": {**term, "weight": 0.0},
         }
     }
     document["terms"]["heads"]["terms"] = {"a": term, "b": {**term, "weight": 3.0}}
@@ -54,7 +54,7 @@ def test_a_group_and_several_terms(name: str) -> None:
     expected.total.backward()
     batches = [{**each, "heads": [None, each]} for each in micro_batches(split, SPLITS[4])]
     denominators = loss.denominators(batches)
-    assert denominators.names == ("heads/a", "heads/b", "plain", "off")
+    assert denominators.names == ("heads/a", "heads/b", "plain", "never")
     assert denominators.values[2] == 1.0  # a sum is divided by nothing
     total, terms = accumulate(loss, batches, denominators)
     torch.testing.assert_close(total, expected.total.detach(), rtol=1e-14, atol=0)

@@ -136,7 +136,7 @@ def test_a_first_batch_without_gradients_does_not_use_up_the_warning(
         loss(p=leaf(3), y=leaf(3, seed=1))
 
 
-@pytest.mark.parametrize("checks", ["off", "first", "always"])
+@pytest.mark.parametrize("checks", ["never", "first", "always"])
 def test_it_is_warned_of_whatever_is_checked(checks: str) -> None:
     loss = lossreg.build({"checks": checks, "terms": {"fit": FIT}})
     with pytest.warns(ConfigWarning, match=TRAINED):

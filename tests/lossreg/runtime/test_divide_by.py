@@ -314,7 +314,7 @@ def test_one_graph_serves_all_batches() -> None:
         }
         for name, form in forms.items()
     }
-    loss = lossreg.build({"checks": "off", "terms": terms}).double()
+    loss = lossreg.build({"checks": "never", "terms": terms}).double()
     torch._dynamo.reset()
     graph = torch.compile(loss, backend="aot_eager", fullgraph=True)
     for _ in range(2):

@@ -84,7 +84,7 @@ def test_without_a_problem_there_is_nothing_to_say(site: Site, name: str) -> Non
 
 @pytest.mark.parametrize("name", LOOKS)
 def test_nobody_looks_where_checks_are_off(site: Site, name: str) -> None:
-    looking(site, "return Problem('input', 'no')", name, checks="off")(values())
+    looking(site, "return Problem('input', 'no')", name, checks="never")(values())
     assert not calls()
 
 

@@ -257,7 +257,7 @@ def test_a_mask_needs_padded_label_sequences() -> None:
 )
 def test_a_nan_in_a_mask_makes_a_nan(bad: float, term: dict[str, Any]) -> None:
     document = {"t": {"type": "l1", "mask": "m", **term}}
-    loss = lossreg.build({"checks": "off", "on_nonfinite": "ignore", "terms": document})
+    loss = lossreg.build({"checks": "never", "on_nonfinite": "ignore", "terms": document})
     values = {**GIVEN, "n": 2, "w": torch.ones(3)}
     for dtype in (torch.float32, DOUBLE, torch.bfloat16):
         mask = torch.tensor([1.0, bad, 0.0], dtype=dtype)

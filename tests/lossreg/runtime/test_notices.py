@@ -210,7 +210,7 @@ def test_a_weight_that_comes_later_is_told_then(make: Callable[..., Any]) -> Non
 
 def test_checks_off_silence_no_cut() -> None:
     loss = lossreg.build(
-        {"checks": "off", "terms": {"a": {**FIT, "sample_weight": "w", "divide_by": "weights"}}}
+        {"checks": "never", "terms": {"a": {**FIT, "sample_weight": "w", "divide_by": "weights"}}}
     )
     with pytest.warns(ConfigWarning, match="no gradient goes through"):
         loss(values(w=torch.ones(3, requires_grad=True)))

@@ -188,7 +188,7 @@ def test_sample_weights_of_zero_or_below_together_are_an_error_or_a_nan(
 ) -> None:
     loss = lossreg.build(
         {
-            "checks": "off",
+            "checks": "never",
             "on_nonfinite": "ignore",
             "terms": {"t": {"type": "l1", "sample_weight": "w", "divide_by": "weights"}},
         }
@@ -229,7 +229,7 @@ def test_no_value_is_read_for_a_mask(name: str) -> None:
     # A meta tensor has no values: reading one, or indexing with a mask, raises.
     case = CASES[name]
     term = {"mask": "m", "sample_weight": "w", "divide_by": {"number": "n"}, "params": case.params}
-    loss = lossreg.build({"checks": "off", "terms": {"t": {"type": name, **term}}})
+    loss = lossreg.build({"checks": "never", "terms": {"t": {"type": name, **term}}})
     values = {
         **case.inputs,
         "m": a_mask(case.shape),

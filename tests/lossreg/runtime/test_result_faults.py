@@ -137,7 +137,7 @@ def test_only_the_first_step_is_looked_at_and_none_without_checks(site: Site) ->
     loss(values())
     assert loss(later).terms["bad"] == 2
     assert (
-        lossreg.build({"checks": "off", "terms": {"bad": {"type": "odd", "inputs": ["p", "y"]}}})(
+        lossreg.build({"checks": "never", "terms": {"bad": {"type": "odd", "inputs": ["p", "y"]}}})(
             later
         ).terms["bad"]
         == 2
@@ -224,7 +224,7 @@ def test_only_the_first_batch_is_copied(site: Site, monkeypatch: pytest.MonkeyPa
         return clone(tensor, **options)
 
     step_fault(site, "p.sum()")
-    loss, off, always = odd_alone("first"), odd_alone("off"), odd_alone("always")
+    loss, off, always = odd_alone("first"), odd_alone("never"), odd_alone("always")
     batch = values()
     monkeypatch.setattr(torch.Tensor, "clone", counted)
     with torch.no_grad():  # what is left to be judged later is not copied again

@@ -125,7 +125,7 @@ def test_the_unreduced_form_moves_with_its_loss() -> None:
 
 
 def test_class_weights_follow_the_tensors_to_their_device() -> None:
-    loss = build(checks="off")  # which would read values
+    loss = build(checks="never")  # which would read values
     moved = {name: each.to("meta") for name, each in values().items()}
     assert loss(moved).total.is_meta
     assert loss(values()).total.item() == build()(values()).total.item()

@@ -86,7 +86,7 @@ ELSEWHERE = {
     ),
     "used twice": ("x: &x {terms: {a: {type: l2}}}\ny: *x\n", ["LR105 x.terms.a.type"]),
     "merged into another": (
-        "x: &x {terms: {a: {type: l2}}}\nloss: {<<: *x, checks: off}\n",
+        "x: &x {terms: {a: {type: l2}}}\nloss: {<<: *x, checks: never}\n",
         ["LR105 loss.terms.a.type"],
     ),
     "under a key that is not a string": ("1: {terms: {a: {type: l2}}}\n", ["LR007"]),
