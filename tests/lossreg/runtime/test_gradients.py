@@ -105,8 +105,8 @@ def test_terms_that_reach_nothing_count_zeros() -> None:
     values["apart"] = torch.ones(2, requires_grad=True)
     found = lossreg.compare_gradients(build(a=1.0, off=0.0, apart=2.0), values, [parameter])
     norms, shares, cosines = numbers(found)
-    assert norms == {"a": 5.0, "never": 0.0, "apart": 0.0}
-    assert shares == {"a": 1.0, "never": 0.0, "apart": 0.0}
+    assert norms == {"a": 5.0, "off": 0.0, "apart": 0.0}
+    assert shares == {"a": 1.0, "off": 0.0, "apart": 0.0}
     assert cosines == [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
 
 

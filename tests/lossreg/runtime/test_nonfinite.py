@@ -90,7 +90,7 @@ def test_a_term_of_weight_0_may_be_nan(more: int) -> None:
     loss = build(off=fit(weight=0), one={"type": "value", "inputs": ["z"]}, **others)
     out = loss(values(NAN, z=torch.ones(2)))
     assert out.total.item() == 1 + more
-    assert out.terms["never"].isnan()
+    assert out.terms["off"].isnan()
 
 
 def test_a_schedule_at_0_does_not_hide_a_nan() -> None:
