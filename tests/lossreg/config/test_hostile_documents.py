@@ -14,7 +14,7 @@ import hostile_documents
 
 # A guard against a hang: each takes well under a second where nothing else runs.
 HANG = 15.0
-COSTLY = list(hostile_documents.DOCUMENTS)[:30]
+COSTLY = list(hostile_documents.DOCUMENTS)[:20]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="measures a process's memory by forking")

@@ -128,6 +128,12 @@ CHOSEN: dict[str, Written] = {
 }
 
 
+EVERY_DAY = [
+    pytest.param(name, marks=[pytest.mark.nightly] * (name in ("masked", "weighted")))
+    for name in CHOSEN
+]
+
+
 def step(loss: Loss) -> dict[str, Any]:
     return {
         **loss.batch,
@@ -159,7 +165,7 @@ def build(loss: Loss, **written: Any) -> lossreg.CompositeLoss:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("chosen", CHOSEN)
+@pytest.mark.parametrize("chosen", EVERY_DAY)
 @pytest.mark.parametrize("name", LOSSES)
 def test_each_form_is_the_sum_written_by_hand(name: str, chosen: str, form: str) -> None:
     loss, (written, divided) = LOSSES[name], FORMS[form]
@@ -175,7 +181,7 @@ def test_each_form_is_the_sum_written_by_hand(name: str, chosen: str, form: str)
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("chosen", CHOSEN)
+@pytest.mark.parametrize("chosen", EVERY_DAY)
 @pytest.mark.parametrize("name", LOSSES)
 def test_micro_batches_add_up_to_the_one_big_batch(name: str, chosen: str, form: str) -> None:
     loss, (written, _) = LOSSES[name], FORMS[form]

@@ -266,8 +266,19 @@ def test_every_key_of_the_grammar_is_in_the_matrix() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::lossreg.ConfigWarning")
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        pytest.param(
+            name,
+            setting,
+            # Compiling takes a second; most keys are compiled in tests of their own.
+            marks=[pytest.mark.nightly] * (setting == "compile" and " " not in name),
+        )
+        for name in SAMPLES
+        for setting in SETTINGS
+    ],
+)
 def test_a_key_means_the_same_wherever_its_term_is(name: str, setting: str) -> None:
     sample = SAMPLES[name]
     alone = value_of(built({"t": sample.term}, sample.root), leaves(step()))
