@@ -153,8 +153,8 @@ class LossDefinition:
         formula: The value in LaTeX, before reduction, with every parameter that changes it. A
             parameter may stand in it by its name, as `\text{margin}`.
         symbols: What each other symbol of the formula stands for: the name of an input or a
-            parameter, alone or followed by a comma and words; or words. Indices, and the sizes of
-            the inputs' shapes, need no entry.
+            parameter, which a comma and a remark may follow; or a phrase. Indices, and the sizes
+            of the inputs' shapes, need no entry.
         worked: A small batch and its value.
         references: Papers and documentation, each with a link where there is one.
         example: A term in YAML, as it stands under `terms:`.

@@ -215,7 +215,7 @@ class EachTerm(Term):
         return self.absent(router.run(values))
 
     def absence(self, router: Router, values: Any, argument: str, place: int) -> str:
-        """Why there is no tensor at a place in any element."""
+        """The reason why every element lacks the tensor at a place."""
         elements: list[Element] | None = router.run(values)[self.lists.place]
         if elements is None:
             return self.lists.absence(values)
@@ -228,7 +228,7 @@ class EachTerm(Term):
     def found(self, router: Router, values: Any, place: int) -> object:
         """The tensor at a place in the first element where it requires a gradient, or in the last.
 
-        None if there is no element.
+        None if the lists are empty.
         """
         elements: list[Element] = router.run(values)[self.lists.place] or []
         tensor: Any = None
