@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, overload
 
+import torch
 from torch import Tensor
 from torch.utils import _pytree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["LossOutput", "Named"]
+__all__ = ["LossOutput", "Named", "as_numbers"]
 
 
 class LossOutput(NamedTuple):
@@ -48,11 +49,23 @@ class LossOutput(NamedTuple):
         """An output has none; its total has."""
         raise AttributeError("a LossOutput has no 'item'; write out.total.item()")
 
-    def log_dict(self, prefix: str = "") -> dict[str, Tensor]:
+    @overload
+    def log_dict(
+        self, prefix: str = "", *, numbers: Literal[False] = False
+    ) -> dict[str, Tensor]: ...
+
+    @overload
+    def log_dict(self, prefix: str = "", *, numbers: Literal[True]) -> dict[str, float]: ...
+
+    def log_dict(
+        self, prefix: str = "", *, numbers: bool = False
+    ) -> dict[str, Tensor] | dict[str, float]:
         """All values, detached, under flat keys for a logger.
 
         Args:
             prefix: Put before each key, like `train/`.
+            numbers: Whether the values are numbers of Python instead of tensors. Then this waits
+                once for the device.
 
         Returns:
             `loss/total`, and for each term `loss/<term>`, `weighted/<term>`, `weight/<term>`; and
@@ -66,7 +79,20 @@ class LossOutput(NamedTuple):
             logged[f"{prefix}loss/{name}"] = term
             logged[f"{prefix}weighted/{name}"] = self.weights[name] * term
             logged[f"{prefix}weight/{name}"] = self.weights[name]
-        return logged
+        return as_numbers(logged) if numbers else logged
+
+
+def as_numbers(tensors: Mapping[str, Tensor]) -> dict[str, float]:
+    """Each 0-d tensor as a number of Python; waits for the device once, not for each.
+
+    Args:
+        tensors: The tensors, all on one device.
+    """
+    values = tensors.values()
+    is_double = any(value.dtype == torch.float64 for value in values)
+    dtype = torch.float64 if is_double else torch.float32
+    stacked = torch.stack([value.to(dtype) for value in values])
+    return dict(zip(tensors, stacked.tolist(), strict=True))
 
 
 class Named(Mapping[str, Tensor]):
