@@ -38,7 +38,8 @@ def test_what_it_runs_on_is_what_the_project_asks_for() -> None:
 def test_the_lowest_versions_are_what_the_project_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["accelerate"], *extras["lightning"]]
+    trainers = [need for name in ("accelerate", "lightning", "torchjd") for need in extras[name]]
+    asked = [*project["dependencies"], *trainers]
     lowest = dict(
         re.fullmatch(r"([\w-]+)>=([\d.]+)", each.partition(";")[0].strip()).groups()  # type: ignore[union-attr]
         for each in asked
