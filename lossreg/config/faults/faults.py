@@ -6,7 +6,7 @@ import dataclasses
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from lossreg.config.read.nodes import MOST_FAULTS, SourceError, too_many_faults
+from lossreg.config.read.nodes import MOST_FAULTS, SourceError, Unreadable, too_many_faults
 from lossreg.errors import ConfigError, Diagnostic, printable
 
 if TYPE_CHECKING:
@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
     from lossreg.config.read.nodes import Document, Node, Span
 
-__all__ = ["ConfigPath", "Faults", "clipped", "describe", "is_interpolation", "path_text"]
+__all__ = [
+    "MISSING",
+    "ConfigPath",
+    "Faults",
+    "clipped",
+    "describe",
+    "is_interpolation",
+    "path_text",
+]
 
 ConfigPath: TypeAlias = "str | tuple[ConfigPath, str | int]"
 """A place in a document: a text, or a place and one step further; "" is the whole document."""
@@ -48,6 +56,10 @@ def path_text(
     return f"{text}.{shown}" if text else shown
 
 
+MISSING = "???"
+"""OmegaConf's value that is to be given elsewhere."""
+
+
 def clipped(text: str) -> str:
     """A text from a config, short and printable."""
     return printable(text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…")
@@ -55,7 +67,7 @@ def clipped(text: str) -> str:
 
 def is_interpolation(value: object) -> bool:
     """Whether a text is to be filled in by another config system."""
-    return isinstance(value, str) and "${" in value
+    return isinstance(value, str) and ("${" in value or value == MISSING)
 
 
 def describe(value: object) -> str:
@@ -66,6 +78,8 @@ def describe(value: object) -> str:
     """
     if value is None:
         return "nothing"
+    if isinstance(value, Unreadable):
+        return value.description
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -74,18 +88,22 @@ def describe(value: object) -> str:
         return "a list"
     if isinstance(value, str):
         return _describe_text(value)
-    if isinstance(value, float) and value != value:  # noqa: PLR0124 - only nan differs from itself
-        return "nan"
-    if isinstance(value, int) and abs(value) >= 10**_LONGEST_VALUE:
-        return f"an integer of more than {_LONGEST_VALUE} digits"
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if isinstance(value, float):
-        return float.__repr__(value)
+    if isinstance(value, int | float):
+        return _describe_number(value)
     return f"a {clipped(type(value).__name__)}"
 
 
+def _describe_number(value: float) -> str:
+    if not isinstance(value, int):
+        return float.__repr__(value)
+    if abs(value) >= 10**_LONGEST_VALUE:
+        return f"an integer of more than {_LONGEST_VALUE} digits"
+    return int.__repr__(value)
+
+
 def _describe_text(text: str) -> str:
+    if text == MISSING:
+        return f"'{MISSING}', which stands for a value that must be given"
     if is_interpolation(text):
         return (
             f"the interpolation '{clipped(text)}', which lossreg does not resolve; resolve it "

@@ -7,7 +7,16 @@ from array import array
 from bisect import bisect_right
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["MOST_FAULTS", "Document", "Node", "Place", "SourceError", "Span", "too_many_faults"]
+__all__ = [
+    "MOST_FAULTS",
+    "Document",
+    "Node",
+    "Place",
+    "SourceError",
+    "Span",
+    "Unreadable",
+    "too_many_faults",
+]
 
 MOST_FAULTS = 1_000
 """How many faults are reported: a document with more is corrected step by step."""
@@ -134,6 +143,19 @@ class Node:
         twin = Node(value, self.document, self.start, self.end, self.rewrite)
         twin.keys = dict(self.keys)
         return twin
+
+
+class Unreadable:
+    """Stands for a value that a config system did not give.
+
+    Attributes:
+        description: What it is, in a message after "found".
+    """
+
+    __slots__ = ("description",)
+
+    def __init__(self, description: str) -> None:
+        self.description = description
 
 
 _NO_KEYS: dict[str, Span] = {}  # never written to: only a mapping has keys
