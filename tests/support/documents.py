@@ -38,6 +38,12 @@ class Document:
         part.text = part.text.partition("\n## ")[0]
         return part
 
+    def subsection(self, heading: str) -> Document:
+        """The part of it from a heading to the next one of three hashes."""
+        part = self.after(heading)
+        part.text = part.text.partition("\n### ")[0]
+        return part
+
     def parts(self) -> list[tuple[str, str]]:
         """The language and the text of each block."""
         return _BLOCK.findall(self.text)
