@@ -69,11 +69,13 @@ def trained(file: Path, **values: float) -> tuple[str, float]:
     return loss.fingerprint, pytest.approx(out.total.item(), abs=1e-4)
 
 
+@pytest.mark.nightly
 def test_a_group_of_objectives_is_chosen_and_changed_on_the_command_line(application: Path) -> None:
     (found,) = printed(run(FOCAL, application))
     assert found == trained(application / "conf/loss/focal.yaml", gamma=1.5)
 
 
+@pytest.mark.nightly
 def test_a_weight_is_changed_on_the_command_line(application: Path) -> None:
     file = application / "conf/loss/ce.yaml"
     config = OmegaConf.create({"smoothing": 0.1, "loss": OmegaConf.load(file)})
