@@ -15,7 +15,7 @@ from torch import Tensor, distributed, nn
 torchjd = pytest.importorskip("torchjd")
 
 from torchjd import autojac  # noqa: E402
-from torchjd.aggregation import MGDA, Mean, PCGrad, Sum  # noqa: E402
+from torchjd.aggregation import MGDA, Mean, PCGrad, Sum, UPGrad  # noqa: E402
 
 import documents  # noqa: E402
 import lossreg  # noqa: E402
@@ -78,6 +78,14 @@ def test_conflicting_gradients_are_combined_with_their_weights(
     torch.testing.assert_close(
         combined(loss, aggregator()), expected(*gradients(left, right)), rtol=1e-12, atol=1e-12
     )
+
+
+def test_upgrad_is_the_mean_of_the_projections() -> None:
+    pytest.importorskip("quadprog")
+    loss = built(left=square("left"), third=SILENT["absent"], right=square("right"))
+    # It solves a regularised problem.
+    expected = without_conflict(*gradients()) / 2
+    torch.testing.assert_close(combined(loss, UPGrad()), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_schedules_move_the_rows() -> None:
