@@ -193,7 +193,10 @@ class Plan:
         divisor = None if term.divide_by is None else term.divide_by.route
         routes = {**term.inputs, **extra, "divide_by": divisor}
         shown = self._derived.shown
-        return {name: shown(route) for name, route in routes.items() if route is not None}
+        named = {name: shown(route) for name, route in routes.items() if route is not None}
+        if term.weight.routes:
+            named["weight"] = " times ".join(map(shown, term.weight.routes))
+        return named
 
     @property
     def loss(self) -> str:

@@ -155,7 +155,12 @@ _ENTRIES = (
             ("relu", "each entry, or 0 if it is below", ()),
         )
     ),
-    TransformDefinition("softplus", "log(1 + exp(x)) of each entry", operations.softplus),
+    TransformDefinition(
+        "softplus",
+        "log(1 + exp(x)) of each entry",
+        operations.softplus,
+        foreign=(("logsigmoid", "{mul: -1}, softplus, {mul: -1}"),),
+    ),
     TransformDefinition("sigmoid", "numbers between 0 and 1", lambda tensor: tensor.sigmoid()),
     TransformDefinition(
         "softmax",

@@ -445,6 +445,16 @@ _ALL = (
         good="loss:\n  terms:\n    fit: {type: mse}\n    rebuild: {type: l1, weight: 5.0}\n",
         warning=True,
     ),
+    Code(
+        code="LR906",
+        title="a path that looks like an expression",
+        explanation="A path names a value of the step, and nothing in it is computed: `exp(x)` is "
+        "looked up under that very name. Transforms compute. If the value has that name, give it "
+        "another one.",
+        bad="terms:\n  fit: {type: mse, inputs: [exp(x), y]}\n",
+        good="terms:\n  fit: {type: mse, inputs: [{from: x, apply: [exp]}, y]}\n",
+        warning=True,
+    ),
 )
 
 CODES = {code.code: code for code in _ALL}
