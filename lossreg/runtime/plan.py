@@ -141,7 +141,10 @@ class Plan:
 
         It is that of the first argument that holds floating-point numbers and follows none itself.
         """
-        routes = self.term.inputs
+        term, routes = self.term, self.term.inputs
+        read = (*routes.values(), term.mask, term.sample_weight)
+        if not any(route.transforms for route in read if route is not None):
+            return None  # the common case: nothing follows a dtype
         # Arguments that may also hold integers come last; where they do, nothing follows them.
         for argument in sorted(self.definition.inputs, key=lambda entry: entry.dtype != "float"):
             name = argument.name
