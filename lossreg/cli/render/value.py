@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lossreg.plugin.fields import holds_weights
 
 if TYPE_CHECKING:
-    from lossreg.plugin import LossDefinition, LossInput
+    from collections.abc import Iterator
+
+    from lossreg.plugin import LossDefinition, LossInput, WorkedExample
 
 __all__ = ["Symbol", "divisors", "shape_in_words", "symbols", "worked_in_words"]
 
@@ -85,8 +88,23 @@ def worked_in_words(definition: LossDefinition) -> str:
         text += " and" if reduction else ""
     value = f"{worked.value:.4g}"
     if worked.divisor is not None:
-        value = f"{worked.value * worked.divisor:.4g} / {worked.divisor:.4g} = {value}"
+        value = f"{_dividend(worked, worked.divisor):.4g} / {worked.divisor:.4g} = {value}"
     return f"{text}{'' if text.endswith(' and') else ','} the {reduction or 'value'} is {value}."
+
+
+def _dividend(worked: WorkedExample, divisor: float) -> float:
+    """What is divided: what the entries add up to, unless they are weighted."""
+    dividend = worked.value * divisor  # a rounded number times another
+    added_up = sum(_numbers(worked.entries))
+    return added_up if math.isclose(added_up, dividend, rel_tol=1e-3) else dividend
+
+
+def _numbers(nested: Any) -> Iterator[float]:
+    if isinstance(nested, list | tuple):
+        for element in nested:
+            yield from _numbers(element)
+    elif nested is not None:
+        yield nested
 
 
 def _default_reduction(definition: LossDefinition) -> str:
