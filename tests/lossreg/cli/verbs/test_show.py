@@ -7,7 +7,8 @@ import pytest
 
 from fake_distributions import TASKS, Site, plugin, task_plugin
 from lossreg.cli import main
-from lossreg.cli.render.value import divisors, worked_in_words
+from lossreg.cli.render.value import worked_in_words
+from lossreg.config.tools.divisors import divisors
 from lossreg.registry import Registry
 
 BUILT_INS = list(Registry.installed())
