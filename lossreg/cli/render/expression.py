@@ -29,7 +29,7 @@ _SIGNS = {
     "and": r"\land",
     "or": r"\lor",
 }
-_MARKUP = re.compile(r"[\\{}$&#%_^~]")
+_MARKUP = re.compile(r"[\\{}$&#%_^~-]")
 _SYMBOL = re.compile(r"(-?)(\w+?)(\d*)(?:\((.*)\))?")
 
 
@@ -91,4 +91,6 @@ def _word(text: str) -> str:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    return {"\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim "}.get(match[0], f"\\{match[0]}")
+    return {"-": r"\text{-}", "\\": r"\backslash ", "^": r"\hat{}", "~": r"\sim "}.get(
+        match[0], f"\\{match[0]}"
+    )

@@ -23,6 +23,7 @@ __all__ = [
     "number",
     "path",
     "product",
+    "word",
 ]
 
 TIMES = "·"
@@ -100,6 +101,11 @@ Expression: TypeAlias = Name | Number | Call | Infix | Items | Condition | Repea
 def number(value: float) -> Number:
     """A number as it is written: 2 for 2.0."""
     return Number(repr(value).removesuffix(".0"))
+
+
+def word(text: str) -> Name | Number:
+    """A value that is written as it is, which may be a number."""
+    return Number(text) if re.fullmatch(r"-?[\d.]+(?:e[+-]?\d+)?", text) else Name(text)
 
 
 def path(text: str) -> Name:

@@ -17,8 +17,8 @@ from lossreg.config.tools.expressions import (
     Repeated,
     as_text,
     number,
-    path,
     product,
+    word,
 )
 from lossreg.config.tools.symbols import TIMES, Symbols
 from lossreg.vocabulary.routes import Route
@@ -150,7 +150,7 @@ def _conditions(active: Active) -> Iterator[Expression]:
 
 def _raw(term: TermConfig, symbols: Symbols) -> Expression:
     """A term's raw value, for all elements of `each`."""
-    options = tuple((name, Name(text)) for name, text in set_fields(term.params).items())
+    options = tuple((name, word(text)) for name, text in set_fields(term.params).items())
     inputs = tuple(_input(name, term, symbols)[0] for name in term.inputs)
     raw: Expression = Call(term.type, inputs, options)
     if term.each is None:
@@ -173,7 +173,8 @@ def _input(name: str, term: TermConfig, symbols: Symbols) -> tuple[Expression, s
 
 def _lists(each: Each, symbols: Symbols) -> tuple[tuple[str, Expression], ...]:
     return tuple(
-        (path(name).text, _list(name, source, each, symbols)) for name, source in each.over.items()
+        (symbols.path(name).text, _list(name, source, each, symbols))
+        for name, source in each.over.items()
     )
 
 
@@ -269,10 +270,9 @@ def _divisor(term: TermConfig, symbols: Symbols) -> str:
     own = divisors(term.definition).get(term.reduction, "")
     if term.reduction == "sum":
         return "nothing, it is a sum"
-    left_out = [key for key in ("mask", "ignore") if getattr(term, key) is not None]
-    if own and left_out:
-        own += f", without what {' and '.join(left_out)} leave{'s' * (len(left_out) == 1)} out"
-    return f"the {term.reduction}'s own: {own}" if own else ""
+    keep = [key for key in ("mask", "ignore") if getattr(term, key) is not None]
+    kept = f", of what {' and '.join(keep)} leave{'s' * (len(keep) == 1)}" if keep else ""
+    return f"the {term.reduction}'s own{kept}: {own}" if own else ""
 
 
 def _declared_divisor(divisor: Divisor, symbols: Symbols) -> str:

@@ -46,6 +46,11 @@ class Symbols:
             schedule: Name(f"w{ending}({TIMES[schedule.unit][0]})", is_symbol=True)
             for schedule, ending in zip(schedules, _endings(len(schedules)), strict=True)
         }
+        units: set[str] = {schedule.unit for schedule in schedules}
+        units.update(
+            active.unit for term in terms for active in term.active if not active.is_always
+        )
+        self._units = [unit for unit in TIMES if unit in units]
         weights = [term.each.weights for term in terms if term.each and term.each.weights]
         distinct = list(dict.fromkeys(weights))
         self._weights = {
@@ -60,6 +65,11 @@ class Symbols:
     def element_weights(self, weights: ElementWeights) -> Name:
         """The name of elements' weights."""
         return self._weights[weights]
+
+    def path(self, text: str) -> Name:
+        """A path, or its first key; in quotes if it could be read as something else."""
+        is_time = text in (TIMES[unit][0] for unit in self._units)
+        return Name(repr(text)) if is_time else path(text)
 
     def learned(self, term: str) -> Name:
         """The name of a term's parameter of its weight."""
@@ -76,7 +86,7 @@ class Symbols:
     def meanings(self) -> Iterator[tuple[Name, Expression | str]]:
         """Each name with what it stands for."""
         for index, (name, route) in enumerate(self._derive):
-            yield path(name), self._route(route, index)
+            yield self.path(name), self._route(route, index)
         for schedule, symbol in self._schedules.items():
             yield symbol, schedule.in_words()
         for weights, symbol in self._weights.items():
@@ -86,13 +96,9 @@ class Symbols:
             if learned is not None:
                 initial = number(learned.initial).text
                 yield self.learned(term.name), f"learned with the model, at first {initial}"
-        units: set[str] = {schedule.unit for schedule in self._schedules}
-        units.update(
-            active.unit for term in self._terms for active in term.active if not active.is_always
-        )
-        for unit, (letter, words) in TIMES.items():
-            if unit in units:
-                yield Name(letter, is_symbol=True), words
+        for unit in self._units:
+            letter, words = TIMES[unit]
+            yield Name(letter, is_symbol=True), words
 
     def _route(self, route: Route, known: int) -> Expression:
         """A route as an expression.
@@ -101,14 +107,14 @@ class Symbols:
             route: The route.
             known: How many of the derived names it may use.
         """
-        start, done = path(str(route.path)), 0
+        start, done = str(route.path), -1
         for name, base in self._derive[:known]:
             length = len(base.transforms)
             is_same = base.path == route.path and base.transforms == route.transforms[:length]
-            if is_same and (length > done or start == path(str(route.path))):
-                start, done = path(name), length
-        expression: Expression = start
-        for transform in route.transforms[done:]:
+            if is_same and length > done:
+                start, done = name, length
+        expression: Expression = self.path(start)
+        for transform in route.transforms[max(done, 0) :]:
             expression = self._applied(expression, transform, known)
         return expression
 
