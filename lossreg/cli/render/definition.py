@@ -140,7 +140,8 @@ def _formula(definition: LossDefinition, width: int, can_show: Callable[[str], b
         (f"  {letter}", ", ".join(filter(None, (key.name, key.words))))
         for letter, key in zip(letters, keys, strict=True)
     ]
-    return [f"{title}\n{textwrap.indent(formula, '  ')}"] + [table(rows, width=width)] * bool(rows)
+    sections = [f"{title}\n{textwrap.indent(formula, '  ')}"]
+    return [*sections, table(rows, width=width)] if rows else sections
 
 
 def _in_brackets(argument: LossInput) -> str:

@@ -107,7 +107,7 @@ def unicode_text(latex: str) -> str | None:
             rows = [[parser.sequence(("",))]]
         if parser.peek():
             return None
-    except _UnknownError:
+    except (_UnknownError, RecursionError):
         return None
     if any(len(row) > 2 for row in rows):  # noqa: PLR2004 - what is aligned has two sides
         return None
@@ -244,9 +244,9 @@ class _Parser:
             return _Piece("", "cases", tuple(tuple(map(_line, row)) for row in cells))
         if word.startswith("\\"):
             return self._command(word[1:])
-        if word[0].isalnum():
+        if word[:1].isalnum():
             return _Piece(word, "atom")
-        if word in "+-=<>,:;/*!.":
+        if word and word in "+-=<>,:;/*!.":
             return _Piece(word, "sign")
         raise _UnknownError
 

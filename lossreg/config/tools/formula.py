@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from lossreg.config.fingerprint import in_text, set_fields
@@ -25,7 +26,7 @@ from lossreg.vocabulary.routes import Route
 from lossreg.vocabulary.transforms import row_mixers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from lossreg.config.declare.tree import Declared
     from lossreg.config.loading import Examined
@@ -223,29 +224,24 @@ def _weight_in_words(term: TermConfig, symbols: Symbols, weights: _Own) -> str:
         s = as_text(symbols.learned(term.name))
         share = "" if term.weight.learned.share == 1 else "half of "
         return f"learned: {share}exp(-{s}), and the total has {share}{s} as well"
-    text = _written(_factors(term.weight, symbols))
+    text = as_text(product(_factors(term.weight, symbols)))
+    is_turned = term.weight.factor * math.prod(weight.factor for _, weight in weights) < 0
     if weights and weights[0][0] != term.name:
-        text += f" = {' · '.join(_contributions(term, symbols, weights))}"
-    if term.weight.factor < 0:
-        text += ", so it is maximised"
+        contributions = [*_contributions(term, symbols, weights), *["-1 (maximize)"] * is_turned]
+        text += f" = {' · '.join(contributions)}"
+    elif is_turned:
+        text += " (maximize)"
     return text + ", so it is outside the graph" * term.weight.is_zero
-
-
-def _written(factors: Sequence[Expression]) -> str:
-    return as_text(product(factors))
 
 
 def _contributions(term: TermConfig, symbols: Symbols, weights: _Own) -> Iterator[str]:
     """What each group, and the term, multiplies."""
-    routes, factor = list(term.weight.routes), 1.0
+    routes = list(term.weight.routes)
     for name, weight in weights:
         # The whole weight has the routes as they are looked up.
         own = weight._replace(routes=tuple(routes[: len(weight.routes)]))
         del routes[: len(weight.routes)]
-        factor *= weight.factor
-        yield f"{_written(_factors(own, symbols))} ({name})"
-    if (factor < 0) != (term.weight.factor < 0):
-        yield "-1 (maximize)"
+        yield f"{as_text(product(_factors(own, symbols)))} ({name})"
 
 
 def _detached(term: TermConfig) -> str:
