@@ -187,12 +187,16 @@ def _list(name: str, source: Route | tuple[Route, ...], each: Each, symbols: Sym
         taken = Items(tuple(map(symbols.route, source)))
     ends = "[:]" * (each.nested - 1)
     if each.pick is not None and name in each.pick:
-        start, end, step = each.pick[name]
-        first, last = ("" if place is None else place for place in (start, end))
-        ends += f"[{first}:{last}{'' if step == 1 else f':{step}'}]"
+        ends += _part(each.pick[name])
     elif ends:
         ends += "[:]"
     return Name(as_text(taken) + ends) if ends else taken
+
+
+def _part(pick: tuple[int | None, int | None, int]) -> str:
+    """The part of a list that is taken, as Python writes it: `[2::3]`."""
+    first, last = ("" if place is None else place for place in pick[:2])
+    return f"[{first}:{last}{'' if pick[2] == 1 else f':{pick[2]}'}]"
 
 
 def _details(term: TermConfig, symbols: Symbols, weights: _Own) -> dict[str, Detail]:
@@ -287,6 +291,8 @@ def _each(each: Each, symbols: Symbols) -> dict[str, str]:
         "over": ", ".join(lists),
         "combine": f"{each.combine}: {EACH.keys['combine'].means[each.combine]}",
     }
+    if each.pick is not None:
+        words["pick"] = ", ".join(f"{name}{_part(pick)}" for name, pick in each.pick.items())
     if each.weights is not None:
         words["weights"] = as_text(symbols.element_weights(each.weights))
     return words

@@ -204,6 +204,7 @@ lists/fit
   divide_by  the mean's own: the number of entries
   each       over: x in xs[:][1::2], y in ys[:][:]
              combine: mean: the elements' values are averaged
+             pick: x[1::2], y[:]
              weights: u(i)
 
 lists/near
@@ -215,6 +216,7 @@ lists/near
   divide_by  the mean's own: the number of entries
   each       over: x in xs[:][1::2], y in ys[:][:]
              combine: mean: the elements' values are averaged
+             pick: x[1::2], y[:]
              weights: u(i)
 """
 

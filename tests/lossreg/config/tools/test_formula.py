@@ -81,6 +81,13 @@ ADDED: list[dict[str, Any]] = [
         for unit in ("step", "epoch")
     ),
 ]
+# And a group's `each`.
+ADDED_TO_EACH: list[dict[str, Any]] = [
+    *({"pick": part} for part in ({"step": 1}, {"step": 2}, {"start": 1}, {"end": -1})),
+    *({"weights": weights} for weights in ({"sum_to_one": False}, {"zero": [0]}, {"zero": [-1]})),
+    *({"weights": {"decay": decay, "towards": "last"}} for decay in (0.5, 1.0)),
+    {"weights": {"decay": 1.0, "towards": "first", "sum_to_one": True}},
+]
 
 
 def plain(node: Node) -> Any:
@@ -128,8 +135,9 @@ def changed(value: Any) -> Iterator[Any]:
             yield {name: other for name, other in value.items() if name != key}
             for new in changed(member):
                 yield {**value, key: new}
-            if isinstance(member, dict) and "type" in member:
-                yield from ({**value, key: {**member, **keys}} for keys in ADDED)
+            if isinstance(member, dict):
+                added = ADDED if "type" in member else ADDED_TO_EACH if key == "each" else ()
+                yield from ({**value, key: {**member, **keys}} for keys in added)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield value[:index] + value[index + 1 :]
