@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lossreg.cli.render.expression import latex
@@ -19,12 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ASCII", "as_dict", "objective_page", "objective_text"]
 
-ASCII = MappingProxyType(
-    {
-        ord(sign): words
-        for sign, words in {"·": "*", "≠": "!=", "≤": "<=", "≥": ">=", "∑": "sum"}.items()
-    }
-)
+ASCII = str.maketrans({"·": "*", "≠": "!=", "≤": "<=", "≥": ">=", "∑": "sum", "…": "..."})
 """For `str.translate`: what stands for a sign where a terminal has no Unicode."""
 
 

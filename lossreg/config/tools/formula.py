@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from lossreg.config.fingerprint import in_text, set_fields
+from lossreg.config.fingerprint import in_text, in_words, set_fields
 from lossreg.config.grammar import EACH, GROUP, TERM
 from lossreg.config.tools.divisors import divisors
 from lossreg.config.tools.expressions import (
@@ -37,6 +37,7 @@ __all__ = ["Detail", "Objective", "Term", "objectives"]
 
 Detail: TypeAlias = "str | dict[str, str]"
 
+_LONGEST = 40  # characters of a parameter in the total
 _SHAPED = ("full_like", "constant")  # what `{constant: 0.9}` becomes
 
 
@@ -83,13 +84,20 @@ def objectives(examined: Examined) -> list[Objective]:
 def _objective(name: str, config: CompositeConfig, declared: Declared) -> Objective:
     enabled = [term for term in config.terms if term.enabled]
     symbols = Symbols(config.derive, enabled)
-    weights = dict(_weights(declared, (), ""))
+    weights, words = dict(_weights(declared, (), "")), in_words(config)
+    terms = []
+    for term in enabled:
+        details = _details(term, symbols, weights[term.name])
+        # A key that has no words here is shown as a fingerprint has it, not left out.
+        details.update(
+            (key, text)
+            for key, text in words[term.name].items()
+            if key.partition(".")[0] not in details
+        )
+        terms.append(Term(term.name, _summands(term, symbols), details))
     return Objective(
         name,
-        tuple(
-            Term(term.name, _summands(term, symbols), _details(term, symbols, weights[term.name]))
-            for term in enabled
-        ),
+        tuple(terms),
         tuple(symbols.meanings()),
         tuple(map(str, config.frozen)),
         tuple(term.name for term in config.terms if not term.enabled),
@@ -151,7 +159,11 @@ def _conditions(active: Active) -> Iterator[Expression]:
 
 def _raw(term: TermConfig, symbols: Symbols) -> Expression:
     """A term's raw value, for all elements of `each`."""
-    options = tuple((name, word(text)) for name, text in set_fields(term.params).items())
+    options = tuple(
+        # The details have the whole value.
+        (name, word(text) if len(text) <= _LONGEST else Name("…"))
+        for name, text in set_fields(term.params).items()
+    )
     inputs = tuple(_input(name, term, symbols)[0] for name in term.inputs)
     raw: Expression = Call(term.type, inputs, options)
     if term.each is None:

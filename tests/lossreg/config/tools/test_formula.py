@@ -177,6 +177,16 @@ def test_different_objectives_never_look_the_same(file: Path) -> None:
     assert len(seen) > 20
 
 
+def test_a_key_that_the_formula_has_no_words_for_is_shown_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = {"fit": {"type": "mse", "inputs.input": "p", "remark": "in metres"}}
+    monkeypatch.setattr("lossreg.config.tools.formula.in_words", lambda _: words)
+    text = text_of({"fit": {"type": "mse", "inputs": ["p", "target"]}})
+    assert "\n  remark     in metres" in text
+    assert "inputs.input" not in text
+
+
 @pytest.mark.parametrize(
     "file", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda file: file.stem
 )
@@ -280,3 +290,10 @@ def test_a_path_that_looks_like_a_formula_is_quoted() -> None:
         "abs": {"type": "l1", "inputs": ["a-b", "3"]},
     }
     assert text_of(terms).splitlines()[:2] == ["L = w(t) · mse('t', 'exp(x)')", "  + l1(a-b, '3')"]
+
+
+def test_a_long_parameter_stands_in_the_details() -> None:
+    weights = [float(index) for index in range(1, 100)]
+    text = text_of({"seg": {"type": "cross_entropy", "params": {"weight": weights}}})
+    assert text.splitlines()[0] == "L = cross_entropy(input, target; weight=…)"
+    assert " 97, 98, 99]" in text
