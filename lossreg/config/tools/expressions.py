@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
-    "TIMES",
     "Call",
     "Condition",
     "Expression",
@@ -26,17 +25,17 @@ __all__ = [
     "word",
 ]
 
-TIMES = "·"
+_TIMES = "·"
 # How strongly a sign holds its two sides together; other signs always get brackets.
 _STRENGTHS = {
     **dict.fromkeys(("or", "and"), 1),
     **dict.fromkeys(("=", "≠", "<", "≤", ">", "≥"), 2),
     **dict.fromkeys(("+", "-"), 3),
-    **dict.fromkeys((TIMES, "/", "mod"), 4),
+    **dict.fromkeys((_TIMES, "/", "mod"), 4),
     "^": 5,
 }
 # Chains of these read from the left whatever their order.
-_CHAINED = (("+", "-"), (TIMES,), ("and",), ("or",))
+_CHAINED = (("+", "-"), (_TIMES,), ("and",), ("or",))
 _PLAIN_PATH = re.compile(r"[^\W\d][\w\-/]*(?:\[-?\d+\]|\.[^\W\d][\w\-/]*)*")
 
 
@@ -121,14 +120,14 @@ def product(factors: Iterable[Expression]) -> Expression:
     """The product of one or more factors."""
     first, *rest = factors
     for factor in rest:
-        first = Infix(first, TIMES, factor)
+        first = Infix(first, _TIMES, factor)
     return first
 
 
 def as_text(expression: Expression) -> str:
     """An expression on one line.
 
-    >>> as_text(Infix(Infix(Name("x"), "-", Name("y")), TIMES, Number("-2")))
+    >>> as_text(Infix(Infix(Name("x"), "-", Name("y")), "·", Number("-2")))
     '(x - y) · (-2)'
     """
     if isinstance(expression, Name | Number):
