@@ -22,7 +22,7 @@ __all__ = ["run"]
 # Each verb is a module of `lossreg.cli.verbs`, imported only when it runs.
 _VERBS = {
     "list": "list the installed losses, or tasks",
-    "show": "show what a loss is, what it takes and how to declare it; or what a task is",
+    "show": "show what a loss or a task is, or the objective of a config as a formula",
     "check": "check configs as a compiler checks source code, without building them",
     "diff": "say what differs in meaning between two configs",
     "expand": "print a config with every default written out",

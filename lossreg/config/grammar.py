@@ -50,6 +50,7 @@ class Key(NamedTuple):
         choices: The values it may have, if these are few.
         foreign: Its names in other systems.
         other_words: Words for its choices that are not among them, and which is meant.
+        means: What each of its choices or forms means, in a phrase.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Key(NamedTuple):
     choices: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     other_words: Mapping[str, str] = MappingProxyType({})
+    means: Mapping[str, str] = MappingProxyType({})
 
 
 class Construct:
@@ -103,6 +105,18 @@ _DIVIDE_BY = Key(
     default=None,
     shown="the mean's own; required beside `sample_weight`",
     foreign=("divisor", "loss_agg_mode", "normalize_by", "per"),
+    means=MappingProxyType(
+        {
+            "weights": "the sum of the weights of the entries that are kept",
+            "kept": "the number of entries that are kept",
+            "entries": "the number of all entries of the unreduced loss",
+            "rows": "the number of rows, the first dimension",
+            "kept_rows": "the number of rows with an entry that is kept",
+            "{rows: path}": "the size of the first dimension of {path}",
+            "{entries: path}": "the number of entries of {path}",
+            "{number: path}": "{path}, added up over micro-batches",
+        }
+    ),
 )
 _WITHIN_ROW = Key(
     "within_row",
@@ -111,6 +125,9 @@ _WITHIN_ROW = Key(
     default="sum",
     choices=("sum", "mean"),
     foreign=("within_rows", "row_reduction"),
+    means=MappingProxyType(
+        {"sum": "a row's entries are added up", "mean": "a row's entries are averaged"}
+    ),
 )
 _NO_DENOMINATOR = {
     name: f"write divide_by: {{number: {shown}}}"
@@ -265,6 +282,13 @@ EACH = Construct(
         "over one divisor",
         choices=("sum", "mean", "pooled"),
         foreign=("aggregate", "by", "how", "reduce", "reduction"),
+        means=MappingProxyType(
+            {
+                "sum": "the elements' values are added up",
+                "mean": "the elements' values are averaged",
+                "pooled": "the elements' entries are added up, over one divisor",
+            }
+        ),
     ),
     elsewhere={"terms": "it belongs beside 'each', one level up"},
 )

@@ -25,6 +25,7 @@ STATEMENTS = {
     "list": "main(['list'])",
     "list of tasks": "main(['list', '--kind', 'task'])",
     "show": "main(['show', 'l1'])",
+    "show a file": "main(['show', './loss.yaml'])",
     "show a task": "main(['show', 'digits'])",
     "check": "main(['check', 'loss.yaml'])",
     "check an experiment": "main(['check', 'digits.yaml'])",

@@ -1,18 +1,16 @@
-"""A loss in words: its symbols, its inputs' shapes, what it is divided by, a worked number."""
+"""A loss in words: its symbols, its inputs' shapes, a worked number."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lossreg.plugin.fields import holds_weights
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lossreg.plugin import LossDefinition, LossInput, WorkedExample
 
-__all__ = ["Symbol", "divisors", "shape_in_words", "symbols", "worked_in_words"]
+__all__ = ["Symbol", "shape_in_words", "symbols", "worked_in_words"]
 
 
 class Symbol(NamedTuple):
@@ -46,29 +44,6 @@ def shape_in_words(argument: LossInput, definition: LossDefinition) -> str:
     if argument.domain == "class index or probability":
         return f"{argument.letters} or {definition.inputs[0].letters}"
     return str(argument.letters)
-
-
-def divisors(definition: LossDefinition) -> dict[str, str]:
-    """What each reduction that the loss offers divides by; not those for which this is unknown."""
-    offered, words = definition.reductions, {}
-    if "mean" in offered and (mean := definition.denominator.meaning or _entries(definition)):
-        words["mean"] = mean
-    if "batchmean" in offered:
-        words["batchmean"] = "the number of rows, which is the size of the first dimension"
-    return words
-
-
-def _entries(definition: LossDefinition) -> str:
-    """What the mean divides by, if the definition has no words for it."""
-    denominator = definition.denominator
-    if "none" not in definition.reductions:
-        return ""
-    if denominator.count is not None:
-        return "the sum of what each entry counts, which the plugin computes"
-    is_weighted = any(map(holds_weights, definition.config.model_fields.values()))
-    words = "N, the number of rows" if definition.unreduced == "N" else "the number of entries"
-    words += ", whatever their weights" * is_weighted
-    return words + ", each of which the plugin scales" * (denominator.scale is not None)
 
 
 def worked_in_words(definition: LossDefinition) -> str:

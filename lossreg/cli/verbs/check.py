@@ -12,9 +12,9 @@ from lossreg.cli.options import add_override_argument, add_plugin_arguments
 from lossreg.cli.output import complain, is_coloured, say, say_json
 from lossreg.cli.plugins import registry_of
 from lossreg.cli.render.report import diagnostic_text, github_text, summary_text
+from lossreg.cli.sources import STANDARD_INPUT, document
 from lossreg.config import examine
-from lossreg.config.read.documents import MAX_BYTES
-from lossreg.errors import Diagnostic, LossregError
+from lossreg.errors import Diagnostic
 
 if TYPE_CHECKING:
     import argparse
@@ -99,7 +99,7 @@ def _files(
         reported.append(Diagnostic(code="LR001", message=message, file=str(error.filename)))
 
     for path in paths:
-        if path != "-" and Path(path).is_dir():
+        if path != STANDARD_INPUT and Path(path).is_dir():
             for folder, folders, names in os.walk(path, onerror=unread):
                 folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
                 paths_inside = (Path(folder, inner) for inner in folders)
@@ -113,20 +113,13 @@ def _files(
 
 def _examine(path: str, registry: Registry, arguments: argparse.Namespace) -> Examined:
     return examine(
-        _standard_input() if path == "-" else path,
+        document(path),
         key=arguments.key,
         registry=registry,
         overrides=arguments.overrides,
         name="<stdin>",
         every=True,
     )
-
-
-def _standard_input() -> bytes:
-    if sys.stdin is None:
-        raise LossregError("there is no standard input")
-    # One byte above the limit shows that the input is too large; a stream may be endless.
-    return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
 def _print(

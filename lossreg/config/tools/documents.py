@@ -31,9 +31,12 @@ def whole(
         ConfigError: The document is wrong.
     """
     overrides = list(overrides)
-    examined = examine(source, key=key, registry=registry, overrides=overrides)
+    name = "<stdin>"  # of a document as bytes, which no tool has from elsewhere
+    examined = examine(source, key=key, registry=registry, overrides=overrides, name=name)
     if examined.document is None:
-        named = examine(source, key=key, registry=registry, overrides=overrides, several=True)
+        named = examine(
+            source, key=key, registry=registry, overrides=overrides, name=name, several=True
+        )
         if named.document is None:
             raise ConfigError(examined.diagnostics)
         return named
