@@ -6,19 +6,21 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lossreg.cli.options import add_override_argument, add_plugin_arguments
 from lossreg.cli.output import complain, is_coloured, say, say_json
 from lossreg.cli.plugins import registry_of
-from lossreg.cli.render.report import diagnostic_text, github_text, summary_text
+from lossreg.cli.render.annotations import github_text, repository_root
+from lossreg.cli.render.report import diagnostic_text, summary_text
 from lossreg.config import examine
+from lossreg.config.foreign import may_hold_objective, of_objectives
 from lossreg.config.read.documents import MAX_BYTES
 from lossreg.errors import Diagnostic, LossregError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lossreg.config import Examined
     from lossreg.registry import Registry
@@ -42,6 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="check only the objective at this path, as in model.criterion; by default, every "
         "objective of a document is checked",
     )
+    parser.add_argument(
+        "--skip-without-objective",
+        action="store_true",
+        help="skip and count files without an objective, also those that are named and those that "
+        "are not YAML as lossreg reads it; for hooks",
+    )
+    parser.add_argument(
+        "--interpolations",
+        action="store_true",
+        help="pass over values with ${...}, and over ???, which Hydra or OmegaConf fills in",
+    )
     add_override_argument(parser)
     add_plugin_arguments(parser)
     parser.add_argument("--strict", action="store_true", help="warnings fail as well")
@@ -54,33 +67,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _Outcome(NamedTuple):
+    """What is known of all files.
+
+    Attributes:
+        reported: The diagnostics.
+        not_followed: The links to folders.
+        unread: What keeps each file that was skipped from being read.
+        checked: How many files were checked.
+        skipped: How many have no objective.
+        passed_over: How many interpolations were passed over.
+    """
+
+    reported: list[Diagnostic]
+    not_followed: list[str]
+    unread: list[Diagnostic]
+    checked: int = 0
+    skipped: int = 0
+    passed_over: int = 0
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Print what is wrong with each file."""
-    registry = registry_of(arguments)
-    reported: list[Diagnostic] = []
-    checked = skipped = 0
-    not_followed: list[str] = []
+    outcome = _checked(arguments, registry_of(arguments))
+    if not (outcome.checked or outcome.skipped or outcome.unread or outcome.reported):
+        complain("error: found no .yaml or .yml file")
+        return 2
+    _print(outcome, arguments)
+    failing = ("error", "warning") if arguments.strict else ("error",)
+    return int(any(diagnostic.severity in failing for diagnostic in outcome.reported))
+
+
+def _checked(arguments: argparse.Namespace, registry: Registry) -> _Outcome:
+    reported, not_followed, unread = list[Diagnostic](), list[str](), list[Diagnostic]()
+    checked = skipped = passed_over = 0
+    leniently = arguments.skip_without_objective
     for path, in_folder in _files(arguments.paths, reported, not_followed):
-        diagnostics = _examine(path, registry, arguments).diagnostics
-        if in_folder and any(map(_says_no_objective, diagnostics)):
-            # A part of an objective (LR905) is reported even so.
-            diagnostics = tuple(fault for fault in diagnostics if fault.code == "LR905")
+        source = _standard_input() if path == "-" else path
+        examined = examine(
+            source,
+            key=arguments.key,
+            registry=registry,
+            overrides=arguments.overrides,
+            name="<stdin>",
+            every=True,
+            interpolations=arguments.interpolations,
+        )
+        diagnostics: Sequence[Diagnostic] = examined.diagnostics
+        if leniently and not examined.is_read and _is_foreign(source, examined):
+            unread.append(diagnostics[-1])
+            continue
+        if (in_folder or leniently) and diagnostics:
+            diagnostics = of_objectives(examined, leniently=leniently)
             if not diagnostics:
                 skipped += 1
                 continue
         checked += 1
+        passed_over += examined.passed_over
         reported.extend(diagnostics)
-    if not checked and not skipped and not reported:
-        complain("error: found no .yaml or .yml file")
-        return 2
-    _print(reported, arguments, checked, skipped, not_followed)
-    failing = ("error", "warning") if arguments.strict else ("error",)
-    return int(any(diagnostic.severity in failing for diagnostic in reported))
+    return _Outcome(reported, not_followed, unread, checked, skipped, passed_over)
 
 
-def _says_no_objective(diagnostic: Diagnostic) -> bool:
-    # An LR109 with a path is about a key that looks misspelt.
-    return diagnostic.code == "LR011" or (diagnostic.code == "LR109" and not diagnostic.path)
+def _is_foreign(source: str | bytes, examined: Examined) -> bool:
+    """Whether a file that could not be read as a document has no key of an objective."""
+    if any(diagnostic.code in ("LR001", "LR011") for diagnostic in examined.diagnostics):
+        return False
+    if isinstance(source, bytes):
+        return not may_hold_objective(source)
+    if not Path(source).is_file():
+        return False  # a pipe cannot be read twice
+    with Path(source).open("rb") as file:
+        return not may_hold_objective(file.read(MAX_BYTES + 1))
 
 
 def _files(
@@ -111,17 +168,6 @@ def _files(
             yield path, False
 
 
-def _examine(path: str, registry: Registry, arguments: argparse.Namespace) -> Examined:
-    return examine(
-        _standard_input() if path == "-" else path,
-        key=arguments.key,
-        registry=registry,
-        overrides=arguments.overrides,
-        name="<stdin>",
-        every=True,
-    )
-
-
 def _standard_input() -> bytes:
     if sys.stdin is None:
         raise LossregError("there is no standard input")
@@ -129,37 +175,45 @@ def _standard_input() -> bytes:
     return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
-def _print(
-    reported: list[Diagnostic],
-    arguments: argparse.Namespace,
-    checked: int,
-    skipped: int,
-    not_followed: list[str],
-) -> None:
+def _print(outcome: _Outcome, arguments: argparse.Namespace) -> None:
     form = arguments.format
     if form == "json":
         report = {
-            "files": checked,
-            "skipped": skipped,
-            "not_followed": not_followed,
-            "diagnostics": [asdict(diagnostic) for diagnostic in reported],
+            "files": outcome.checked,
+            "skipped": outcome.skipped,
+            "unread": [asdict(diagnostic) for diagnostic in outcome.unread],
+            "not_followed": outcome.not_followed,
+            "passed_over": outcome.passed_over,
+            "diagnostics": [asdict(diagnostic) for diagnostic in outcome.reported],
         }
         say_json(report)
         return
-    if form == "github":
-        for diagnostic in reported:
-            say(github_text(diagnostic))
-        return
     colour = is_coloured(sys.stdout)
-    for diagnostic in reported:
-        say(diagnostic_text(diagnostic, colour=colour), end="\n\n", coloured=colour)
-    wanted = "an objective" if arguments.key is None else f"'{arguments.key}'"
-    notes = [f"{skipped} without {wanted} skipped"] * bool(skipped)
-    notes += [f"{_counted(len(not_followed), 'linked folder')} not followed"] * bool(not_followed)
-    aside = f" ({', '.join(notes)})" if notes else ""
+    root = repository_root() if form == "github" else None
+    for diagnostic in outcome.reported:
+        if root is None:
+            say(diagnostic_text(diagnostic, colour=colour), end="\n\n", coloured=colour)
+        else:
+            say(github_text(diagnostic, root))
+    say(_summary(outcome, arguments.key))
+
+
+def _summary(outcome: _Outcome, key: str | None) -> str:
+    """How many files were checked, what was left out of that, and how many faults there are."""
+    wanted = "an objective" if key is None else f"'{key}'"
+    codes = ", ".join(sorted({diagnostic.code for diagnostic in outcome.unread}))
+    notes = [
+        f"{outcome.skipped} without {wanted} skipped" * bool(outcome.skipped),
+        f"{len(outcome.unread)} unreadable without one skipped ({codes})" * bool(outcome.unread),
+        f"{_counted(len(outcome.not_followed), 'linked folder')} not followed"
+        * bool(outcome.not_followed),
+        f"{_counted(outcome.passed_over, 'interpolation')} passed over" * bool(outcome.passed_over),
+    ]
+    aside = ", ".join(filter(None, notes))
     # "no problems" would be wrong where no file was checked.
-    result = f": {summary_text(reported)}" if checked or reported else ""
-    say(f"{_counted(checked, 'file')} checked{aside}{result}")
+    result = f": {summary_text(outcome.reported)}" if outcome.checked or outcome.reported else ""
+    count = _counted(outcome.checked, "file")
+    return f"{count} checked{f' ({aside})' if aside else ''}{result}"
 
 
 def _counted(count: int, noun: str) -> str:
