@@ -13,10 +13,11 @@ from lossreg.cli.output import complain, is_coloured, say, say_json
 from lossreg.cli.plugins import registry_of
 from lossreg.cli.render.annotations import github_text, repository_root
 from lossreg.cli.render.report import diagnostic_text, summary_text
+from lossreg.cli.standard_input import NAME, source
 from lossreg.config import examine
 from lossreg.config.foreign import may_hold_objective, of_objectives
 from lossreg.config.read.documents import MAX_BYTES
-from lossreg.errors import Diagnostic, LossregError
+from lossreg.errors import Diagnostic
 
 if TYPE_CHECKING:
     import argparse
@@ -25,9 +26,16 @@ if TYPE_CHECKING:
     from lossreg.config import Examined
     from lossreg.registry import Registry
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["EXAMPLES", "add_arguments", "run"]
 
 _SUFFIXES = {".yaml", ".yml"}
+
+
+EXAMPLES = {
+    "lossreg check configs": "every objective in the files of a folder",
+    "lossreg check loss.yaml --set terms.fit.weight=0.3": "with another value",
+    "lossreg check conf --interpolations": "a folder of Hydra's files",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,18 +111,18 @@ def _checked(arguments: argparse.Namespace, registry: Registry) -> _Outcome:
     checked = skipped = passed_over = 0
     leniently = arguments.skip_without_objective
     for path, in_folder in _files(arguments.paths, reported, not_followed):
-        source = _standard_input() if path == "-" else path
+        config = source(path)
         examined = examine(
-            source,
+            config,
             key=arguments.key,
             registry=registry,
             overrides=arguments.overrides,
-            name="<stdin>",
+            name=NAME,
             every=True,
             interpolations=arguments.interpolations,
         )
         diagnostics: Sequence[Diagnostic] = examined.diagnostics
-        if leniently and not examined.is_read and _is_foreign(source, examined):
+        if leniently and not examined.is_read and _is_foreign(config, examined):
             unread.append(diagnostics[-1])
             continue
         if (in_folder or leniently) and diagnostics:
@@ -128,15 +136,15 @@ def _checked(arguments: argparse.Namespace, registry: Registry) -> _Outcome:
     return _Outcome(reported, not_followed, unread, checked, skipped, passed_over)
 
 
-def _is_foreign(source: str | bytes, examined: Examined) -> bool:
+def _is_foreign(config: str | bytes, examined: Examined) -> bool:
     """Whether a file that could not be read as a document has no key of an objective."""
     if any(diagnostic.code in ("LR001", "LR011") for diagnostic in examined.diagnostics):
         return False
-    if isinstance(source, bytes):
-        return not may_hold_objective(source)
-    if not Path(source).is_file():
+    if isinstance(config, bytes):
+        return not may_hold_objective(config)
+    if not Path(config).is_file():
         return False  # a pipe cannot be read twice
-    with Path(source).open("rb") as file:
+    with Path(config).open("rb") as file:
         return not may_hold_objective(file.read(MAX_BYTES + 1))
 
 
@@ -166,13 +174,6 @@ def _files(
                         yield str(Path(folder, name)), True
         else:
             yield path, False
-
-
-def _standard_input() -> bytes:
-    if sys.stdin is None:
-        raise LossregError("there is no standard input")
-    # One byte above the limit shows that the input is too large; a stream may be endless.
-    return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
 def _print(outcome: _Outcome, arguments: argparse.Namespace) -> None:

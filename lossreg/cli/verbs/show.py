@@ -26,10 +26,16 @@ if TYPE_CHECKING:
     from lossreg.registry import Kind, Registry
     from lossreg.registry.kinds import Record
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["EXAMPLES", "add_arguments", "run"]
 
 
 _KINDS = {kind.noun: kind for kind in KINDS}
+
+
+EXAMPLES = {
+    "lossreg show cross_entropy": "its formula, parameters and inputs, and how to declare it",
+    "lossreg show digits": "a task",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
