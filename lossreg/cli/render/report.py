@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-import unicodedata
 from typing import TYPE_CHECKING
 
 from lossreg.errors import ConfigError, printable
@@ -103,6 +102,8 @@ def _cells(text: str) -> int:
     """How many cells of a terminal a text takes."""
     if text.isascii():
         return len(text)
+    import unicodedata  # most texts are ASCII
+
     return sum(
         0
         if unicodedata.category(char) in ("Mn", "Me")

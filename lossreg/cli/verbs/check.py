@@ -6,12 +6,11 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lossreg.cli.options import add_override_argument, add_plugin_arguments
 from lossreg.cli.output import complain, is_coloured, say, say_json
 from lossreg.cli.plugins import registry_of
-from lossreg.cli.render.annotations import github_text, repository_root
 from lossreg.cli.render.report import diagnostic_text, summary_text
 from lossreg.cli.standard_input import NAME, source
 from lossreg.config import examine
@@ -75,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class _Outcome(NamedTuple):
+class _Outcome:
     """What is known of all files.
 
     Attributes:
@@ -87,12 +86,11 @@ class _Outcome(NamedTuple):
         passed_over: How many interpolations were passed over.
     """
 
-    reported: list[Diagnostic]
-    not_followed: list[str]
-    unread: list[Diagnostic]
-    checked: int = 0
-    skipped: int = 0
-    passed_over: int = 0
+    def __init__(self) -> None:
+        self.reported: list[Diagnostic] = []
+        self.not_followed: list[str] = []
+        self.unread: list[Diagnostic] = []
+        self.checked = self.skipped = self.passed_over = 0
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -107,10 +105,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _checked(arguments: argparse.Namespace, registry: Registry) -> _Outcome:
-    reported, not_followed, unread = list[Diagnostic](), list[str](), list[Diagnostic]()
-    checked = skipped = passed_over = 0
+    outcome = _Outcome()
     leniently = arguments.skip_without_objective
-    for path, in_folder in _files(arguments.paths, reported, not_followed):
+    for path, in_folder in _files(arguments.paths, outcome.reported, outcome.not_followed):
         config = source(path)
         examined = examine(
             config,
@@ -123,17 +120,17 @@ def _checked(arguments: argparse.Namespace, registry: Registry) -> _Outcome:
         )
         diagnostics: Sequence[Diagnostic] = examined.diagnostics
         if leniently and not examined.is_read and _is_foreign(config, examined):
-            unread.append(diagnostics[-1])
+            outcome.unread.append(diagnostics[-1])
             continue
         if (in_folder or leniently) and diagnostics:
             diagnostics = of_objectives(examined, leniently=leniently)
             if not diagnostics:
-                skipped += 1
+                outcome.skipped += 1
                 continue
-        checked += 1
-        passed_over += examined.passed_over
-        reported.extend(diagnostics)
-    return _Outcome(reported, not_followed, unread, checked, skipped, passed_over)
+        outcome.checked += 1
+        outcome.passed_over += examined.passed_over
+        outcome.reported.extend(diagnostics)
+    return outcome
 
 
 def _is_foreign(config: str | bytes, examined: Examined) -> bool:
@@ -190,13 +187,20 @@ def _print(outcome: _Outcome, arguments: argparse.Namespace) -> None:
         say_json(report)
         return
     colour = is_coloured(sys.stdout)
-    root = repository_root() if form == "github" else None
-    for diagnostic in outcome.reported:
-        if root is None:
+    if form == "github":
+        _annotate(outcome.reported)
+    else:
+        for diagnostic in outcome.reported:
             say(diagnostic_text(diagnostic, colour=colour), end="\n\n", coloured=colour)
-        else:
-            say(github_text(diagnostic, root))
     say(_summary(outcome, arguments.key))
+
+
+def _annotate(reported: list[Diagnostic]) -> None:
+    from lossreg.cli.render.annotations import github_text, repository_root
+
+    root = repository_root()
+    for diagnostic in reported:
+        say(github_text(diagnostic, root))
 
 
 def _summary(outcome: _Outcome, key: str | None) -> str:
