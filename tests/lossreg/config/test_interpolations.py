@@ -162,6 +162,13 @@ def test_what_depends_on_one_is_not_known() -> None:
         assert faults(f"terms:\n  {terms}\n") == [], terms
 
 
+def test_terms_that_one_may_bring_in_are_not_called_lone() -> None:
+    lone = "head: {type: mse, weight: 2}\n"
+    for objective in ("loss: ${head}", "loss: {terms: '${head}'}"):
+        assert faults(f"{objective}\n{lone}") == []
+    assert ("LR905", "head") in faults(f"loss: {{terms: {{fit: {{type: mse}}}}}}\n{lone}")
+
+
 def test_without_the_option_the_fault_names_it() -> None:
     for text in ("${lam}", "???"):
         (fault,) = examine(f"terms:\n  fit: {{type: mse, weight: '{text}'}}\n".encode()).diagnostics
