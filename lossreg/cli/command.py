@@ -15,7 +15,7 @@ from lossreg.cli.output import complain, flush, is_coloured, say
 from lossreg.errors import LossregError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["run"]
 
@@ -31,6 +31,22 @@ _VERBS = {
     "new": "write the distribution of a new loss plugin",
     "run": "train a task with the objective of an experiment file",
 }
+
+# Their names in other programs.
+_FOREIGN = {
+    **dict.fromkeys(("lint", "validate", "verify"), "check"),
+    **dict.fromkeys(("create", "init", "scaffold"), "new"),
+    **dict.fromkeys(("describe", "info"), "show"),
+    **dict.fromkeys(("fit", "train"), "run"),
+    "compare": "diff",
+    "explain": "codes",
+    "help": "--help",
+    "ls": "list",
+    "version": "--version",
+}
+_EXIT_CODES = "exit codes: 0 fine, 1 a problem was found, 2 wrong usage, 130 interrupted"
+_TOP = "`lossreg COMMAND --help` shows the options of a command, and examples."
+_PAGES = "documentation: https://github.com/lossreg/lossreg/tree/main/docs"
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -84,6 +100,20 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
 
+    def refuse_unknown_options(self, words: Sequence[str]) -> None:
+        """Refuse a misspelt option by its name; argparse would first miss what is required."""
+        known = [name for action in self._actions for name in action.option_strings]
+        for word in words:
+            option = word.partition("=")[0]
+            if option == "--":
+                return
+            if option.startswith("--") and not any(name.startswith(option) for name in known):
+                from lossreg.names import closest
+
+                meant = closest(option, known)
+                hint = f"; did you mean '{meant}'?" if meant else ""
+                self.error(f"there is no option '{option}'{hint}")
+
 
 class _Version(argparse.Action):
     """Prints the version, which is looked up only on request."""
@@ -96,23 +126,27 @@ class _Version(argparse.Action):
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    parser = _Parser(prog="lossreg", description="Declare what a PyTorch model optimises.")
+    parser = _Parser(
+        prog="lossreg",
+        description="Declare what a PyTorch model optimises.",
+        epilog=f"{_TOP}\n{_EXIT_CODES}\n{_PAGES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--version", action=_Version, nargs=0, help="show program's version number and exit"
     )
-    verbs = parser.add_subparsers(metavar="COMMAND", required=True)
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for word in words[:1]:
         if word not in _VERBS and not word.startswith("-"):
-            from lossreg.names import closest
-
-            meant = closest(word, _VERBS)
-            hint = f"did you mean '{meant}'?" if meant else f"expected one of {', '.join(_VERBS)}"
-            parser.error(f"there is no command '{word}'; {hint}")
+            parser.error(f"there is no command '{word}'; {_hint(word)}")
     # Argument parsers are expensive to make, and only one verb runs.
     chosen = {name: _VERBS[name] for name in words[:1] if name in _VERBS}
     for name, summary in (chosen or _VERBS).items():
         verb_parser = verbs.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if chosen:
             if name != "run":
@@ -124,4 +158,27 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
                 "--debug", action="store_true", help="show the traceback of an error"
             )
             verb_parser.set_defaults(run=verb.run)
+            verb_parser.epilog = f"{_examples(verb.EXAMPLES)}\n\n{_EXIT_CODES}"
+            verb_parser.refuse_unknown_options(words[1:])
+    if not chosen:
+        parser.refuse_unknown_options(words[:1])
+    if not words:
+        complain(parser.format_help().rstrip())
+        parser.exit(2)
     return parser
+
+
+def _hint(word: str) -> str:
+    """What to write for a command that there is not."""
+    if word.endswith((".yaml", ".yml")):
+        return f"did you mean 'lossreg check {word}'?"
+    from lossreg.names import closest
+
+    meant = _FOREIGN.get(word) or closest(word, _VERBS)
+    return f"did you mean '{meant}'?" if meant else f"expected one of {', '.join(_VERBS)}"
+
+
+def _examples(examples: Mapping[str, str]) -> str:
+    """Commands with what they do, as a part of a help."""
+    lines = (f"  {command}\n      {meaning}" for command, meaning in examples.items())
+    return "\n".join(["examples:", *lines])

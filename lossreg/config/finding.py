@@ -118,6 +118,8 @@ def _own(root: Node, search: Search, faults: Faults, *, every: bool) -> Found:
         message = "expected at least one objective, found none"
         faults.add("LR108", ("", "objectives"), message, root.keys["objectives"])
         return Found()
+    if "objectives" in root.value and faults.passes_over(root.value["objectives"]):
+        return Found()
     for name in islice(root.keys, _GUESSED_KEYS):
         meant = _meant(name, root)
         if meant == "objectives":

@@ -10,7 +10,7 @@ from lossreg.cli.plugins import registry_of
 from lossreg.cli.render.definition import definition_as_dict, definition_text
 from lossreg.cli.render.page import loss_page, task_page
 from lossreg.cli.render.report import terminal_width
-from lossreg.cli.sources import STANDARD_INPUT, document
+from lossreg.cli.standard_input import MARK, NAME, source
 from lossreg.errors import LossregError, PluginError, UnknownNameError
 from lossreg.plugin import LossDefinition
 from lossreg.registry import KINDS, LOSSES
@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 
     from lossreg.registry import Kind, Registry
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["EXAMPLES", "add_arguments", "run"]
 
 
 _KINDS = {kind.noun: kind for kind in KINDS}
 _SUFFIXES = (".yaml", ".yml")
+
+
+EXAMPLES = {
+    "lossreg show cross_entropy": "its formula, parameters and inputs, and how to declare it",
+    "lossreg show digits": "a task",
+    "lossreg show loss.yaml": "the objective of a config as a formula",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _is_file(name: str) -> bool:
-    return name == STANDARD_INPUT or "/" in name or "\\" in name or name.endswith(_SUFFIXES)
+    return name == MARK or "/" in name or "\\" in name or name.endswith(_SUFFIXES)
 
 
 def _refused(message: str) -> int:
@@ -79,8 +86,10 @@ def _show_file(arguments: argparse.Namespace, registry: Registry) -> None:
     from lossreg.config.tools.documents import whole
     from lossreg.config.tools.formula import objectives
 
-    source = document(arguments.name)
-    shown = objectives(whole(source, arguments.key, registry, arguments.overrides))
+    examined = whole(
+        source(arguments.name), arguments.key, registry, arguments.overrides, name=NAME
+    )
+    shown = objectives(examined)
     if arguments.json:
         say_json({"objectives": [as_dict(objective) for objective in shown]})
     elif arguments.markdown:

@@ -48,6 +48,8 @@ def read_arguments(
         key: Where its name is written.
         faults: Takes the faults.
     """
+    if node is not None and faults.passes_over(node):
+        return None
     written = _by_name(definition, node, path, faults)
     if written is None:
         return None

@@ -255,7 +255,7 @@ def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None
         return None
     if is_interpolation(name):
         message = f"expected the name of a transform, found {describe(name)}"
-        faults.add("LR210", path, message, span)
+        faults.add("LR210", path, message, node if value is None else span)
         return None
     if name not in TRANSFORMS:
         foreign = _foreign().get(name)

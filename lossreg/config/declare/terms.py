@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TermReader"]
 
-_COLON = re.compile(r"\s*:")
+_COLON = r"\s*:"
 _PARAMS = "parameters, each 'name: value'"
 
 
@@ -253,7 +253,9 @@ def _defaults(model: type[LossConfig]) -> LossConfig | None:
 def _has_colon(name: str, node: Node) -> bool:
     """Whether a key is written as one: in braces, a comma makes a key of a word without a colon."""
     document, _, end = node.keys[name]
-    return ":" in name or document is None or _COLON.match(document.text, end) is not None
+    return (
+        ":" in name or document is None or re.compile(_COLON).match(document.text, end) is not None
+    )
 
 
 def _one_level_up(definition: LossDefinition, name: str) -> str | None:

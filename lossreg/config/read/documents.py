@@ -43,9 +43,7 @@ _STRING_TAGS = {"tag:yaml.org,2002:str", "!"}
 _MAP_TAG, _SEQ_TAG = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 # What YAML forbids: control characters (except tab, line feed, carriage return and NEL),
 # surrogates, the two non-characters, and a byte order mark that is not the first character.
-_FORBIDDEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]"
-)
+_FORBIDDEN = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]"
 # YAML 1.1 parsers break lines at these, editors do not.
 _ODD_BREAK = "[\x85\u2028\u2029]"
 _COLON = r"\s*:"
@@ -85,7 +83,9 @@ def read_document(document: Document) -> Node:
     text = document.text
     if len(text) > MAX_BYTES:
         raise SourceError("LR004", f"the document is larger than {MAX_BYTES:,} bytes", document)
-    forbidden = _FORBIDDEN.search(text)
+    # None of them is printable, and few texts have another character that is not.
+    is_printable = text.replace("\n", "").isprintable()
+    forbidden = None if is_printable else re.search(_FORBIDDEN, text)
     if forbidden:
         start, end = forbidden.span()
         message = f"the character U+{ord(forbidden[0]):04X} is not allowed in YAML; remove it"

@@ -12,7 +12,7 @@ __all__ = ["MOST_FAULTS", "Document", "Node", "Place", "SourceError", "Span", "t
 MOST_FAULTS = 1_000
 """How many faults are reported: a document with more is corrected step by step."""
 
-_LINE_BREAK = re.compile("\r\n|\r|\n")
+_LINE_BREAK = "\r\n|\r|\n"
 
 
 class Place(NamedTuple):
@@ -55,7 +55,7 @@ class Document:
     def _find_lines(self) -> None:
         if not self._line_starts:
             self._line_starts.append(0)
-            self._line_starts.extend(match.end() for match in _LINE_BREAK.finditer(self.text))
+            self._line_starts.extend(match.end() for match in re.finditer(_LINE_BREAK, self.text))
 
     def _line_end(self, number: int) -> int:
         if number == len(self._line_starts):
