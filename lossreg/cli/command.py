@@ -7,6 +7,7 @@ import atexit
 import gc
 import importlib
 import io
+import keyword
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -27,6 +28,7 @@ _VERBS = {
     "diff": "say what differs in meaning between two configs",
     "expand": "print a config with every default written out",
     "schema": "print the JSON Schema of configs, for editors",
+    "try": "run an objective, forward and backward, on small tensors of given shapes",
     "codes": "explain diagnostic codes",
     "new": "write the distribution of a new loss plugin",
     "run": "train a task with the objective of an experiment file",
@@ -118,7 +120,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             if name != "run":
                 # pydantic would look through every distribution for plugins of its own.
                 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-            verb = importlib.import_module(f"lossreg.cli.verbs.{name}")
+            # A module cannot be named as a keyword, such as `try`, is.
+            module = f"{name}_" if keyword.iskeyword(name) else name
+            verb = importlib.import_module(f"lossreg.cli.verbs.{module}")
             verb.add_arguments(verb_parser)
             verb_parser.add_argument(
                 "--debug", action="store_true", help="show the traceback of an error"
