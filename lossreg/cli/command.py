@@ -77,7 +77,21 @@ def run(argv: Sequence[str] | None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Prints through `cli.output`, as the verbs do."""
+    """Prints through `cli.output`, as the verbs do.
+
+    Attributes:
+        mixes: Whether options may stand between words that are a list.
+    """
+
+    mixes = False
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        if not self.mixes:
+            return super().parse_known_args(args, namespace)
+        self.mixes = False  # what is called now calls this method again
+        return self.parse_known_intermixed_args(args, namespace)
 
     def print_help(self, file: Any = None) -> None:
         del file
@@ -124,6 +138,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             module = f"{name}_" if keyword.iskeyword(name) else name
             verb = importlib.import_module(f"lossreg.cli.verbs.{module}")
             verb.add_arguments(verb_parser)
+            verb_parser.mixes = getattr(verb, "MIXES", False)
             verb_parser.add_argument(
                 "--debug", action="store_true", help="show the traceback of an error"
             )

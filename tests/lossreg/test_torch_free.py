@@ -27,6 +27,7 @@ STATEMENTS = {
     "show": "main(['show', 'l1'])",
     "show a task": "main(['show', 'digits'])",
     "check": "main(['check', 'loss.yaml'])",
+    "help of try": "main(['try', '--help'])",
     "check an experiment": "main(['check', 'digits.yaml'])",
     "new": "main(['new', 'quantile'])",
 }

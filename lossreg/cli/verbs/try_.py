@@ -13,7 +13,10 @@ from lossreg.errors import printable
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["MIXES", "add_arguments", "run"]
+
+MIXES = True
+"""Options may stand between the file and the tensors."""
 
 _LARGEST_SEED = 2**63
 

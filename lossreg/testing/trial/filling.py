@@ -38,8 +38,8 @@ def filled(
             # Moved on by one, which is another class.
             values = torch.where(values == wanted.avoid, (values + 1) % wanted.limit, values)
     elif wanted.kind == "length":
-        # Targets up to half of what is there: repeated labels need more room.
-        values = _whole(shape, max((wanted.limit or 2) // 2, 1), generator) + 1
+        longest = wanted.limit or 1
+        values = _whole(shape, longest - wanted.least + 1, generator) + wanted.least
     elif wanted.kind == "count":
         values = _whole(shape, _SOME, generator)
     else:
@@ -118,7 +118,7 @@ def in_words(dtype: torch.dtype, wanted: Wanted) -> str:
         "mask": "0 and 1",
         "zero or one": "0 and 1",
         "plus or minus one": "1 and -1",
-        "positive": "numbers above 0",
+        "positive": "numbers above 0" if is_float else "whole numbers above 0",
         "non-negative": "numbers above 0" if is_float else "whole numbers of at least 0",
         "count": f"whole numbers from 0 to {_SOME - 1}",
         "length": "lengths",
@@ -130,7 +130,8 @@ def in_words(dtype: torch.dtype, wanted: Wanted) -> str:
         "log-probability": "log-probabilities",
     }[wanted.kind]
     if wanted.kind == "length" and wanted.limit is not None:
-        return f"{words} from 1 to {max(wanted.limit // 2, 1)}"
+        alike = wanted.least == wanted.limit
+        return f"{words} of {wanted.limit}" if alike else f"{words} from 1 to {wanted.limit}"
     if wanted.kind in _INDICES:
         words += " of 0" if wanted.limit is None else f" from 0 to {wanted.limit - 1}"
         words += f" without {wanted.avoid}" if wanted.avoid is not None else ""

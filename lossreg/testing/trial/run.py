@@ -25,7 +25,7 @@ from lossreg.testing.trial.results import (
     Trial,
     TriedTensor,
 )
-from lossreg.testing.trial.wanted import Wanted, by_path
+from lossreg.testing.trial.wanted import Wanted, both, by_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -146,7 +146,7 @@ def _by_leaf(
     for path, one in wanted.items():
         owner = _owner(path, leaves, values)
         if owner is not None:
-            by_leaf.setdefault(owner, one)
+            by_leaf[owner] = both(by_leaf.get(owner, one), one)
     return by_leaf
 
 

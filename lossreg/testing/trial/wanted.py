@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from lossreg.plugin import LossInput
+    from lossreg.plugin import LossDefinition, LossInput
     from lossreg.testing.trial.readings import Reading
     from lossreg.vocabulary.paths import ValuePath
     from lossreg.vocabulary.routes import Transform
 
-__all__ = ["Wanted", "by_path"]
+__all__ = ["Wanted", "both", "by_path"]
 
 
 class Wanted(NamedTuple):
@@ -26,16 +26,18 @@ class Wanted(NamedTuple):
 
     Attributes:
         kind: A domain of an input; or `mask`, `positive`, or `place` for places in a dimension.
-        limit: Indices, places and lengths are below it; None if it does not apply.
+        limit: Indices and places are below it, lengths at most it; None if it does not apply.
+        least: Lengths are at least it.
         avoid: An index that none of them is, such as a blank.
         axis: The dimension over which probabilities add up to 1; None if they do not.
         classes: How many probabilities add up to 1.
-        undo: What is done to the values afterwards: pairs of a transform and its number.
+        undo: Transforms that the values still go through, the last first, with their numbers.
         why_not: The transform for which no values are known; empty where they are.
     """
 
     kind: str = "real"
     limit: int | None = None
+    least: int = 1
     avoid: int | None = None
     axis: int | None = None
     classes: int | None = None
@@ -102,11 +104,11 @@ def by_path(found: Sequence[Reading], values: Any) -> dict[ValuePath, Wanted]:
         whole = _of_argument(reading, call, values)
         for path, here in _at_paths(reading.route, whole, values):
             before = wanted.get(path)
-            wanted[path] = here if before is None else _both(before, here)
+            wanted[path] = here if before is None else both(before, here)
     return wanted
 
 
-def _both(first: Wanted, second: Wanted) -> Wanted:
+def both(first: Wanted, second: Wanted) -> Wanted:
     """The stricter of two wishes; of two limits, the lower one."""
     stricter, other = sorted((first, second), key=lambda one: _STRICTEST.index(one.kind))
     if stricter.kind == other.kind:
@@ -166,27 +168,33 @@ def _of_input(reading: Reading, tensors: Mapping[str, Tensor]) -> Wanted:
         blank = getattr(params, "blank", None)
         return Wanted(kind, limit=classes, avoid=blank)
     if kind == "length":
-        return Wanted(kind, limit=_longest(argument, reading, tensors))
-    if kind in ("probability", "log-probability") and tensor is not None and tensor.dim():
+        return _of_lengths(argument, definition, tensors)
+    # Of a plain probability each entry is one of its own.
+    add_up = argument.domain != "probability" and kind.endswith("probability")
+    if add_up and tensor is not None and tensor.dim():
         letters = argument.letters_of(tensor, definition.inputs[0])
         axis = place_of("C", letters, tensor.shape)
-        if axis is None and kind == "log-probability":
-            axis = tensor.dim() - 1
-        if axis is not None:
-            return Wanted(kind, axis=axis, classes=tensor.shape[axis])
+        axis = tensor.dim() - 1 if axis is None else axis
+        return Wanted(kind, axis=axis, classes=tensor.shape[axis])
     return Wanted(kind)
 
 
-def _longest(argument: LossInput, reading: Reading, tensors: Mapping[str, Tensor]) -> int | None:
-    """How long the sequences are whose lengths an argument holds, as far as names say it."""
-    stem = argument.name.removesuffix("_lengths").removesuffix("_length")
-    for entry in reading.term.definition.inputs:
+def _of_lengths(
+    argument: LossInput, definition: LossDefinition, tensors: Mapping[str, Tensor]
+) -> Wanted:
+    """The lengths of label sequences, which fit the first input's steps; or those of its steps."""
+    first = tensors.get(definition.inputs[0].name)
+    steps = first.shape[0] if first is not None and first.dim() else 1
+    stem = argument.name.removesuffix("_lengths").removesuffix("_length").rstrip("s")
+    for entry in definition.inputs:
         tensor = tensors.get(entry.name)
-        is_meant = entry.domain == "label sequence" and entry.name.rstrip("s") == stem.rstrip("s")
-        if is_meant and tensor is not None and tensor.dim():
-            return tensor.shape[-1] + 1
-    first = tensors.get(reading.term.definition.inputs[0].name)
-    return None if first is None or not first.dim() else first.shape[0] + 1
+        if entry.domain == "label sequence" and entry.name.rstrip("s") == stem:
+            # A label that is repeated needs one step more.
+            longest = (steps + 1) // 2
+            if tensor is not None and tensor.dim():
+                longest = min(longest, tensor.shape[-1])
+            return Wanted("length", limit=longest)
+    return Wanted("length", limit=steps, least=steps)
 
 
 def _at_paths(
@@ -252,7 +260,7 @@ def _before_numbers(name: str, arguments: Mapping[str, Any], wanted: Wanted) -> 
     number = arguments.get("by")
     if name in _ARITHMETIC and kind != "real":
         if isinstance(number, int | float) and number:
-            return wanted._replace(undo=((name, number), *wanted.undo))
+            return wanted._replace(undo=(*wanted.undo, (name, number)))
         if name in ("mul", "div", "add") and kind == "positive":
             return wanted
     is_known = kind == "real" or kind in _GIVES.get(name, ())
