@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lossreg.cli import main
 from documents import Document
+from lossreg.cli import main
 from properties import CONFIGS
 
 # What the step of each file gives, as its first lines say it.
