@@ -28,6 +28,7 @@ _VERBS = {
     "diff": "say what differs in meaning between two configs",
     "expand": "print a config with every default written out",
     "schema": "print the JSON Schema of configs, for editors",
+    "plot": "draw the weights of an objective over time",
     "try": "run an objective, forward and backward, on small tensors of given shapes",
     "codes": "explain diagnostic codes",
     "new": "write the distribution of a new loss plugin",

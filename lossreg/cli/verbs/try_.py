@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
 from lossreg.cli.options import add_override_argument, add_plugin_arguments
 from lossreg.cli.output import complain, say, say_json
 from lossreg.cli.plugins import registry_of
 from lossreg.config.tools.documents import whole
 from lossreg.errors import printable
-
-if TYPE_CHECKING:
-    import argparse
 
 __all__ = ["MIXES", "add_arguments", "run"]
 
@@ -22,10 +19,9 @@ _LARGEST_SEED = 2**63
 
 
 def _seed(text: str) -> int:
-    seed = int(text)
-    if not 0 <= seed < _LARGEST_SEED:
-        raise ValueError(text)
-    return seed
+    if text.isascii() and text.isdigit() and int(text) < _LARGEST_SEED:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}': expected a number from 0 to 2^63 - 1")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
