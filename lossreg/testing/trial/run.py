@@ -15,7 +15,7 @@ from lossreg.names import closest
 from lossreg.runtime.building import build
 from lossreg.runtime.lookup import MISSING
 from lossreg.runtime.plan import TARGETS
-from lossreg.testing.trial.asked import nested, within_limit
+from lossreg.testing.trial.asked import LIMIT, WordError, nested, within_limit
 from lossreg.testing.trial.filling import filled, in_words
 from lossreg.testing.trial.readings import at_path, readings
 from lossreg.testing.trial.results import (
@@ -64,6 +64,8 @@ def try_out(
         empty = nested(blanks)
         terms = [_as_active(term) for config in configs.values() for term in _enabled(config)]
         every = [reading for term in terms for reading in readings(term, empty)]
+        for reading in every:
+            _refuse_large(reading, blanks, empty)
         wanted = _by_leaf(by_path(every, empty), blanks, empty)
         leaves = _leaves(asked, sizes, wanted, every, seed)
         values = nested(leaves)
@@ -78,6 +80,24 @@ def try_out(
         path for term in terms if not term.optional for path in _missing(term, values)
     )
     return Trial(sizes, tuple(tensors), tuple(objectives), tuple(missing))
+
+
+def _refuse_large(reading: Reading, blanks: Mapping[ValuePath, Any], values: Any) -> None:
+    """Refuse indicators of so many classes that they would not fit the limit.
+
+    Raises:
+        WordError: They would not.
+    """
+    owner = _owner(reading.route.path, blanks, values)
+    blank = None if owner is None else blanks[owner]
+    for name, arguments in reading.route.transforms:
+        if name == "one_hot" and isinstance(blank, Tensor):
+            classes = dict(arguments)["classes"]
+            if blank.numel() * classes * torch.int64.itemsize > LIMIT:
+                raise WordError(
+                    f"term '{reading.term.name}': 'one_hot' of '{owner}', {tuple(blank.shape)}, "
+                    f"with {classes} classes would have more than 1 GiB, all that a trial takes"
+                )
 
 
 def _unused(
@@ -170,9 +190,8 @@ def _leaves(
     values = nested(leaves)
     for reading in every:
         owner = _owner(reading.route.path, leaves, values) if _is_trained(reading) else None
-        leaf = None if owner is None else leaves[owner]
-        if isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex()):
-            leaf.requires_grad_()
+        if owner is not None and _is_float(leaves[owner]):
+            leaves[owner].requires_grad_()
     return leaves
 
 
@@ -275,7 +294,10 @@ def _gradients(
     wanted: dict[str, list[tuple[ValuePath, bool]]] = {}
     for reading in found:
         owner = _owner(reading.route.path, leaves, values)
-        if owner is not None and _has_gradient(reading):
+        is_index = (
+            reading.argument in TARGETS and owner is not None and not _is_float(leaves[owner])
+        )
+        if owner is not None and _has_gradient(reading) and not is_index:
             wanted.setdefault(reading.argument, []).append((owner, _is_detached(reading)))
     attached = {path: leaf for path, leaf in leaves.items() if _requires_grad(leaf)}
     reached: dict[ValuePath, Tensor | None] = {}
@@ -293,6 +315,10 @@ def _gradients(
         )
         for argument, tensors in wanted.items()
     )
+
+
+def _is_float(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and (leaf.is_floating_point() or leaf.is_complex())
 
 
 def _requires_grad(leaf: Any) -> bool:

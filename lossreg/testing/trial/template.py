@@ -47,7 +47,14 @@ def wanted_words(terms: Iterable[TermConfig], values: Any) -> dict[ValuePath, st
                 before, earlier = guesses.get(path, ((), ""))
                 # The shape that says most counts, and a dtype that is not the default.
                 guesses[path] = max(before, shape, key=len), earlier or kind
-    return {path: " ".join((*shape, kind)).strip() for path, (shape, kind) in guesses.items()}
+    # The elements of a list follow each other.
+    roots = list(dict.fromkeys(path.steps[0] for path in guesses))
+    in_order = sorted(guesses, key=lambda path: (roots.index(path.steps[0]), _places(path)))
+    return {path: " ".join((*guesses[path][0], guesses[path][1])).strip() for path in in_order}
+
+
+def _places(path: ValuePath) -> list[int]:
+    return [step for step in path.steps if isinstance(step, int)]
 
 
 def _from_the_start(path: ValuePath) -> ValuePath:

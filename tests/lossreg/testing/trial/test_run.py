@@ -12,7 +12,7 @@ import torch
 from lossreg.config import load_config
 from lossreg.plugin import Field, LossConfig, LossDefinition, LossInput
 from lossreg.registry import Registry
-from lossreg.testing.trial import asked_for, sizes_of, try_out, wanted_words
+from lossreg.testing.trial import WordError, asked_for, sizes_of, try_out, wanted_words
 from lossreg.testing.trial.filling import filled
 from lossreg.testing.trial.wanted import Wanted
 
@@ -281,6 +281,35 @@ def test_a_target_has_a_gradient_where_the_config_says_that_it_is_meant() -> Non
     assert not only_term(trial).notes
     trial = tried(of("mse", "x", "y"), "x=N", "y=N")
     assert [one.argument for one in only_term(trial).gradients] == ["input"]
+
+
+def test_class_indices_never_have_a_gradient() -> None:
+    trial = tried(of("cross_entropy", "x", "y", detach=[]), "x=N 3", "y=N int64")
+    assert [one.argument for one in only_term(trial).gradients] == ["input"]
+    assert not trial.has_problem
+
+
+def test_indicators_of_too_many_classes_are_refused() -> None:
+    target = {"from": "y", "apply": [{"one_hot": 2_000_000_000}]}
+    with pytest.raises(WordError, match="'one_hot' of 'y', \\(2,\\), with 2000000000 classes"):
+        tried(of("mse", "x", target), "x=N", "y=N int64")
+
+
+def test_suggested_elements_of_a_list_are_in_order() -> None:
+    config = """
+        terms:
+          last: {each: {over: {l: layers}, pick: {start: -1}, combine: sum},
+                 terms: {a: {type: mse, inputs: [l.x, l.y]}}}
+          all: {each: {over: {l: layers}, combine: sum},
+                terms: {a: {type: value, inputs: [l.z]}}}
+    """
+    terms = load_config(textwrap.dedent(config).encode()).terms
+    assert [str(path) for path in wanted_words(terms, {})] == [
+        "layers[0].z",
+        "layers[1].x",
+        "layers[1].y",
+        "layers[1].z",
+    ]
 
 
 def test_a_learned_sample_weight_has_a_gradient() -> None:
