@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from lossreg.experiments.style import COLOURS, DASHES, FAINT, INK, RATIO_FOR_LOG, tidy
 
@@ -26,8 +28,9 @@ _PLOT = (6.0, 2.6)
 _LEFT, _TOP, _BELOW = 0.75, 0.42, 0.6
 _LEADER, _SAMPLE = 0.3, 0.42  # between a line's end and its label
 _FONT = 9.0
-_ROW, _LETTER = 0.165, 0.074
+_ROW, _LETTER = 0.165, 0.08
 _LONGEST_LABEL = 44  # letters in a row
+_LONGEST_TITLE = 72
 _MARKERS = "osD^vP*X<>"
 _MARKERS_ON_A_LINE = 6
 _MOST_PULSES = 60  # that can be told apart
@@ -55,10 +58,10 @@ def weights_picture(timeline: Timeline, title: str, form: str) -> bytes:
     panels = [(name, _alike(lines)) for name, lines in timeline.objectives.items()]
     labels = [_labels(groups) for _, groups in panels]
     heights = [max(_PLOT[1], sum(label.height + 0.04 for label in column)) for column in labels]
-    letters = max(
-        (len(row) for column in labels for label in column for row in label.rows), default=0
+    widest = max(
+        (_inches(row) for column in labels for label in column for row in label.rows), default=0.0
     )
-    width = _LEFT + _PLOT[0] + _LEADER + _SAMPLE + letters * _LETTER + 0.25
+    width = _LEFT + _PLOT[0] + _LEADER + _SAMPLE + widest + 0.2
     notes = textwrap.wrap(_not_drawn(timeline), int((width - 0.2) / _LETTER))
     foot = len(notes) * _ROW + (0.15 if notes else 0.05)
     height = sum(_TOP + one + _BELOW for one in heights) + foot
@@ -70,7 +73,9 @@ def weights_picture(timeline: Timeline, title: str, form: str) -> bytes:
             top -= _TOP
             box = (_LEFT / width, (top - inches) / height, _PLOT[0] / width, inches / height)
             panel = figure.add_axes(box)
-            panel.set_title(": ".join(filter(None, (title, name))), parse_math=False)
+            head = ": ".join(filter(None, (title, name)))
+            shown = head if len(head) <= _LONGEST_TITLE else f"{head[: _LONGEST_TITLE - 1]}…"
+            panel.set_title(shown, parse_math=False)
             _draw(panel, groups, column, timeline)
             _write(panel, column, inches)
             top -= inches + _BELOW
@@ -84,6 +89,13 @@ def weights_picture(timeline: Timeline, title: str, form: str) -> bytes:
             metadata = {"Date": None} if form == "svg" else {"Software": None}
             figure.savefig(picture, format=form, dpi=150, metadata=metadata)
     return picture.getvalue()
+
+
+def _inches(row: str) -> float:
+    """The width of a row of text."""
+    font = FontProperties(family="DejaVu Sans")
+    width: float = TextPath((0, 0), row, size=_FONT, prop=font).get_extents().width
+    return width / 72
 
 
 def _alike(lines: Sequence[Line]) -> list[list[Line]]:

@@ -136,6 +136,17 @@ def test_a_weight_of_the_step_and_a_disabled_term_are_not_drawn() -> None:
     assert drawn.not_drawn == {"a": "its weight is known only in a step: lam"}
 
 
+def test_a_jump_is_at_its_step_in_a_long_picture_as_well() -> None:
+    points = [[0, 1.0], [100_001, 2.0]]
+    jump = term(weight={"schedule": "piecewise", "between": "steps", "points": points})
+    cyclic = term(weight={"schedule": "cyclic", "start": 0.0, "end": 1.0, "steps": 333_333})
+    drawn = lines({"jump": jump, "cyclic": cyclic, "window": term(active={"until_step": 77_777})})
+    weights = {name: dict(line.active) for name, line in drawn.items()}
+    assert (weights["jump"][100_000], weights["jump"][100_001]) == (1.0, 2.0)
+    assert (weights["cyclic"][666_665], weights["cyclic"][666_666]) == (1.0, 0.0)
+    assert max(weights["window"]) == 77_776
+
+
 def test_long_pictures_have_few_points() -> None:
     million = 10**6
     terms = {

@@ -43,6 +43,12 @@ def test_each_scale_is_drawn(weight: Any) -> None:
     assert picture(terms)
 
 
+def test_there_is_room_for_wide_letters() -> None:
+    narrow, wide = (picture({letter * 40: term()}, "png") for letter in "iW")
+    inches = [int.from_bytes(png[16:20], "big") / 150 for png in (narrow, wide)]
+    assert inches[1] - inches[0] > 40 * 0.07
+
+
 def test_odd_terms_are_drawn() -> None:
     terms = {
         "never": term(active={"from_step": 90}),
