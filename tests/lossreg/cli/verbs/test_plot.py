@@ -113,15 +113,7 @@ def test_it_says_what_the_docs_show(empty_folder: Path, capsys: pytest.CaptureFi
     page = Document("docs/tools.md")
     shown = next(block for block in page.blocks("console") if block.startswith("$ lossreg plot"))
     command, _, expected = shown.partition("\n")
-    config = """\
-terms:
-  classify: {type: cross_entropy, inputs: [logits, labels]}
-  rebuild:
-    type: smooth_l1
-    inputs: [pixels, image]
-    weight: {schedule: cosine, start: 1.0, end: 0.1, steps: 500}
-"""
-    (empty_folder / "loss.yaml").write_text(config, encoding="utf-8")
+    page.write_files(empty_folder)
     assert main(command.split()[2:]) == 0
     assert capsys.readouterr().out == expected
     assert b"<svg" in (empty_folder / "weights.svg").read_bytes()
