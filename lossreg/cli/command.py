@@ -7,6 +7,7 @@ import atexit
 import gc
 import importlib
 import io
+import keyword
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,8 +17,9 @@ from lossreg.errors import LossregError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import ModuleType
 
-__all__ = ["run"]
+__all__ = ["run", "verb_module"]
 
 # Each verb is a module of `lossreg.cli.verbs`, imported only when it runs.
 _VERBS = {
@@ -27,6 +29,8 @@ _VERBS = {
     "diff": "say what differs in meaning between two configs",
     "expand": "print a config with every default written out",
     "schema": "print the JSON Schema of configs, for editors",
+    "plot": "draw the weights of an objective over time",
+    "try": "run an objective, forward and backward, on small tensors of given shapes",
     "codes": "explain diagnostic codes",
     "new": "write the distribution of a new loss plugin",
     "run": "train a task with the objective of an experiment file",
@@ -91,7 +95,21 @@ def run(argv: Sequence[str] | None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Prints through `cli.output`, as the verbs do."""
+    """Prints through `cli.output`, as the verbs do.
+
+    Attributes:
+        mixes: Whether options may stand between words that are a list.
+    """
+
+    mixes = False
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        if not self.mixes:
+            return super().parse_known_args(args, namespace)
+        self.mixes = False  # what is called now calls this method again
+        return self.parse_known_intermixed_args(args, namespace)
 
     def print_help(self, file: Any = None) -> None:
         del file
@@ -125,6 +143,13 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+def verb_module(name: str) -> ModuleType:
+    """The module of a verb."""
+    # A module cannot be named as a keyword, such as `try`, is.
+    module = f"{name}_" if keyword.iskeyword(name) else name
+    return importlib.import_module(f"lossreg.cli.verbs.{module}")
+
+
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="lossreg",
@@ -152,8 +177,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             if name != "run":
                 # pydantic would look through every distribution for plugins of its own.
                 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-            verb = importlib.import_module(f"lossreg.cli.verbs.{name}")
+            verb = verb_module(name)
             verb.add_arguments(verb_parser)
+            verb_parser.mixes = getattr(verb, "MIXES", False)
             verb_parser.add_argument(
                 "--debug", action="store_true", help="show the traceback of an error"
             )

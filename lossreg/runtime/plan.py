@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from lossreg.runtime.unsaved import ClassWeights
     from lossreg.vocabulary.routes import Route
 
-__all__ = ["Plan"]
+__all__ = ["TARGETS", "Plan", "seen"]
 
-_TARGETS = ("target", "targets")
+TARGETS = ("target", "targets")
+"""The arguments that are mostly data, and have a gradient only if the config says so."""
 
 
 def _is_detached(term: TermConfig, argument: str) -> bool:
     return any(transform.name == "detach" for transform in term.inputs[argument].transforms)
 
 
-def _seen(term: TermConfig, argument: str) -> Route:
+def seen(term: TermConfig, argument: str) -> Route:
     """The route of an argument, with its classes moved to where the loss expects them."""
     route = term.inputs[argument]
     if term.class_dim == CLASS_DIM:
@@ -100,7 +101,7 @@ class Plan:
         self.twin: nn.Module | None = None
         like = self._met(router)
         self.inputs = tuple(
-            (argument, router.add(_seen(term, argument), name, argument, optional, like=like))
+            (argument, router.add(seen(term, argument), name, argument, optional, like=like))
             for argument in term.inputs
         )
         places = list(self.inputs)
@@ -133,7 +134,7 @@ class Plan:
         self.targets = tuple(
             (argument, place)
             for argument, place in self.inputs
-            if argument in _TARGETS and term.detach is None and not _is_detached(term, argument)
+            if argument in TARGETS and term.detach is None and not _is_detached(term, argument)
         )
 
     def _met(self, router: Router) -> int | None:

@@ -28,6 +28,7 @@ STATEMENTS = {
     "show a file": "main(['show', './loss.yaml'])",
     "show a task": "main(['show', 'digits'])",
     "check": "main(['check', 'loss.yaml'])",
+    "help of try": "main(['try', '--help'])",
     "check an experiment": "main(['check', 'digits.yaml'])",
     "new": "main(['new', 'quantile'])",
 }

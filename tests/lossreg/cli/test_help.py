@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import subprocess
@@ -14,14 +13,10 @@ import pytest
 from environments import ROOT
 from fake_distributions import plugin
 from lossreg.cli import main
-from lossreg.cli.command import _VERBS
+from lossreg.cli.command import _VERBS, verb_module
 
 Capture = pytest.CaptureFixture[str]
-EXAMPLES = [
-    (verb, command)
-    for verb in _VERBS
-    for command in importlib.import_module(f"lossreg.cli.verbs.{verb}").EXAMPLES
-]
+EXAMPLES = [(verb, command) for verb in _VERBS for command in verb_module(verb).EXAMPLES]
 # Other exit codes than 0, as the example's own words say.
 CODES = {"lossreg diff loss.yaml other.yaml": 1}
 
