@@ -51,7 +51,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _INDEX = r"\[-?[0-9]{1,9}\]"
 _KEY = r"[^\s.\[\]]+"
 _PATH = rf"^({_KEY}({_INDEX})*|({_INDEX})+)(\.{_KEY}({_INDEX})*)*$"
-_FILE = r"^(?![/~])(?!(.*/)?\.\./)[^\\]*\.([jJ][sS][oO][nN]|[cC][sS][vV])$"
+_FILE = r"^(?![/~])(?!(.*/)?\.\./)[^\\\0]*\.([jJ][sS][oO][nN]|[cC][sS][vV])$"
 _NAN = r"^\.?nan$"
 _NUMBER: _Schema = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
 
