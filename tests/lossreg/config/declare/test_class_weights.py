@@ -411,6 +411,31 @@ def test_what_a_run_keeps_needs_no_other_file(folder: Path) -> None:
     assert again.loss.terms[0].params == experiment.loss.terms[0].params
 
 
+def test_expanded_and_saved_elsewhere_another_process_computes_the_same_bits(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    import subprocess
+
+    form = f"{ORDER}file: c.csv, method: effective_number, beta: 0.9973}}"
+    file = written(folder, form)
+    saved = tmp_path_factory.mktemp("elsewhere") / "saved.yaml"
+    saved.write_text(expanded(whole(file, None, Registry.installed()), "0"), encoding="utf-8")
+    code = (
+        "import json, sys, torch, lossreg; loss = lossreg.build(sys.argv[1]).double(); "
+        "values = {'x': torch.arange(8, dtype=torch.float64).sin().view(4, 2), "
+        "'y': torch.tensor([0, 1, 1, 0])}; "
+        "print(json.dumps([loss.fingerprint, loss(values).total.item().hex()]))"
+    )
+    command = [sys.executable, "-c", code, str(saved)]
+    there = json.loads(subprocess.check_output(command, text=True))
+    loss = lossreg.build(file).double()
+    values = {
+        "x": torch.arange(8, dtype=torch.float64).sin().view(4, 2),
+        "y": torch.tensor([0, 1, 1, 0]),
+    }
+    assert there == [loss.fingerprint, loss(values).total.item().hex()]
+
+
 def test_checking_reads_files_without_torch(folder: Path) -> None:
     import subprocess
 
