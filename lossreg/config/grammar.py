@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIVE",
+    "CLASS_WEIGHTS",
     "COMPOSITE",
     "CONSTANT",
     "CONSTRUCTS",
@@ -618,6 +619,91 @@ LEARNED = Construct(
     ),
 )
 
+CLASS_WEIGHTS = Construct(
+    "mapping of class weights",
+    Key(
+        "classes",
+        "class names",
+        "the names of the classes, in the order of the model's outputs",
+        default=None,
+        shown="required where numbers stand by name",
+        foreign=("categories", "class_names", "labels", "names", "order"),
+    ),
+    Key(
+        "values",
+        "weights by class",
+        "the weight of each class, by name",
+        default=None,
+        shown="none",
+        foreign=("weight", "weights"),
+    ),
+    Key(
+        "counts",
+        "counts",
+        "how many examples each class has: a list, or by name",
+        default=None,
+        shown="none",
+        foreign=(
+            "cls_num_list",
+            "class_counts",
+            "frequencies",
+            "samples_per_class",
+            "samples_per_cls",
+            "support",
+        ),
+    ),
+    Key(
+        "positives",
+        "counts",
+        "how many examples have each label: a list, by name, or one number",
+        default=None,
+        shown="none",
+        foreign=("num_positives", "pos", "pos_counts"),
+    ),
+    Key(
+        "file",
+        "file",
+        "a JSON or CSV file with the weights, or beside `method` with what it counts; in the "
+        "config's folder or below it",
+        default=None,
+        shown="none",
+        foreign=("csv", "from_file", "json", "path"),
+    ),
+    Key(
+        "method",
+        "method",
+        "how counts become weights",
+        default=None,
+        shown="required beside counts",
+        choices=("inverse_frequency", "effective_number", "neg_pos_ratio"),
+        other_words=MappingProxyType(
+            {
+                "balanced": "inverse_frequency",
+                "class_balanced": "effective_number",
+                "inverse": "inverse_frequency",
+                "neg_pos": "neg_pos_ratio",
+                "pos_weight": "neg_pos_ratio",
+            }
+        ),
+        foreign=("mode", "scheme", "strategy"),
+    ),
+    Key(
+        "beta",
+        "beta",
+        "how much `effective_number` balances: at least 0, and below 1",
+        default=None,
+        shown="required by `effective_number`",
+    ),
+    Key(
+        "total",
+        "total",
+        "how many examples there are, positive and negative",
+        default=None,
+        shown="required by `neg_pos_ratio`",
+        foreign=("n_samples", "num_examples", "num_samples"),
+    ),
+)
+
 SCHEDULED = Construct("schedule", Key("schedule", "schedule", "the schedule's name"))
 
 EXPERIMENT = Construct(
@@ -659,6 +745,7 @@ CONSTRUCTS = (
     CONSTANT,
     SCHEDULED,
     LEARNED,
+    CLASS_WEIGHTS,
     EXPERIMENT,
 )
 """Every kind of mapping whose keys belong to the language."""

@@ -59,7 +59,8 @@ class Examined(NamedTuple):
         experiment: The experiment, if the source is one and has no error.
         diagnostics: Errors and warnings, in the order of the text.
         objectives: How many values were read as objectives; a word or a number is not one.
-        document: The whole source with its overrides applied, or None if it has an error.
+        document: The whole source with its overrides applied and the numbers of other files written
+            out, or None if it has an error.
         by_name: The composites of a map of objectives, in the order of the source; empty if there
             is no map, or the source has an error.
         declared: The objectives that were asked for as they are written: those of `by_name`, or
@@ -115,6 +116,8 @@ def examine(
         for override in overrides:
             apply_override(root, override, faults)
         examined = _examine(root, key, registry, faults, every=every, several=several)
+        if root.document is not None and root.document.folder is not None:
+            root.document.folder.write_out()
     except SourceError as error:
         for fault in error.document.faults if error.document is not None else ():
             faults.add_source_error(fault)

@@ -26,7 +26,7 @@ from lossreg.config.read.scalars import resolve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["read_bytes", "read_document"]
+__all__ = ["decoded", "read_bytes", "read_document"]
 
 MAX_BYTES = 2**20
 MAX_NODES = 100_000
@@ -62,16 +62,24 @@ def read_bytes(data: bytes, name: str) -> tuple[Document, Node]:
     if len(data) > MAX_BYTES:
         message = f"the document is larger than {MAX_BYTES:,} bytes"
         raise SourceError("LR004", message, Document(name, ""))
+    document = decoded(data, name)
+    return document, read_document(document)
+
+
+def decoded(data: bytes, name: str) -> Document:
+    """A document from UTF-8 bytes.
+
+    Raises:
+        SourceError: They are not UTF-8.
+    """
     try:
-        text = data.decode("utf-8-sig")
+        return Document(name, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         undecoded, wrong = error.object, error.start  # both without the byte order mark
         message = f"the document is not UTF-8: byte 0x{undecoded[wrong]:02x}; save it as UTF-8"
         readable = Document(name, undecoded[:wrong].decode() + "\N{REPLACEMENT CHARACTER}")
         last = len(readable.text) - 1
         raise SourceError("LR002", message, readable, last, last + 1) from None
-    document = Document(name, text)
-    return document, read_document(document)
 
 
 def read_document(document: Document) -> Node:
