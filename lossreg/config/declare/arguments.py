@@ -84,9 +84,9 @@ def _with_names(definition: TransformDefinition, node: Node | None) -> str:
     """What to write for a single value where other arguments are needed as well."""
     if node is None or isinstance(node.value, dict | list):
         return ""
-    names = [entry.name for entry in definition.arguments if entry.default is REQUIRED]
-    named = "".join(f", {name}: ..." for name in names[1:])
-    return f"; write {{{definition.name}: {{{names[0]}: {clipped(str(node.value))}{named}}}}}"
+    first, *others = definition.arguments
+    named = "".join(f", {entry.name}: ..." for entry in others if entry.default is REQUIRED)
+    return f"; write {{{definition.name}: {{{first.name}: {clipped(str(node.value))}{named}}}}}"
 
 
 def read_number_or_schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Any:
