@@ -219,12 +219,19 @@ class OptimizerStep:
         is_whole = len(self.batches) == 1 and _ranks(self._group) == 1
         if is_whole and self._world_size is None and self._divides_by == 1:
             return None
-        counted = objective.denominators(
-            [self._known(batch) for batch in self.batches],
-            self._group,
-            world_size=self._world_size,
-        )
+        # A trainer may skip a batch that is None.
+        known = [self._known(batch) for batch in self.batches if batch is not None]
+        counted = self.count(objective, known)
         return replace(counted, world_size=counted.world_size * self._divides_by)
+
+    def count(self, objective: CompositeLoss, micro_batches: Sequence[Any]) -> Denominators:
+        """Add up what an objective's terms divide by, without the trainer's own division.
+
+        Args:
+            objective: The objective.
+            micro_batches: What is known of each micro-batch of this rank.
+        """
+        return objective.denominators(micro_batches, self._group, world_size=self._world_size)
 
     def compute(
         self, objective: CompositeLoss, values: Any = None, /, **tensors: Any
@@ -369,10 +376,10 @@ class Average:
         names = objective.terms.names
         optional = {term.name for term in objective.config.terms if term.optional}
         self._optional = [place for place, name in enumerate(names) if name in optional]
+        self._keys = (*names, *objective.weighting.regularizers)
         self._counts: bool | None = None
-        self._keys: tuple[str, ...] = ()
-        self._like: Tensor | None = None
-        self._sums: Tensor | None = None
+        self._batches = 0
+        self._sums = objective.weighting.zeros().new_zeros(4, len(self._keys))
 
     @torch.no_grad()
     def add(self, values: Any, size: int = 1) -> None:
@@ -417,7 +424,6 @@ class Average:
 
     def _sum(self, out: LossOutput, divisors: Tensor, factors: Tensor) -> None:
         """Add a batch's terms, each times its factor, and what they are divided by."""
-        self._keys, self._like = tuple(out.terms), out.total
         terms = torch.stack([out.terms[name].to(divisors) for name in self._keys])
         weights = torch.stack([out.weights[name].to(divisors) for name in self._keys])
         # Those that learned weights add come after the terms, once a batch.
@@ -427,26 +433,30 @@ class Average:
             divisors[place] *= (weights[place] != 0) | (terms[place] != 0)
         terms = terms * factors
         sums = torch.stack([terms, terms * weights, weights * divisors, divisors])
-        self._sums = sums if self._sums is None else self._sums + sums
+        self._sums = self._sums.to(sums.device) + sums
+        self._batches += 1
 
     def mean(self, group: distributed.ProcessGroup | None = None) -> LossOutput | None:
         """The mean over all batches so far of all ranks, detached, and each weight's mean.
+
+        On several ranks each rank must call it, even without a batch.
 
         Args:
             group: The ranks that share the set; the default group, if torch.distributed runs.
 
         Returns:
-            None if there was no batch; on several ranks each must have had one.
+            None if no rank had a batch.
         """
-        if self._sums is None or self._like is None:
+        local = torch.cat([self._sums, torch.full_like(self._sums[:1], self._batches)])
+        sums, _ = added_up(local, group, None)
+        terms, weighted, weights, divisors, batches = sums.unbind()
+        if not batches.any():
             return None
-        sums, _ = added_up(self._sums, group, None)
-        terms, weighted, weights, divisors = sums.unbind()
         # A term that no batch has is 0, and its weight too.
         by = torch.where(divisors == 0, 1.0, divisors)
-        means, weights = (terms / by).to(self._like), (weights / by).to(self._like)
+        means, weights = terms / by, weights / by
         return LossOutput(
-            (weighted / by).sum().to(self._like),
+            (weighted / by).sum(),
             Named(dict(zip(self._keys, means.unbind(), strict=True))),
             Named(dict(zip(self._keys, weights.unbind(), strict=True))),
         )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import lossreg
-from lossreg.integrations.lightning import CompositeModule
+from lossreg.integrations.lightning import ObjectiveModule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,7 @@ class Samples(Dataset[dict[str, Tensor]]):
         return {name: each[index] for name, each in self.tensors.items()}
 
 
-class Ragged(CompositeModule):
+class Ragged(ObjectiveModule):
     """A linear network with two heads, which keeps the gradients of each optimizer step."""
 
     def __init__(self, terms: dict[str, Any] | None = None) -> None:
