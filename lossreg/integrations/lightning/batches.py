@@ -196,6 +196,7 @@ def _log_averages(trainer: Trainer, module: ObjectiveModule, stage: str) -> None
         # Every rank has the same values.
         module.log_dict(
             {f"{key}{suffix}": value for key, value in logged.items()},
+            add_dataloader_idx=False,
             sync_dist=trainer.world_size > 1,
         )
     averages.clear()
