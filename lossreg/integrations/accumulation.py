@@ -12,22 +12,19 @@ added up by `backward` as they are. A trainer that divides each total by a numbe
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
 from lossreg.errors import InputError
+from lossreg.runtime.composite import CompositeLoss
 from lossreg.runtime.denominators import Denominators, added_up
 from lossreg.runtime.output import LossOutput, Named
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from lossreg.runtime.composite import CompositeLoss
 
 __all__ = [
     "Average",

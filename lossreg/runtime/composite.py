@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, distributed, nn
+from typing_extensions import Self
 
+from lossreg.config import CompositeConfig
 from lossreg.runtime.activity import Activity
 from lossreg.runtime.denominators import WHOLE, Denominators, Moment, added_up
 from lossreg.runtime.derived import DerivedNames
@@ -16,16 +18,8 @@ from lossreg.runtime.nonfinite import NonFinite
 from lossreg.runtime.numbers import Numbers
 from lossreg.runtime.output import LossOutput, Named
 from lossreg.runtime.terms import Terms
+from lossreg.runtime.unsaved import ClassWeights
 from lossreg.runtime.weighting import Weighting
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from torch import Tensor, distributed
-    from typing_extensions import Self
-
-    from lossreg.config import CompositeConfig
-    from lossreg.runtime.unsaved import ClassWeights
 
 __all__ = ["CompositeLoss"]
 

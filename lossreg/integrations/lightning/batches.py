@@ -6,7 +6,7 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import CombinedLoader
 from torch import distributed
 
@@ -15,8 +15,6 @@ from lossreg.integrations.accumulation import OptimizerStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from lightning.pytorch import Trainer
 
     from lossreg.integrations.lightning.module import ObjectiveModule
     from lossreg.runtime.composite import CompositeLoss
@@ -110,7 +108,7 @@ class Batches(Callback):  # type: ignore[misc]
     def __init__(self) -> None:
         self._loader: _LookAhead | None = None
 
-    def setup(self, trainer: Trainer, pl_module: ObjectiveModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
         del pl_module
@@ -134,24 +132,24 @@ class Batches(Callback):  # type: ignore[misc]
         """Restore Lightning's own method."""
         vars(trainer.fit_loop._data_source).pop("dataloader", None)  # noqa: SLF001
 
-    def teardown(self, trainer: Trainer, pl_module: ObjectiveModule, stage: str) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         del stage
         self._release(trainer)
         pl_module._window = None  # noqa: SLF001
 
     def on_exception(
-        self, trainer: Trainer, pl_module: ObjectiveModule, exception: BaseException
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         del exception
         self._release(trainer)
         pl_module._window = None  # noqa: SLF001
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: ObjectiveModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         del trainer
         pl_module._window = None  # noqa: SLF001
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: ObjectiveModule, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         del batch
         assert self._loader is not None  # noqa: S101 - made in `setup`
@@ -169,22 +167,22 @@ class Batches(Callback):  # type: ignore[misc]
             pl_module, batches, first=batch_idx, divided=divided
         )
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: ObjectiveModule) -> None:
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         del trainer
         pl_module._averages.clear()  # noqa: SLF001
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: ObjectiveModule) -> None:
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _log_averages(trainer, pl_module, "val")
 
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: ObjectiveModule) -> None:
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         del trainer
         pl_module._averages.clear()  # noqa: SLF001
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: ObjectiveModule) -> None:
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _log_averages(trainer, pl_module, "test")
 
 
-def _log_averages(trainer: Trainer, module: ObjectiveModule, stage: str) -> None:
+def _log_averages(trainer: Trainer, module: LightningModule, stage: str) -> None:
     averages = module._averages  # noqa: SLF001
     several = len({place for place, _ in averages}) > 1
     for (place, name), average in averages.items():

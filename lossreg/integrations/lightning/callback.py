@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lossreg.errors import ConfigWarning, LossregError
 from lossreg.runtime.composite import CompositeLoss
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from lightning.pytorch import LightningModule, Trainer
 
 __all__ = ["ObjectiveCallback"]
 

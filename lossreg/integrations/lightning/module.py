@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.utils import _pytree
@@ -15,15 +15,9 @@ from lossreg.errors import InputError, LossregError
 from lossreg.integrations.accumulation import Average, OptimizerStep, known_values
 from lossreg.integrations.lightning.batches import Batches
 from lossreg.integrations.lightning.callback import ObjectiveCallback
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lightning.pytorch import Callback
-
-    from lossreg.runtime.composite import CompositeLoss
-    from lossreg.runtime.denominators import Denominators
-    from lossreg.runtime.output import LossOutput
+from lossreg.runtime.composite import CompositeLoss
+from lossreg.runtime.denominators import Denominators
+from lossreg.runtime.output import LossOutput
 
 __all__ = ["ObjectiveModule"]
 
