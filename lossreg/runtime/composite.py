@@ -157,6 +157,23 @@ class CompositeLoss(nn.Module):
         self._weighting.step_epoch()
         self._narrow()
 
+    def progress_to(self, *, steps: int | None = None, epochs: int | None = None) -> None:
+        """Move schedules and active terms to where they are after these steps and epochs.
+
+        For a model that was trained before its objective was lossreg's: its checkpoint has no
+        progress. An objective that counts nothing stays as it is, as with `step`.
+
+        Args:
+            steps: The completed optimizer steps; as they are by default.
+            epochs: The completed epochs; as they are by default.
+
+        Raises:
+            ValueError: A number is not a whole number from 0.
+        """
+        if self.progress is not None:
+            self.progress.move_to(steps, epochs)
+            _refresh(self, None)
+
     def denominators(
         self,
         micro_batches: Iterable[Any],

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree
 
 from lossreg.errors import InputError, LossregError
-from lossreg.integrations.accumulation import Average, OptimizerStep, known_values
+from lossreg.integrations.accumulation import OptimizerStep, known_values
+from lossreg.integrations.averaging import Average
 from lossreg.integrations.lightning.batches import Batches
 from lossreg.integrations.lightning.callback import ObjectiveCallback
 from lossreg.runtime.composite import CompositeLoss
@@ -33,7 +34,7 @@ class ObjectiveModule(LightningModule):  # type: ignore[misc]
     what `targets` reads. A step of one micro-batch on one rank needs no counting.
 
     A validation or test step averages the objective over the whole set, as if it were one batch
-    (see `lossreg.integrations.accumulation.Average`), and logs it as `val/loss/total` and so on.
+    (see `lossreg.integrations.averaging.Average`), and logs it as `val/loss/total` and so on.
 
     `self.objective` is part of the module, so its progress is in the checkpoint. Several objectives
     are in `self.objectives`, an `nn.ModuleDict`. They need manual optimization: set
