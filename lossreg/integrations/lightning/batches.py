@@ -189,14 +189,10 @@ def _log_averages(trainer: Trainer, module: LightningModule, stage: str) -> None
         out = average.mean()
         if out is None:
             continue
-        logged = out.log_dict(f"{stage}/" if name is None else f"{stage}/{name}/")
-        suffix = f"/dataloader_idx_{place}" if several else ""  # as Lightning has it
+        # Lightning keeps `dataloader_idx_0` for itself.
+        parts = [stage, *([str(place)] if several else []), *([] if name is None else [name])]
         # Every rank has the same values.
-        module.log_dict(
-            {f"{key}{suffix}": value for key, value in logged.items()},
-            add_dataloader_idx=False,
-            sync_dist=trainer.world_size > 1,
-        )
+        module.log_dict(out.log_dict(f"{'/'.join(parts)}/"), sync_dist=trainer.world_size > 1)
     averages.clear()
 
 

@@ -20,7 +20,8 @@ class ObjectiveCallback(Callback):  # type: ignore[misc]
 
     Composites are found wherever they are part of the module: as attributes, in an `nn.ModuleList`
     or `nn.ModuleDict`, in submodules. Each is moved once, right after `optimizer.step()`. A step
-    that a gradient scaler skips does not move them.
+    that a gradient scaler skips does not move them, unless the optimizer skips it by itself, as
+    those with `fused=True` do.
 
     With one optimizer, its steps move all of them. With several (manual optimization), a step
     moves the composites that were computed in training since they were last moved; one that would

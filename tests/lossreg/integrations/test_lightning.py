@@ -238,6 +238,11 @@ def test_two_processes_give_the_gradients_of_one_big_batch(tmp_path: Path) -> No
     assert_equal_gradients(found["gradients"], expected.gradients)
     logged = torch.stack([torch.stack(list(each.values())) for each in expected.logged])
     torch.testing.assert_close(found["logged"], logged)
+    # Each rank has five of the ten, in batches of two, two and one.
+    averages, whole = found["validated"]
+    assert set(averages) == set(whole)
+    for name, average in averages.items():
+        torch.testing.assert_close(average.double(), whole[name].double(), rtol=1e-6, atol=0)
 
 
 def test_manual_optimization_is_refused() -> None:

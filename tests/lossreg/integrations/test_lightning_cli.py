@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 pytest.importorskip("jsonargparse", reason="jsonargparse, of lightning[pytorch-extra], is missing")
 
-from lightning.pytorch.cli import LightningCLI
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # older ones import what is deprecated
+    from lightning.pytorch.cli import LightningCLI
 
 import lossreg
 from lossreg.errors import ConfigError

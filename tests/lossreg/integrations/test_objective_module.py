@@ -80,7 +80,7 @@ def test_several_validation_sets_are_logged_apart() -> None:
     trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
     trainer.validate(module, sets, verbose=False)
     for place, count in enumerate((4, 7)):
-        found = trainer.callback_metrics[f"val/loss/total/dataloader_idx_{place}"]
+        found = trainer.callback_metrics[f"val/{place}/loss/total"]
         torch.testing.assert_close(found.item(), means(module, count)["loss/total"].item())
 
 
