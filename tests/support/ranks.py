@@ -22,6 +22,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import lossreg
+from lossreg.integrations.accumulation import mean_over_ranks, optimizer_steps
+from lossreg.integrations.averaging import Average
 from properties import ulps
 
 MICRO_BATCHES = (1, 2, 4, 8)
@@ -211,6 +213,27 @@ def summed(rank: int, world: int, count: int, seed: int) -> float:
     return apart(gradients(model), big_batch(seed, parts))
 
 
+def in_optimizer_steps(rank: int, world: int, count: int, seed: int) -> float:
+    """The shared loop, under a trainer that divides each total by 3."""
+    parts, mine = parts_of(rank, world, count, seed)
+    inner = network(seed)
+    model, loss = DistributedDataParallel(inner), composite()
+    (step,) = optimizer_steps(mine, count, known=batch, trainer_divides_by=3)
+    for values in step:
+        with nullcontext() if step.is_last else model.no_sync():
+            out = step.compute(loss, batch(values, model(values["x"])))
+            (out.total / 3).backward()
+    big = {name: torch.cat([each[name] for each in parts]) for name in parts[0]}
+    expected = loss(batch(big, inner(big["x"])))
+    found = mean_over_ranks(step.summed())
+    torch.testing.assert_close(found.log_dict(), detached(expected), rtol=1e-13, atol=1e-13)
+    return apart(gradients(model), big_batch(seed, parts))
+
+
+def detached(out: lossreg.LossOutput) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in out.log_dict().items()}
+
+
 def in_a_group(rank: int, world: int, count: int, seed: int) -> float:
     """All ranks but the first train; with one rank, that one."""
     members = list(range(1, world)) or [0]
@@ -225,7 +248,14 @@ def in_a_group(rank: int, world: int, count: int, seed: int) -> float:
 
 TRAINED = {
     each.__name__: each
-    for each in (data_parallel, always_synchronised, fully_sharded, summed, in_a_group)
+    for each in (
+        data_parallel,
+        always_synchronised,
+        fully_sharded,
+        summed,
+        in_optimizer_steps,
+        in_a_group,
+    )
 }
 
 
@@ -285,6 +315,20 @@ def totals_and_terms_add_up(rank: int, world: int) -> None:
     for name, wanted in expected.terms.items():
         found = sum(everyone(sum(out.terms[name].item() for out in outs)))
         assert abs(found - wanted.item()) < 1e-13 * found
+
+
+def a_validation_set_is_averaged_over_ranks(rank: int, world: int) -> None:
+    parts, mine = parts_of(rank, world, 2, seed=0)
+    terms = {name: TERMS[name] for name in ("classify", "follow", "distil")}
+    model, loss = network(0), lossreg.build({"terms": terms}).double()
+    average = Average(loss)
+    for each in mine:
+        average.add(batch(each, model(each["x"])))
+    big = {name: torch.cat([each[name] for each in parts]) for name in parts[0]}
+    found = average.mean()
+    assert found is not None
+    expected = detached(loss(batch(big, model(big["x"]))))
+    torch.testing.assert_close(found.log_dict(), expected, rtol=1e-13, atol=1e-13)
 
 
 def a_rank_outside_the_group_is_told_so(rank: int, world: int) -> None:
@@ -386,6 +430,7 @@ HELD = {
         a_rank_without_micro_batches,
         the_same_keys_everywhere,
         totals_and_terms_add_up,
+        a_validation_set_is_averaged_over_ranks,
         a_rank_outside_the_group_is_told_so,
         learned_weights_are_added_once,
         a_rare_learned_weight_is_added_once,
