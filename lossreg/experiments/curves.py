@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.ticker import PercentFormatter
 
 from lossreg.integrations.curves import (
-    COLOURS,
-    FAINT,
     Points,
     draw_contributions,
     draw_raw,
@@ -16,6 +14,7 @@ from lossreg.integrations.curves import (
     make_panels,
     save,
 )
+from lossreg.integrations.style import COLOURS, FAINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

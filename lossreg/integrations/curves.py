@@ -15,15 +15,14 @@ if importlib.util.find_spec("matplotlib") is None:
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+
+from lossreg.integrations.style import COLOURS, DASHES, INK, RATIO_FOR_LOG, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 __all__ = [
-    "COLOURS",
-    "FAINT",
     "Points",
     "draw_contributions",
     "draw_raw",
@@ -36,15 +35,7 @@ __all__ = [
 Points: TypeAlias = "Sequence[tuple[float, float]]"
 """Steps and values; one that is not finite leaves a gap."""
 
-FAINT = "#8a8a8a"
-# Okabe and Ito's colours, which also colour-blind readers can distinguish; without yellow, which
-# is faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _PANEL_SIZE = (5.2, 3.3)
-_INK = "#222222"
-_DASHES = ("-", "--", ":", "-.")
-# Beyond this, the smaller of two curves is flat on a linear axis.
-_RATIO_FOR_LOG = 20
 
 
 def make_panels(count: int, columns: int, title: str) -> tuple[Any, list[Any]]:
@@ -62,7 +53,7 @@ def make_panels(count: int, columns: int, title: str) -> tuple[Any, list[Any]]:
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(
-            title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=_INK, parse_math=False
+            title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK, parse_math=False
         )
     return figure, [figure.add_subplot(lines, columns, index + 1) for index in range(count)]
 
@@ -76,7 +67,7 @@ def save(figure: Any, file: Path, last_step: float) -> None:
         last_step: Where all panels end.
     """
     for panel in figure.axes:
-        _tidy(panel)
+        tidy(panel, "step")
         panel.set_xlim(0, max(last_step, 1) * 1.03)
     picture = io.BytesIO()
     with warnings.catch_warnings():
@@ -90,7 +81,7 @@ def draw_contributions(panel: Any, weighted: Mapping[str, Points], total: Points
     """Draw what each term adds to the total, and the total."""
     panel.set_title("What the optimizer sees: weight times term")
     _draw_terms(panel, weighted)
-    line(panel, total, color=_INK, label="total")
+    line(panel, total, color=INK, label="total")
     panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
     panel.set_ylabel("contribution to the total")
     panel.legend(frameon=False, fontsize=9)
@@ -101,7 +92,7 @@ def draw_raw(panel: Any, terms: Mapping[str, Points]) -> None:
     panel.set_title("Each term before its weight")
     _draw_terms(panel, terms)
     values = [value for points in terms.values() for _, value in points if math.isfinite(value)]
-    if values and min(values) > 0 and max(values) > _RATIO_FOR_LOG * min(values):
+    if values and min(values) > 0 and max(values) > RATIO_FOR_LOG * min(values):
         panel.set_yscale("log")
         panel.set_ylabel("raw value (log scale)")
     else:
@@ -123,7 +114,7 @@ def _draw_terms(panel: Any, terms: Mapping[str, Points]) -> None:
     for index, (name, points) in enumerate(terms.items()):
         # Each round through the colours has its own dashes.
         turn, colour = divmod(index, len(COLOURS))
-        dashes = _DASHES[turn % len(_DASHES)]
+        dashes = DASHES[turn % len(DASHES)]
         line(panel, points, color=COLOURS[colour], linestyle=dashes, label=name)
 
 
@@ -133,15 +124,3 @@ def line(panel: Any, points: Points, **style: Any) -> None:
         style["marker"] = "o"  # a line through one point is invisible
     steps, values = [step for step, _ in points], [value for _, value in points]
     panel.plot(steps, values, linewidth=1.6, **style)
-
-
-def _tidy(panel: Any) -> None:
-    panel.title.set(fontsize=10.5, color=_INK)
-    panel.title.set_horizontalalignment("left")
-    panel.title.set_x(0)
-    panel.set_xlabel("step")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-    panel.grid(visible=True, axis="y", color="#e6e6e6", linewidth=0.8)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize=9, colors="#444444")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, overload
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple, NoReturn, overload
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-__all__ = ["LossOutput", "Named", "as_numbers"]
+__all__ = ["LossOutput", "Named"]
 
 
 class LossOutput(NamedTuple):
@@ -49,6 +46,27 @@ class LossOutput(NamedTuple):
         """An output has none; its total has."""
         raise AttributeError("a LossOutput has no 'item'; write out.total.item()")
 
+    # A tuple would be joined or repeated: `first + second` has no error, and six entries.
+    def __add__(self, other: Any) -> NoReturn:
+        """An output is not a number; its total is."""
+        raise TypeError("a LossOutput is not a number; write out.total, as in out.total + ...")
+
+    def __mul__(self, other: Any) -> NoReturn:
+        """An output is not a number; its total is."""
+        raise TypeError("a LossOutput is not a number; write out.total, as in out.total * ...")
+
+    def __truediv__(self, other: Any) -> NoReturn:
+        """An output is not a number; its total is."""
+        raise TypeError("a LossOutput is not a number; write out.total, as in out.total / ...")
+
+    def __radd__(self, other: Any) -> NoReturn:
+        """An output is not a number; its total is."""
+        self.__add__(other)
+
+    def __rmul__(self, other: Any) -> NoReturn:
+        """An output is not a number; its total is."""
+        self.__mul__(other)
+
     @overload
     def log_dict(
         self, prefix: str = "", *, numbers: Literal[False] = False
@@ -64,13 +82,21 @@ class LossOutput(NamedTuple):
 
         Args:
             prefix: Put before each key, like `train/`.
-            numbers: Whether the values are numbers of Python instead of tensors. Then this waits
-                once for the device.
+            numbers: Whether to give Python's numbers instead of tensors, as `json.dumps` needs
+                them. This waits for the device, once for all.
 
         Returns:
             `loss/total`, and for each term `loss/<term>`, `weighted/<term>`, `weight/<term>`; and
             `regularizer/<term>` for what a learned weight adds to the total.
         """
+        logged = self._logged(prefix)
+        if not numbers:
+            return logged
+        wide = torch.float64 if self.total.dtype == torch.float64 else torch.float32
+        values = [value.to(self.total.device, wide) for value in logged.values()]
+        return dict(zip(logged, torch.stack(values).tolist(), strict=True))
+
+    def _logged(self, prefix: str) -> dict[str, Tensor]:
         logged = {f"{prefix}loss/total": self.total.detach()}
         for name, term in self.terms.items():
             if name.startswith("regularizer/") and name.partition("/")[2] in self.terms:
@@ -79,20 +105,7 @@ class LossOutput(NamedTuple):
             logged[f"{prefix}loss/{name}"] = term
             logged[f"{prefix}weighted/{name}"] = self.weights[name] * term
             logged[f"{prefix}weight/{name}"] = self.weights[name]
-        return as_numbers(logged) if numbers else logged
-
-
-def as_numbers(tensors: Mapping[str, Tensor]) -> dict[str, float]:
-    """Each 0-d tensor as a number of Python; waits for the device once, not for each.
-
-    Args:
-        tensors: The tensors, all on one device.
-    """
-    values = tensors.values()
-    is_double = any(value.dtype == torch.float64 for value in values)
-    dtype = torch.float64 if is_double else torch.float32
-    stacked = torch.stack([value.to(dtype) for value in values])
-    return dict(zip(tensors, stacked.tolist(), strict=True))
+        return logged
 
 
 class Named(Mapping[str, Tensor]):

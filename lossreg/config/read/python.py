@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lossreg.config.faults.faults import MISSING, describe
+from lossreg.config.faults.faults import describe
 from lossreg.config.read.documents import MAX_LEVELS, MAX_NODES
 from lossreg.config.read.nodes import Node, SourceError, Unreadable
 from lossreg.errors import printable
@@ -75,7 +75,7 @@ def _read(collection: Any, key: object) -> object:
         value: object = collection[key]
     except Exception as error:  # noqa: BLE001 - its resolvers are functions of the user
         if type(error).__name__ == "MissingMandatoryValue":
-            return MISSING
+            return Unreadable("'???', a value that OmegaConf has yet to be given")
         reason = printable(str(error).partition("\n")[0][:_LONGEST_REASON])
         return Unreadable(f"a value that cannot be resolved: {reason}")
     return value

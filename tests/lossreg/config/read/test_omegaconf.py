@@ -112,7 +112,7 @@ def faults(term: dict[str, Any]) -> dict[str, str]:
     return {fault.path: fault.message for fault in raised.value.diagnostics}
 
 
-MISSING = "found '???', which stands for a value that must be given"
+MISSING = "found '???', a value that OmegaConf has yet to be given"
 
 
 @pytest.mark.parametrize(
