@@ -20,7 +20,7 @@ from documents import Document
 
 PAGE = Document("docs/trainers.md").section("## Hydra")
 (COMMANDS,) = PAGE.blocks("console")
-_, FOCAL, CLASSIFY, MULTIRUN, CHECK = COMMANDS.splitlines()
+_, FOCAL, CLASSIFY, MULTIRUN, CHECK, CHECK_FILES = COMMANDS.splitlines()
 
 
 @pytest.fixture
@@ -98,6 +98,10 @@ def test_several_objectives_in_one_run(application: Path) -> None:
 
 def test_what_hydra_composed_is_checked(application: Path) -> None:
     assert run(CHECK, application) == "1 file checked: no problems\n"
+
+
+def test_the_files_are_checked_without_their_interpolations(application: Path) -> None:
+    assert "2 interpolations passed over): no problems" in run(CHECK_FILES, application)
 
 
 def test_the_focal_loss_is_focal(application: Path) -> None:
