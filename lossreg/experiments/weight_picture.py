@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from lossreg.experiments.style import COLOURS, DASHES, FAINT, INK, RATIO_FOR_LOG, tidy
+from lossreg.integrations.style import COLOURS, DASHES, FAINT, INK, RATIO_FOR_LOG, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, distributed
@@ -292,19 +292,35 @@ class OptimizerStep:
         )
         return sum_of(shares[index] for index in sorted(shares))
 
+    @overload
     def log_dict(
-        self, prefix: str = "", *, objective: CompositeLoss | None = None
-    ) -> dict[str, Tensor]:
+        self,
+        prefix: str = "",
+        *,
+        objective: CompositeLoss | None = None,
+        numbers: Literal[False] = False,
+    ) -> dict[str, Tensor]: ...
+
+    @overload
+    def log_dict(
+        self, prefix: str = "", *, objective: CompositeLoss | None = None, numbers: Literal[True]
+    ) -> dict[str, float]: ...
+
+    def log_dict(
+        self, prefix: str = "", *, objective: CompositeLoss | None = None, numbers: bool = False
+    ) -> dict[str, Tensor] | dict[str, float]:
         """The sum of an objective's micro-batches under flat keys, as `LossOutput.log_dict`.
 
         Args:
             prefix: Put before each key, like `train/`.
             objective: The objective; it may be left out if the step has only one.
+            numbers: Whether the values are numbers of Python, which waits once for the device.
 
         Raises:
             ValueError: The objective was not computed, or there are several to choose from.
         """
-        return self.summed(objective).log_dict(prefix)
+        summed = self.summed(objective)
+        return summed.log_dict(prefix, numbers=True) if numbers else summed.log_dict(prefix)
 
 
 def sum_of(outputs: Iterable[LossOutput]) -> LossOutput:

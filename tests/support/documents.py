@@ -32,6 +32,18 @@ class Document:
         assert found
         return part
 
+    def section(self, heading: str) -> Document:
+        """The part of it from a heading to the next one of two hashes."""
+        part = self.after(heading)
+        part.text = part.text.partition("\n## ")[0]
+        return part
+
+    def subsection(self, heading: str) -> Document:
+        """The part of it from a heading to the next one of three hashes."""
+        part = self.after(heading)
+        part.text = part.text.partition("\n### ")[0]
+        return part
+
     def parts(self) -> list[tuple[str, str]]:
         """The language and the text of each block."""
         return _BLOCK.findall(self.text)

@@ -6,7 +6,7 @@ import dataclasses
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from lossreg.config.read.nodes import MOST_FAULTS, SourceError, too_many_faults
+from lossreg.config.read.nodes import MOST_FAULTS, SourceError, Unreadable, too_many_faults
 from lossreg.errors import ConfigError, Diagnostic, printable
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ def describe(value: object) -> str:
     """
     if value is None:
         return "nothing"
+    if isinstance(value, Unreadable):
+        return value.description
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -96,15 +98,17 @@ def describe(value: object) -> str:
         return "a list"
     if isinstance(value, str):
         return _describe_text(value)
-    if isinstance(value, float) and value != value:  # noqa: PLR0124 - only nan differs from itself
-        return "nan"
-    if isinstance(value, int) and abs(value) >= 10**_LONGEST_VALUE:
-        return f"an integer of more than {_LONGEST_VALUE} digits"
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if isinstance(value, float):
-        return float.__repr__(value)
+    if isinstance(value, int | float):
+        return _describe_number(value)
     return f"a {clipped(type(value).__name__)}"
+
+
+def _describe_number(value: float) -> str:
+    if not isinstance(value, int):
+        return float.__repr__(value)
+    if abs(value) >= 10**_LONGEST_VALUE:
+        return f"an integer of more than {_LONGEST_VALUE} digits"
+    return int.__repr__(value)
 
 
 def _describe_text(text: str) -> str:

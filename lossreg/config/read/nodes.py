@@ -15,6 +15,7 @@ __all__ = [
     "Place",
     "SourceError",
     "Span",
+    "Unreadable",
     "too_many_faults",
 ]
 
@@ -166,6 +167,19 @@ class Node:
         twin = Node(value, self.document, self.start, self.end, self.rewrite)
         twin.keys = dict(self.keys)
         return twin
+
+
+class Unreadable:
+    """Stands for a value that a config system did not give.
+
+    Attributes:
+        description: What it is, in a message after "found".
+    """
+
+    __slots__ = ("description",)
+
+    def __init__(self, description: str) -> None:
+        self.description = description
 
 
 _NO_KEYS: dict[str, Span] = {}  # never written to: only a mapping has keys

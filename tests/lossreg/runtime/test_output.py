@@ -107,3 +107,28 @@ def test_torch_func_takes_an_output_as_auxiliary() -> None:
     gradient, out = torch.func.grad(total, has_aux=True)(torch.tensor([1.0, 3.0]))
     assert gradient.tolist() == [3, 9]
     assert out.terms["fit"] == 5
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_numbers_are_read_from_the_device_at_once(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, last = OUTPUTS[kind]
+    out = output(count, **last)
+    expected = {key: value.item() for key, value in out.log_dict("train/").items()}
+    read: list[Any] = []
+    tolist = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: read.append(self) or tolist(self))
+    monkeypatch.setattr(torch.Tensor, "item", None)
+    numbers = out.log_dict("train/", numbers=True)
+    assert len(read) == 1
+    assert numbers == expected
+    assert all(type(number) is float for number in numbers.values())
+    assert json.loads(json.dumps(numbers)) == expected
+
+
+def test_numbers_of_float64_are_exact() -> None:
+    loss = lossreg.build({"terms": {"fit": {"type": "l1", "inputs": ["p", "y"], "weight": 0.1}}})
+    p = torch.tensor([1.0, 1 / 3, 2.0], dtype=torch.float64)
+    out = loss.double()(p=p, y=torch.zeros_like(p))
+    assert out.log_dict(numbers=True)["weighted/fit"] == out.total.item()
