@@ -118,7 +118,19 @@ def test_the_command_has_these_verbs(capsys: pytest.CaptureFixture[str]) -> None
     assert raised.value.code == 0
     lines = capsys.readouterr().out.partition("COMMAND\n")[2].splitlines()
     verbs = [line.split()[0] for line in lines if line.startswith(" " * 4) and line[4] != " "]
-    assert verbs == ["list", "show", "check", "diff", "expand", "schema", "codes", "new", "run"]
+    assert verbs == [
+        "list",
+        "show",
+        "check",
+        "diff",
+        "expand",
+        "schema",
+        "plot",
+        "try",
+        "codes",
+        "new",
+        "run",
+    ]
 
 
 def test_the_command_is_an_entry_point() -> None:
