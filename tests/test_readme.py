@@ -35,7 +35,7 @@ def test_python_blocks_run(
 
 
 def test_the_training_example_is_short() -> None:
-    (block,) = (block for block in README.blocks("python") if "CompositeModule" in block)
+    (block,) = (block for block in README.blocks("python") if "ObjectiveModule" in block)
     assert sum(bool(line.strip()) for line in block.splitlines()) <= 20
 
 

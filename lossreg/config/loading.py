@@ -38,7 +38,8 @@ __all__ = [
     "load_objectives",
 ]
 
-Source: TypeAlias = "str | os.PathLike[str] | bytes | Mapping[str, object]"
+# A mapping first: jsonargparse makes a string of one where a string is allowed before it.
+Source: TypeAlias = Mapping[str, object] | str | os.PathLike[str] | bytes
 """A YAML file's path, a YAML document as bytes, or a mapping."""
 
 _Severity: TypeAlias = Literal["error", "warning"]

@@ -19,7 +19,7 @@ from lossreg.experiments.curves import draw_curves
 from lossreg.experiments.folder import new_folder
 from lossreg.experiments.quiet import quiet
 from lossreg.experiments.recorder import Recorder, Row, logged_values
-from lossreg.integrations.lightning import CompositeModule
+from lossreg.integrations.lightning import ObjectiveModule
 from lossreg.runtime.building import build
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Result:
     seconds: float
 
 
-class _Training(CompositeModule):
+class _Training(ObjectiveModule):
     """A task's network and an objective."""
 
     def __init__(self, task: Task, objective: CompositeLoss) -> None:

@@ -1,9 +1,8 @@
 """The micro-batches of an optimizer step: what trainers' adapters and hand-written loops share.
 
 `optimizer_steps` is the loop. `OptimizerStep` holds the batches of one step, counts what each
-objective divides by before its first forward pass, and adds up the outputs for the log. `Average`
-is the mean over a validation set. Nothing here moves a schedule or calls an optimizer: who does so
-calls `loss.step()` once after it.
+objective divides by before its first forward pass, and adds up the outputs for the log. Nothing
+here moves a schedule or calls an optimizer: who does so calls `loss.step()` once after it.
 
 Who divides by what: lossreg makes each micro-batch's total its share of the step's, so totals are
 added up by `backward` as they are. A trainer that divides each total by a number itself is given as
@@ -12,25 +11,21 @@ added up by `backward` as they are. A trainer that divides each total by a numbe
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
 from lossreg.errors import InputError
+from lossreg.runtime.composite import CompositeLoss
 from lossreg.runtime.denominators import Denominators, added_up
 from lossreg.runtime.output import LossOutput, Named
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from lossreg.runtime.composite import CompositeLoss
-
 __all__ = [
-    "Average",
     "OptimizerStep",
     "known_values",
     "mean_over_ranks",
@@ -219,12 +214,19 @@ class OptimizerStep:
         is_whole = len(self.batches) == 1 and _ranks(self._group) == 1
         if is_whole and self._world_size is None and self._divides_by == 1:
             return None
-        counted = objective.denominators(
-            [self._known(batch) for batch in self.batches],
-            self._group,
-            world_size=self._world_size,
-        )
+        # A trainer may skip a batch that is None.
+        known = [self._known(batch) for batch in self.batches if batch is not None]
+        counted = self.count(objective, known)
         return replace(counted, world_size=counted.world_size * self._divides_by)
+
+    def count(self, objective: CompositeLoss, micro_batches: Sequence[Any]) -> Denominators:
+        """Add up what an objective's terms divide by, without the trainer's own division.
+
+        Args:
+            objective: The objective.
+            micro_batches: What is known of each micro-batch of this rank.
+        """
+        return objective.denominators(micro_batches, self._group, world_size=self._world_size)
 
     def compute(
         self, objective: CompositeLoss, values: Any = None, /, **tensors: Any
@@ -349,107 +351,6 @@ def mean_over_ranks(out: LossOutput, group: distributed.ProcessGroup | None = No
         Named(dict(zip(names, terms.unbind(), strict=True))),
         Named(dict(zip(names, weights.unbind(), strict=True))),
     )
-
-
-class Average:
-    """The mean of an objective over the batches of a validation set.
-
-    Each term is averaged as if the set were one batch: a batch counts as much as the term divides
-    by in it, so ragged and masked batches weigh what they have, and one in which no entry counts
-    adds nothing. A term that is a sum, or that has nothing to count, is averaged over the batches.
-    If an objective has a term that cannot be counted, every term is the mean of the batches' own
-    values, weighed by their sizes. The total is the weighted sum of these means.
-
-    Args:
-        objective: The objective.
-    """
-
-    def __init__(self, objective: CompositeLoss) -> None:
-        self.objective = objective
-        names = objective.terms.names
-        optional = {term.name for term in objective.config.terms if term.optional}
-        self._optional = [place for place, name in enumerate(names) if name in optional]
-        self._counts: bool | None = None
-        self._keys: tuple[str, ...] = ()
-        self._like: Tensor | None = None
-        self._sums: Tensor | None = None
-
-    @torch.no_grad()
-    def add(self, values: Any, size: int = 1) -> None:
-        """Compute the objective for a batch, and add it.
-
-        Args:
-            values: The batch's values, as the objective takes them.
-            size: How much the batch counts if a term of the objective cannot be counted.
-
-        Raises:
-            InputError: A tensor is missing or does not fit.
-        """
-        zeros = self.objective.weighting.zeros()
-        counted = self._counted(values, zeros)
-        if counted is None:
-            out, divisors = self.objective(values), torch.full_like(zeros, size)
-            factors = divisors
-        else:
-            # Divided by 1, a mean is its sum.
-            ones = Denominators(self.objective.terms.names, torch.ones_like(zeros), world_size=1)
-            out, divisors = self.objective(values, denominators=ones), counted
-            factors = torch.ones_like(zeros)
-        self._sum(out, divisors, factors)
-
-    def _counted(self, values: Any, zeros: Tensor) -> Tensor | None:
-        """What each term divides by in a batch; None if a term cannot be counted."""
-        if self._counts is False:
-            return None
-        terms = self.objective.terms
-        try:
-            counted = torch.stack(terms.local_denominators(values, zeros.new_zeros(())))
-        except InputError:
-            if self._counts:
-                raise
-            self._counts = False
-            return None
-        self._counts = True
-        for number, divides in zip(counted.unbind(), terms.divides, strict=True):
-            if not divides:
-                number.fill_(1.0)
-        return counted
-
-    def _sum(self, out: LossOutput, divisors: Tensor, factors: Tensor) -> None:
-        """Add a batch's terms, each times its factor, and what they are divided by."""
-        self._keys, self._like = tuple(out.terms), out.total
-        terms = torch.stack([out.terms[name].to(divisors) for name in self._keys])
-        weights = torch.stack([out.weights[name].to(divisors) for name in self._keys])
-        # Those that learned weights add come after the terms, once a batch.
-        added = divisors.new_ones(len(self._keys) - len(divisors))
-        divisors, factors = torch.cat([divisors, added]), torch.cat([factors, added])
-        for place in self._optional:
-            divisors[place] *= (weights[place] != 0) | (terms[place] != 0)
-        terms = terms * factors
-        sums = torch.stack([terms, terms * weights, weights * divisors, divisors])
-        self._sums = sums if self._sums is None else self._sums + sums
-
-    def mean(self, group: distributed.ProcessGroup | None = None) -> LossOutput | None:
-        """The mean over all batches so far of all ranks, detached, and each weight's mean.
-
-        Args:
-            group: The ranks that share the set; the default group, if torch.distributed runs.
-
-        Returns:
-            None if there was no batch; on several ranks each must have had one.
-        """
-        if self._sums is None or self._like is None:
-            return None
-        sums, _ = added_up(self._sums, group, None)
-        terms, weighted, weights, divisors = sums.unbind()
-        # A term that no batch has is 0, and its weight too.
-        by = torch.where(divisors == 0, 1.0, divisors)
-        means, weights = (terms / by).to(self._like), (weights / by).to(self._like)
-        return LossOutput(
-            (weighted / by).sum().to(self._like),
-            Named(dict(zip(self._keys, means.unbind(), strict=True))),
-            Named(dict(zip(self._keys, weights.unbind(), strict=True))),
-        )
 
 
 def _ranks(group: distributed.ProcessGroup | None) -> int:

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from importlib.metadata import EntryPoint
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
 
-from lossreg.errors import LossregError, PluginLoadError
+from lossreg.errors import LossregError, PluginLoadError, UnknownNameError
 from lossreg.names import closest_spelling
 from lossreg.plugin import LossDefinition
-from lossreg.registry.claims import Claims
+from lossreg.registry.claims import Claim, Claims
 from lossreg.registry.distributions import (
     Environment,
     GroupMetadata,
     InstalledDistribution,
     normalized,
 )
-from lossreg.registry.kinds import KINDS, LOSSES, RecordT
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-    from types import ModuleType
-
-    from lossreg.errors import UnknownNameError
-    from lossreg.registry.claims import Claim
-    from lossreg.registry.kinds import Kind, Record
-    from lossreg.registry.plugins import Origin
+from lossreg.registry.kinds import KINDS, LOSSES, Kind, Record, RecordT
+from lossreg.registry.plugins import Origin
 
 __all__ = ["Definitions", "Registry", "RegistryEntry"]
 

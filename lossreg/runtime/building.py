@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from torch import nn
 
 from lossreg.config import CompositeConfig, load_config, load_objectives
 from lossreg.config.declare.parameters import validated
 from lossreg.config.faults.faults import Faults
+from lossreg.config.loading import Source
 from lossreg.config.read.nodes import SourceError
 from lossreg.config.read.python import from_python
 from lossreg.errors import ConfigError
@@ -17,11 +21,6 @@ from lossreg.runtime.construction import construct
 from lossreg.runtime.unsaved import ClassWeights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from torch import nn
-
-    from lossreg.config.loading import Source
     from lossreg.config.models import TermConfig
     from lossreg.plugin import LossConfig
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, distributed, nn
+from typing_extensions import Self
 
+from lossreg.config import CompositeConfig
 from lossreg.runtime.activity import Activity
 from lossreg.runtime.denominators import WHOLE, Denominators, Moment, added_up
 from lossreg.runtime.derived import DerivedNames
@@ -16,16 +18,8 @@ from lossreg.runtime.nonfinite import NonFinite
 from lossreg.runtime.numbers import Numbers
 from lossreg.runtime.output import LossOutput, Named
 from lossreg.runtime.terms import Terms
+from lossreg.runtime.unsaved import ClassWeights
 from lossreg.runtime.weighting import Weighting
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from torch import Tensor, distributed
-    from typing_extensions import Self
-
-    from lossreg.config import CompositeConfig
-    from lossreg.runtime.unsaved import ClassWeights
 
 __all__ = ["CompositeLoss"]
 
@@ -162,6 +156,23 @@ class CompositeLoss(nn.Module):
         """Move what counts epochs by one epoch."""
         self._weighting.step_epoch()
         self._narrow()
+
+    def progress_to(self, *, steps: int | None = None, epochs: int | None = None) -> None:
+        """Move schedules and active terms to where they are after these steps and epochs.
+
+        For a model that was trained before its objective was lossreg's: its checkpoint has no
+        progress. An objective that counts nothing stays as it is, as with `step`.
+
+        Args:
+            steps: The completed optimizer steps; as they are by default.
+            epochs: The completed epochs; as they are by default.
+
+        Raises:
+            ValueError: A number is not a whole number from 0.
+        """
+        if self.progress is not None:
+            self.progress.move_to(steps, epochs)
+            _refresh(self, None)
 
     def denominators(
         self,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lossreg.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from lossreg.runtime.composite import CompositeLoss
+from lossreg.runtime.composite import CompositeLoss
 
 __all__ = ["Diagnosis", "compare_gradients", "diagnose"]
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple, NoReturn, overload
 
+import torch
 from torch import Tensor
 from torch.utils import _pytree
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 __all__ = ["LossOutput", "Named"]
 
@@ -48,16 +46,57 @@ class LossOutput(NamedTuple):
         """An output has none; its total has."""
         raise AttributeError("a LossOutput has no 'item'; write out.total.item()")
 
-    def log_dict(self, prefix: str = "") -> dict[str, Tensor]:
+    # A tuple would be joined or repeated: `first + second` has no error, and six entries.
+    def __add__(self, other: Any) -> NoReturn:
+        """An output is not a number; its total is."""
+        raise TypeError("a LossOutput is not a number; write out.total, as in out.total + ...")
+
+    def __mul__(self, other: Any) -> NoReturn:
+        """An output is not a number; its total is."""
+        raise TypeError("a LossOutput is not a number; write out.total, as in out.total * ...")
+
+    def __truediv__(self, other: Any) -> NoReturn:
+        """An output is not a number; its total is."""
+        raise TypeError("a LossOutput is not a number; write out.total, as in out.total / ...")
+
+    def __radd__(self, other: Any) -> NoReturn:
+        """An output is not a number; its total is."""
+        self.__add__(other)
+
+    def __rmul__(self, other: Any) -> NoReturn:
+        """An output is not a number; its total is."""
+        self.__mul__(other)
+
+    @overload
+    def log_dict(
+        self, prefix: str = "", *, numbers: Literal[False] = False
+    ) -> dict[str, Tensor]: ...
+
+    @overload
+    def log_dict(self, prefix: str = "", *, numbers: Literal[True]) -> dict[str, float]: ...
+
+    def log_dict(
+        self, prefix: str = "", *, numbers: bool = False
+    ) -> dict[str, Tensor] | dict[str, float]:
         """All values, detached, under flat keys for a logger.
 
         Args:
             prefix: Put before each key, like `train/`.
+            numbers: Whether to give Python's numbers instead of tensors, as `json.dumps` needs
+                them. This waits for the device, once for all.
 
         Returns:
             `loss/total`, and for each term `loss/<term>`, `weighted/<term>`, `weight/<term>`; and
             `regularizer/<term>` for what a learned weight adds to the total.
         """
+        logged = self._logged(prefix)
+        if not numbers:
+            return logged
+        wide = torch.float64 if self.total.dtype == torch.float64 else torch.float32
+        values = [value.to(self.total.device, wide) for value in logged.values()]
+        return dict(zip(logged, torch.stack(values).tolist(), strict=True))
+
+    def _logged(self, prefix: str) -> dict[str, Tensor]:
         logged = {f"{prefix}loss/total": self.total.detach()}
         for name, term in self.terms.items():
             if name.startswith("regularizer/") and name.partition("/")[2] in self.terms:

@@ -65,6 +65,18 @@ class Progress(nn.Module):
             )
             warnings.warn(message, ConfigWarning, stacklevel=7)
 
+    def move_to(self, steps: int | None, epochs: int | None) -> None:
+        """Set the counts; None leaves one as it is.
+
+        Raises:
+            ValueError: A count is not a whole number from 0.
+        """
+        for name, count in (("steps", steps), ("epochs", epochs)):
+            if count is not None and (type(count) is not int or not 0 <= count < _END):
+                raise ValueError(f"expected a number of {name} from 0, found {count!r:.40}")
+        self.steps = self.steps if steps is None else steps
+        self.epochs = self.epochs if epochs is None else epochs
+
     def get_extra_state(self) -> Tensor:
         """Both counts as int64, of shape 2: steps, then epochs."""
         return torch.tensor([self.steps, self.epochs])

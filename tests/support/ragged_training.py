@@ -1,6 +1,6 @@
 """A network trained by Lightning on ragged data, and the gradients that one big batch gives.
 
-As a script it trains for two epochs on two processes, and saves what they computed.
+As a script it trains and validates for two epochs on two processes, and saves what they computed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import lossreg
-from lossreg.integrations.lightning import CompositeModule
+from lossreg.integrations.lightning import ObjectiveModule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,7 @@ class Samples(Dataset[dict[str, Tensor]]):
         return {name: each[index] for name, each in self.tensors.items()}
 
 
-class Ragged(CompositeModule):
+class Ragged(ObjectiveModule):
     """A linear network with two heads, which keeps the gradients of each optimizer step."""
 
     def __init__(self, terms: dict[str, Any] | None = None) -> None:
@@ -144,11 +144,18 @@ def main(file: str) -> None:
         devices=2,
         max_epochs=2,
         callbacks=[GradientAccumulationScheduler({0: 1, 1: 3})],
+        val_dataloaders=DataLoader(Samples(10), batch_size=2),
     )
     logged = torch.stack([torch.stack(list(each.values())) for each in module.logged])
     mean = trainer.strategy.reduce(logged, reduce_op="mean")
     if trainer.is_global_zero:
-        torch.save({"gradients": module.gradients, "logged": mean}, file)
+        metrics = trainer.callback_metrics
+        found = {name: metrics[name] for name in metrics if name.startswith("val/")}
+        with torch.no_grad():
+            out = module.objective(module.values(Samples(10)[:]))
+        expected = out.log_dict("val/")
+        results = {"gradients": module.gradients, "logged": mean}
+        torch.save({**results, "validated": (found, expected)}, file)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import lossreg
-from lossreg.integrations.accumulation import Average, mean_over_ranks, optimizer_steps
+from lossreg.integrations.accumulation import mean_over_ranks, optimizer_steps
+from lossreg.integrations.averaging import Average
 from properties import ulps
 
 MICRO_BATCHES = (1, 2, 4, 8)

@@ -12,7 +12,7 @@ from lossreg.config.declare.terms import TermReader
 from lossreg.config.declare.tree import Declared
 from lossreg.config.declare.values import read_values
 from lossreg.config.declare.weights import check_weight
-from lossreg.config.faults.faults import clipped
+from lossreg.config.faults.faults import clipped, path_text
 from lossreg.config.faults.guesses import Guesses
 from lossreg.config.grammar import GROUP, TERM
 
@@ -69,6 +69,11 @@ class _Reader:
         read: list[Declared | None] = []
         for name, node in terms.value.items():
             place, key = (path, name), terms.keys[name]
+            is_path = "." in name and not isinstance(node.value, dict)
+            if is_path and (key[0] is None or not isinstance(node.value, str)):
+                self._faults.add("LR107", place, _not_a_name(name, place, key), key)
+                read.append(None)
+                continue
             self._check_name(name, place, key, in_group=in_group)
             if isinstance(node.value, dict) and _is_group(node):
                 read.append(self._group(name, node, place, key))
@@ -109,3 +114,21 @@ class _Reader:
         group.put("terms", terms)
         check_detached_of_group(group, faults)
         return group
+
+
+def _not_a_name(name: str, path: ConfigPath, key: Span) -> str:
+    """What to write for the path of a value that stands where a term's name is expected."""
+    first, *steps = name.split(".")
+    nested = "..."
+    for step in reversed(steps):
+        nested = f"{{{step}: {nested}}}"
+    message = f"'{clipped(name)}' is the path of a value, not a term's name; "
+    if key[0] is not None:
+        return f"{message}write {clipped(f'{first}: {nested}')}"
+    override = clipped(f"{path_text(path)}=...")
+    return (
+        f"{message}nest the mappings, or give the override {override}. jsonargparse (LightningCLI) "
+        "makes such a key for an argument of type dict, and drops what the file has there: "
+        "annotate the argument as lossreg.CompositeLoss, give it class_path: lossreg.build, and "
+        f"write --model.objective.overrides+={override}"
+    )

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 import lossreg
 from lossreg.errors import InputError
 from lossreg.integrations.accumulation import (
-    Average,
     OptimizerStep,
     known_values,
     mean_over_ranks,
     optimizer_steps,
     sum_of,
 )
+from lossreg.integrations.averaging import Average
 from properties import ulps
 
 DOUBLE = torch.float64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from typing import Any
 
@@ -49,11 +50,25 @@ def test_a_term_is_read_by_its_name(kind: str) -> None:
         ("out['fit']", r"not a mapping; write out\.terms\['fit'\]"),
         ("out.backward()", r"no 'backward'; write out\.total\.backward\(\)"),
         ("out.item()", r"no 'item'; write out\.total\.item\(\)"),
+        ("out + out", r"not a number; write out\.total, as in out\.total \+ \.\.\."),
+        ("sum([out, out])", r"not a number; write out\.total, as in out\.total \+"),
+        ("out * 2", r"not a number; write out\.total, as in out\.total \*"),
+        ("0.5 * out", r"not a number; write out\.total, as in out\.total \*"),
+        ("out / 4", r"not a number; write out\.total, as in out\.total /"),
     ],
 )
 def test_an_output_taken_for_its_total_says_what_to_write(read: str, message: str) -> None:
     with pytest.raises((TypeError, AttributeError), match=message):
         eval(read, {"out": output(1)})
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_a_log_may_be_of_pythons_numbers(kind: str) -> None:
+    count, last = OUTPUTS[kind]
+    out = output(count, **last)
+    numbers = out.log_dict("train/", numbers=True)
+    assert json.loads(json.dumps(numbers)) == numbers
+    assert numbers == {name: value.item() for name, value in out.log_dict("train/").items()}
 
 
 @pytest.mark.parametrize("kind", OUTPUTS)

@@ -295,3 +295,46 @@ def test_a_schedule_that_passes_through_0_stays_in_the_graph() -> None:
     loss(given).total.backward()
     assert given["p"].grad is not None
     assert given["p"].grad.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_progress_is_set_to_where_steps_would_have_led(name: str) -> None:
+    def terms() -> dict[str, Any]:
+        units = {
+            unit: {"type": "mse", "inputs": ["p", "y"], "weight": weight(name, unit)}
+            for unit in UNITS
+        }
+        seldom = {"type": "l1", "inputs": ["p", "y"], "active": {"from_step": 3}}
+        return {**units, "seldom": seldom}
+
+    moved, told = (lossreg.build({"terms": terms()}) for _ in range(2))
+    for _ in range(3):
+        moved.step()
+    for _ in range(2):
+        moved.step_epoch()
+    told.progress_to(steps=3)
+    told.progress_to(epochs=2)
+    assert told.weights == moved.weights
+    values = {"p": torch.tensor([1.0]), "y": torch.tensor([3.0])}
+    assert told(values).log_dict() == moved(values).log_dict()
+    assert torch.equal(
+        told.state_dict()["progress._extra_state"], moved.state_dict()["progress._extra_state"]
+    )
+    told.step()
+    moved.step()
+    assert told.weights == moved.weights
+
+
+@pytest.mark.parametrize("count", [-1, 2.0, True, "3"])
+def test_progress_is_set_to_whole_numbers_from_0(count: Any) -> None:
+    loss = build(ramp=RAMP)
+    with pytest.raises(ValueError, match="expected a number of steps from 0, found"):
+        loss.progress_to(steps=count)
+    assert loss.progress is not None
+    assert loss.progress.steps == 0
+
+
+def test_an_objective_that_counts_nothing_stays_as_it_is() -> None:
+    loss = lossreg.build({"terms": {"fit": {"type": "mse", "inputs": ["p", "y"]}}})
+    loss.progress_to(steps=5)
+    assert loss.progress is None
