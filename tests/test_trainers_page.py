@@ -41,7 +41,7 @@ def test_loops_run(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.filterwarnings(r"ignore:.*isinstance\(treespec, LeafSpec\)")
 def test_lightning_runs() -> None:
     pytest.importorskip("lightning", reason="lightning is not installed")
-    run(PAGE.after("## Lightning"))
+    run(PAGE.after("## Lightning").before("## Hugging Face"))
 
 
 def test_lightning_cli_runs() -> None:
@@ -70,3 +70,12 @@ def test_links_lead_somewhere() -> None:
     anchors = {f"#{heading.lower().replace(' ', '-')}" for heading in headings}
     for link in re.findall(r"\]\(([^)]+)\)", PAGE.text):
         assert link in anchors or (ROOT / "docs" / link).exists(), link
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true")
+def test_hugging_face_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    PAGE.after("## Hugging Face").run_python()
+    assert "loss/next_token" in capsys.readouterr().out
+    assert Path("run/checkpoint-2/objective.pt").is_file()

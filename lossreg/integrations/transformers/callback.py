@@ -126,11 +126,10 @@ class ObjectiveCallback(Moves):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        model: Any = None,
         **_: Any,
     ) -> None:
         """Begin, or go on from a checkpoint."""
-        self._refuse_what_cannot_be_right(args, model)
+        _refuse_what_is_counted_apart(args)
         if state.global_step:
             self._take_over(state)
         super().on_train_begin(args, state, control)
@@ -140,24 +139,6 @@ class ObjectiveCallback(Moves):
         self._log = StepLog()
         self._keep(state)
 
-    def _refuse_what_cannot_be_right(self, args: TrainingArguments, model: Any) -> None:
-        is_inside = model is not None and self.objective in set(model.modules())
-        if not is_inside and any(each.requires_grad for each in self.objective.parameters()):
-            raise LossregError(
-                "the objective has parameters that are learned, and Trainer neither trains nor "
-                "saves them: use ObjectiveTrainer(objective=...)"
-            )
-        if args.n_gpu > 1:
-            raise LossregError(
-                "with several GPUs in one process Trainer gives the loss a count for each of them: "
-                "start one process for each GPU (torchrun), or use ObjectiveTrainer(objective=...)"
-            )
-        if args.world_size > 1 and not args.average_tokens_across_devices:
-            raise LossregError(
-                "Trainer counts the labels of each rank apart: set "
-                "average_tokens_across_devices=True, or use ObjectiveTrainer(objective=...)"
-            )
-
     def _take_over(self, state: TrainerState) -> None:
         if not self.objective.state_dict():
             return
@@ -165,7 +146,9 @@ class ObjectiveCallback(Moves):
         if saved is None:
             raise StateError(
                 "the checkpoint has no progress of the objective's schedules: it was saved "
-                "without ObjectiveCallback"
+                "without ObjectiveCallback. To go on all the same, call "
+                f"objective.progress_to(steps={state.global_step}) and train without "
+                "resume_from_checkpoint, from the checkpoint's model"
             )
         restored: Any = OrderedDict((key, torch.tensor(value)) for key, value in saved["state"])
         restored._metadata = {"": {"version": 1, _KEY: saved["objective"]}}  # noqa: SLF001 - as torch names it
@@ -174,8 +157,6 @@ class ObjectiveCallback(Moves):
     def _keep(self, state: TrainerState) -> None:
         """Put the objective's state among what Trainer saves as `trainer_state.json`."""
         own: Any = self.objective.state_dict()
-        if any(each.requires_grad for each in self.objective.parameters()):
-            return  # it is part of the model, and saved with it
         state.stateful_callbacks[_KEY] = {
             "state": [[key, value.tolist()] for key, value in own.items()],
             "objective": own._metadata[""][_KEY],  # noqa: SLF001 - as torch names it
@@ -229,6 +210,19 @@ class ObjectiveCallback(Moves):
     def on_train_end(self, *_: Any, **__: Any) -> None:
         """End."""
         self._shares.is_attached = False
+
+
+def _refuse_what_is_counted_apart(args: TrainingArguments) -> None:
+    if args.n_gpu > 1:
+        raise LossregError(
+            "with several GPUs in one process Trainer gives the loss a count for each of them: "
+            "start one process for each GPU (torchrun), or use ObjectiveTrainer(objective=...)"
+        )
+    if args.world_size > 1 and not args.average_tokens_across_devices:
+        raise LossregError(
+            "Trainer counts the labels of each rank apart: set "
+            "average_tokens_across_devices=True, or use ObjectiveTrainer(objective=...)"
+        )
 
 
 def _counts(objective: CompositeLoss) -> tuple[int, int]:

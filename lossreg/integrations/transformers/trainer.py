@@ -17,7 +17,8 @@ from transformers.trainer_pt_utils import find_batch_size
 from transformers.trainer_utils import get_last_checkpoint
 
 from lossreg.errors import LossregError, StateError
-from lossreg.integrations.accumulation import Average, OptimizerStep, known_values
+from lossreg.integrations.accumulation import OptimizerStep, known_values
+from lossreg.integrations.averaging import Average
 from lossreg.integrations.transformers.callback import Moves, ObjectiveCallback
 from lossreg.integrations.transformers.learned import add_to_optimizer, average_gradients
 from lossreg.integrations.transformers.log import StepLog, numbers_of
@@ -82,6 +83,9 @@ class ObjectiveMixin(_Base):  # type: ignore[misc]
         if not self.label_names and self.args.label_names is None and "labels" in self._names:
             self.label_names = ["labels"]
         objective.to(self.args.device)
+        learned = objective.weighting.learned
+        if learned is not None:
+            learned.watch.averaged()
         self._first_state = copy.deepcopy(objective.state_dict())
         self.add_callback(Moves(objective))
 
@@ -215,9 +219,6 @@ class ObjectiveMixin(_Base):  # type: ignore[misc]
             StateError: The checkpoint has no state of the objective, or another objective's.
         """
         self._refuse_what_cannot_be_right()
-        learned = self.objective.weighting.learned
-        if learned is not None:
-            learned.watch.averaged()
         if self.model_init is not None:  # each trial begins with a new model
             self.objective.load_state_dict(self._first_state)
         checkpoint = resume_from_checkpoint
@@ -395,8 +396,8 @@ class ObjectiveMixin(_Base):  # type: ignore[misc]
             raise StateError(
                 f"the checkpoint has no {file}, with the progress of the objective's schedules and "
                 "its learned weights: it was saved without this objective's Trainer. To go on "
-                "with the objective as it is now, write "
-                f"torch.save(trainer.objective.state_dict(), {str(file)!r})"
+                f"from there, write objective.progress_to(steps={_steps(folder)}) and "
+                f"torch.save(objective.state_dict(), {str(file)!r})"
             )
 
 
@@ -411,6 +412,12 @@ def _cut(size: int, kept: int, value: Any) -> Any:
     """The first rows of a tensor that has the batch's."""
     is_rows = isinstance(value, Tensor) and value.dim() > 0 and len(value) == size
     return value[:kept] if is_rows else value
+
+
+def _steps(folder: Any) -> int | str:
+    """The step that a checkpoint was saved at, as its name has it."""
+    last = Path(folder).name.rpartition("-")[2]
+    return int(last) if last.isdigit() else "..."
 
 
 def _refuse_to_be_called(*_: Any, **__: Any) -> Any:

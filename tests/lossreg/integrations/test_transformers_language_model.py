@@ -246,3 +246,8 @@ def test_the_first_labels_count_as_trainer_counts_them(tmp_path: Path) -> None:
         return
     with pytest.raises(LossregError, match=r"Trainer counts \d+ labels in this step, and the term"):
         made.train()
+
+
+def test_label_smoothing_of_the_arguments_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LossregError, match="label_smoothing_factor would not reach the objective"):
+        with_objective(tmp_path, label_smoothing_factor=0.1)
