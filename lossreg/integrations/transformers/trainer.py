@@ -179,6 +179,11 @@ class ObjectiveMixin(_Base):  # type: ignore[misc]
                     "ObjectiveCallback is for a Trainer with loss_function(objective); this one "
                     "moves the schedules itself: remove the callback"
                 )
+        if any(module is self.objective for module in self.model.modules()):
+            raise LossregError(
+                "the objective is a part of the model, where its parameters are averaged over the "
+                "ranks and saved a second time: leave it out of the model"
+            )
         parallelism = {
             name: getattr(self, f"get_{name}_size", int)() for name in ("tp", "cp", "sp")
         }

@@ -35,6 +35,7 @@ from huggingface_runs import (
 from lossreg.errors import ConfigWarning, InputError, LossregError, MissingExtraError, StateError
 from lossreg.integrations.accumulation import OptimizerStep
 from lossreg.integrations.transformers import ObjectiveCallback, ObjectiveMixin, ObjectiveTrainer
+from lossreg.integrations.transformers.values import names_read
 
 FIT: dict[str, Any] = {"fit": {"type": "mse", "inputs": ["track", "wanted"]}}
 EPOCHS = {
@@ -463,6 +464,35 @@ def test_what_would_be_ignored_is_refused(tmp_path: Path) -> None:
         TypeError, match=r"expected objective=lossreg\.build\(\.\.\.\), found a Lin"
     ):
         ObjectiveTrainer(Heads(), arguments(tmp_path), objective=nn.Linear(1, 1))
+
+
+def test_what_could_not_be_right_is_refused(tmp_path: Path) -> None:
+    made = trainer(tmp_path, Samples(4))
+    made.model.loss = made.objective
+    with pytest.raises(LossregError, match="is a part of the model"):
+        made.train()
+    sharded = trainer(tmp_path, Samples(4))
+    sharded.is_fsdp_enabled = True
+    with pytest.raises(LossregError, match="FSDP and DeepSpeed do not know outside of the model"):
+        sharded.train()
+    parted = trainer(tmp_path, Samples(4))
+    parted.get_tp_size = lambda: 2
+    with pytest.raises(LossregError, match=r"share a sample \(tp_size above 1\)"):
+        parted.train()
+
+
+def test_the_names_that_an_objective_reads() -> None:
+    listed = {"over": {"one": "heads", "other": "deep.targets"}, "combine": "sum"}
+    terms = {
+        "fit": {**FIT["fit"], "mask": "valid", "weight": {"from": "scale"}, "optional": True},
+        "off": {"type": "mse", "inputs": ["never", "wanted"], "enabled": False},
+        "group": {"each": listed, "terms": {"l1": {"type": "l1", "inputs": ["one.x", "other"]}}},
+        "made": {"type": "l1", "inputs": ["half", {"from": "a", "apply": [{"sub": "b.c"}]}]},
+    }
+    derive = {"half": {"from": "whole", "apply": [{"div": 2.0}]}}
+    objective = lossreg.build({"derive": derive, "terms": terms})
+    read = {"track", "wanted", "valid", "scale", "heads", "deep", "whole", "a", "b"}
+    assert set(names_read(objective.config)) == read
 
 
 def test_an_objective_as_compute_loss_func_says_what_to_write(tmp_path: Path) -> None:
