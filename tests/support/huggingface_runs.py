@@ -16,10 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import lossreg
-from lossreg.integrations.transformers import ObjectiveTrainer
+from lossreg.integrations.transformers import (
+    ObjectiveCallback,
+    ObjectiveTrainer,
+    loss_function,
+)
 from lossreg.integrations.transformers.learned import average_gradients
 
 CLASSES, WIDTH, LENGTH = 3, 4, 5
@@ -225,6 +229,42 @@ def unevenly(rank: int, world: int) -> list[Any]:
     return [each.grad for each in loss.parameters()]
 
 
+CLASSIFY = {
+    "classify": {
+        "type": "cross_entropy",
+        "inputs": ["logits", "labels"],
+        "weight": TERMS["follow"]["weight"],
+    }
+}
+
+
+class Ordered(InOrder, Trainer):
+    pass
+
+
+def with_function(folder: Path) -> dict[str, Any]:
+    """As `trained`, by a Trainer that gives its loss function the count of the labels."""
+    objective = lossreg.build({"terms": CLASSIFY}).double()
+    gradients = Gradients()
+    made = Ordered(
+        Heads(),
+        arguments(
+            folder,
+            gradient_accumulation_steps=3,
+            average_tokens_across_devices=True,
+            label_names=["labels"],
+        ),
+        train_dataset=Samples(24),
+        eval_dataset=Samples(16, seed=1),
+        data_collator=collate,
+        compute_loss_func=loss_function(objective),
+        callbacks=[ObjectiveCallback(objective), gradients],
+    )
+    made.train()
+    logged = [entry for entry in made.state.log_history if "loss" in entry]
+    return {"gradients": gradients.taken, "logged": logged, "metrics": made.evaluate()}
+
+
 def main(rank: int, world: int, meeting: str, folder: str) -> None:
     """An epoch of accumulation over ranks, then an evaluation."""
     warnings.simplefilter("error", lossreg.ConfigWarning)
@@ -244,6 +284,7 @@ def main(rank: int, world: int, meeting: str, folder: str) -> None:
         "logged": [entry for entry in made.state.log_history if "loss" in entry],
         "metrics": made.evaluate(),
         "unevenly": unevenly(rank, world),
+        "function": with_function(Path(folder)),
     }
     torch.save(found, Path(folder, f"rank-{rank}.pt"))
     distributed.destroy_process_group()

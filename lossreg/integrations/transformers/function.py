@@ -45,7 +45,11 @@ def loss_function(objective: CompositeLoss) -> Callable[..., Tensor]:
 
     def compute_loss(outputs: Any, labels: Any, num_items_in_batch: Any = None, **_: Any) -> Tensor:
         if labels is None:
-            raise LossregError("Trainer gave no labels: the batch has no 'labels'")
+            raise LossregError(
+                "Trainer gave no labels: the batch has no 'labels', or Trainer removed them, "
+                "because the model's forward does not take them; then set label_names=['labels'] "
+                "in the TrainingArguments"
+            )
         count, values = num_items_in_batch, merged({"labels": labels}, outputs, names)
         is_training = torch.is_grad_enabled()  # Trainer evaluates without gradients
         if is_training and not shares.is_attached:

@@ -92,7 +92,8 @@ class Shares:
 
     def add(self, out: LossOutput) -> None:
         """Add a micro-batch's output."""
-        self._outputs.append(LossOutput(out.total.detach(), out.terms, out.weights))
+        # A clone, because Trainer multiplies the total in place.
+        self._outputs.append(LossOutput(out.total.detach().clone(), out.terms, out.weights))
 
     def check(self) -> None:
         """Compare Trainer's count with what the terms divide by, over micro-batches and ranks.

@@ -85,6 +85,16 @@ def test_they_would_not_with_the_batches_own_means(tmp_path: Path) -> None:
     assert apart(gradients.taken[0], expected[0]) > 1e12
 
 
+def assert_function_is_right(found: dict[str, Any]) -> None:
+    expected, terms = big_batches(Samples(24), whole_steps(24, 12), huggingface_runs.CLASSIFY)
+    for one, other in zip(found["gradients"], expected, strict=True):
+        assert apart(one, other) <= 8
+    for entry, values in zip(found["logged"], terms, strict=True):
+        assert {key: entry[key] for key in values} == pytest.approx(values, rel=1e-13)
+        assert entry["loss"] == pytest.approx(values["loss/total"], rel=1e-4)
+    assert 0.5 < found["metrics"]["eval_loss"] / terms[-1]["loss/total"] < 2
+
+
 def test_on_two_ranks(tmp_path: Path) -> None:
     ranks = []
     for rank in range(2):
@@ -114,6 +124,7 @@ def test_on_two_ranks(tmp_path: Path) -> None:
         some, none = found["unevenly"]
         assert some.tolist() == [1.5]
         assert none is None
+        assert_function_is_right(found["function"])
         # On two ranks the last batch of 3 is filled with samples that do not count.
         metrics = {key: each for key, each in found["metrics"].items() if "whole" not in key}
         made = trained(tmp_path, Samples(24), gradient_accumulation_steps=6)[0]

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
 
 import lossreg
 from huggingface_runs import arguments, collate
@@ -251,3 +259,19 @@ def test_the_first_labels_count_as_trainer_counts_them(tmp_path: Path) -> None:
 def test_label_smoothing_of_the_arguments_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LossregError, match="label_smoothing_factor would not reach the objective"):
         with_objective(tmp_path, label_smoothing_factor=0.1)
+
+
+@pytest.mark.parametrize(
+    ("several", "said"),
+    [
+        ({"n_gpu": 2, "world_size": 1}, "start one process for each GPU"),
+        (
+            {"n_gpu": 1, "world_size": 2, "average_tokens_across_devices": False},
+            "set average_tokens_across_devices=True",
+        ),
+    ],
+)
+def test_what_trainer_counts_apart_is_refused(several: dict[str, Any], said: str) -> None:
+    callback = ObjectiveCallback(lossreg.build({"terms": {"next": NEXT}}))
+    with pytest.raises(LossregError, match=said):
+        callback.on_train_begin(SimpleNamespace(**several), TrainerState(), TrainerControl())
