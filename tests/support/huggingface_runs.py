@@ -57,6 +57,18 @@ TERMS: dict[str, Any] = {
 }
 
 
+FIT: dict[str, Any] = {"fit": {"type": "mse", "inputs": ["track", "wanted"]}}
+EPOCHS: dict[str, Any] = {
+    "follow": TERMS["follow"],
+    "doubt": TERMS["doubt"],
+    "rise": {
+        "type": "mse",
+        "inputs": ["track", "wanted"],
+        "weight": {"schedule": "linear", "start": 0, "end": 1, "steps": 4, "unit": "epoch"},
+    },
+}
+
+
 class Samples(Dataset[dict[str, Tensor]]):
     """Tracks of which a random part is valid, and labels of which some are to be ignored."""
 
@@ -190,17 +202,27 @@ def big_batches(
     loss = lossreg.build({"terms": TERMS if terms is None else terms}).double()
     parameters = [*model.parameters(), *loss.parameters()]
     optimizer = torch.optim.SGD(parameters, lr=0.1)
-    gradients, logged = [], []
+    gradients, values = [], []
     for rows in steps:
         batch = samples.rows(rows)
         optimizer.zero_grad()
         out = loss({**batch, **model(batch["x"])})
         out.total.backward()
         gradients.append([each.grad.detach().clone() for each in parameters])
-        logged.append({key: value.item() for key, value in out.log_dict().items()})
+        values.append({key: value.item() for key, value in out.log_dict().items()})
         optimizer.step()
         loss.step()
-    return gradients, logged
+    return gradients, values
+
+
+def logged(made: Any) -> list[dict[str, float]]:
+    """What was logged of training."""
+    return [entry for entry in made.state.log_history if "loss" in entry]
+
+
+def counts(made: Any) -> tuple[int, int]:
+    """The steps and epochs that the objective's schedules have completed."""
+    return made.objective.progress.steps, made.objective.progress.epochs
 
 
 def apart(taken: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
@@ -261,8 +283,7 @@ def with_function(folder: Path) -> dict[str, Any]:
         callbacks=[ObjectiveCallback(objective), gradients],
     )
     made.train()
-    logged = [entry for entry in made.state.log_history if "loss" in entry]
-    return {"gradients": gradients.taken, "logged": logged, "metrics": made.evaluate()}
+    return {"gradients": gradients.taken, "logged": logged(made), "metrics": made.evaluate()}
 
 
 def main(rank: int, world: int, meeting: str, folder: str) -> None:
@@ -281,7 +302,7 @@ def main(rank: int, world: int, meeting: str, folder: str) -> None:
     )
     found = {
         "gradients": gradients.taken,
-        "logged": [entry for entry in made.state.log_history if "loss" in entry],
+        "logged": logged(made),
         "metrics": made.evaluate(),
         "unevenly": unevenly(rank, world),
         "function": with_function(Path(folder)),

@@ -5,21 +5,18 @@ from __future__ import annotations
 import copy
 import inspect
 from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree
 from transformers import Trainer
-from transformers.trainer_pt_utils import find_batch_size
 from transformers.trainer_utils import get_last_checkpoint
 
-from lossreg.errors import LossregError, StateError
+from lossreg.errors import LossregError
 from lossreg.integrations.accumulation import OptimizerStep, known_values
-from lossreg.integrations.averaging import Average
 from lossreg.integrations.transformers.callback import Moves, ObjectiveCallback
+from lossreg.integrations.transformers.checkpoint import load, save
+from lossreg.integrations.transformers.evaluation import Evaluation
 from lossreg.integrations.transformers.learned import add_to_optimizer, average_gradients
 from lossreg.integrations.transformers.log import StepLog, numbers_of
 from lossreg.integrations.transformers.values import merged, names_read
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectiveMixin", "ObjectiveTrainer"]
 
-_FILE = "objective.pt"
 _Base: Any = Trainer if TYPE_CHECKING else object
 
 
@@ -68,8 +64,8 @@ class ObjectiveMixin(_Base):  # type: ignore[misc]
             )
         self.objective = objective
         self._step: OptimizerStep | None = None
-        self._average: Average | None = None
-        self._is_computed = self._is_prediction = self._is_fed = False
+        self._evaluation: Evaluation | None = None
+        self._is_computed = False
         self._step_log = StepLog()
         self._names = names_read(objective.config)
         self.compute_loss_func: Any
@@ -230,7 +226,7 @@ class ObjectiveMixin(_Base):  # type: ignore[misc]
         if checkpoint is True:
             checkpoint = get_last_checkpoint(self.args.output_dir)
         if checkpoint:
-            self._load_objective(checkpoint)
+            load(self.objective, checkpoint)
         self._step_log = StepLog()
         try:
             return super().train(resume_from_checkpoint, *args, **kwargs)
@@ -286,38 +282,13 @@ class ObjectiveMixin(_Base):  # type: ignore[misc]
         outputs = model(**self.model_inputs(inputs))
         values = self.values(inputs, outputs)
         self._is_computed = True
-        if self._average is not None:
-            loss = self._evaluated(self._average, inputs, values)
+        if self._evaluation is not None:
+            loss = self._evaluation.add(inputs, values)
         elif self._step is not None:
             loss = self._step.compute(self.objective, values).total
         else:
             loss = self.objective(values).total
         return (loss, outputs) if return_outputs else loss
-
-    def _evaluated(self, average: Average, inputs: Any, values: Any) -> Tensor:
-        """Add a batch to an evaluation's mean.
-
-        Returns:
-            The batch's own total, for `include_for_metrics`; Trainer's mean of these is replaced.
-        """
-        size = find_batch_size(inputs) or 1
-        kept = self._kept_rows(size)
-        real = values if kept == size else _pytree.tree_map(partial(_cut, size, kept), values)
-        if kept or not self._is_fed:  # each rank must have had a batch
-            average.add(real, kept)
-            self._is_fed = True
-        # Trainer drops the total of a batch without rows, but gathers it in the others' dtype.
-        total: Tensor = self.objective(real if kept else values).total
-        return total
-
-    def _kept_rows(self, size: int) -> int:
-        """How many of a batch's rows are not repeated to give each rank equally many."""
-        state = self.accelerator.gradient_state
-        is_filled = state.end_of_dataloader and state.remainder > 0
-        if self.accelerator.num_processes == 1 or not is_filled:
-            return size
-        before = self.accelerator.process_index * size
-        return int(min(max(state.remainder - before, 0), size))
 
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, *args: Any, **kwargs: Any
@@ -329,7 +300,8 @@ class ObjectiveMixin(_Base):  # type: ignore[misc]
         )
         if not self._is_computed:  # it generated, or did not know the labels
             loss = None
-            if self._average is not None and not (self._is_prediction and labels is None):
+            evaluation = self._evaluation
+            if evaluation is not None and not (evaluation.is_prediction and labels is None):
                 with torch.no_grad(), self.compute_loss_context_manager():
                     loss = self.compute_loss(model, self._prepare_inputs(inputs)).detach()
         return loss, logits, labels
@@ -343,11 +315,11 @@ class ObjectiveMixin(_Base):  # type: ignore[misc]
         metric_key_prefix: str = "eval",
     ) -> Any:
         """Trainer's loop, whose loss is the objective's mean over the set, with its terms."""
-        with self._averaging(description) as average:
+        with self._evaluating(is_prediction=description == "Prediction") as evaluation:
             output = super().evaluation_loop(
                 dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
             )
-            mean = average.mean()
+            mean = evaluation.mean()
         if mean is not None:
             numbers = numbers_of(mean, f"{metric_key_prefix}_")
             output.metrics[f"{metric_key_prefix}_loss"] = numbers[f"{metric_key_prefix}_loss/total"]
@@ -355,19 +327,19 @@ class ObjectiveMixin(_Base):  # type: ignore[misc]
         return output
 
     @contextmanager
-    def _averaging(self, description: str) -> Iterator[Average]:
-        average, can_return_loss = Average(self.objective), self.can_return_loss
-        self._is_prediction = description == "Prediction"
+    def _evaluating(self, *, is_prediction: bool) -> Iterator[Evaluation]:
+        objective, can_return_loss = self.objective, self.can_return_loss
+        is_training = objective.training
+        objective.eval()
+        evaluation = Evaluation(objective, self.accelerator, is_prediction=is_prediction)
+        self._evaluation = evaluation
         # Trainer computes a loss without labels only if the model says that it can.
-        self.can_return_loss = can_return_loss or not self._is_prediction
-        is_training = self.objective.training
-        self.objective.eval()
-        self._average, self._is_fed = average, False
+        self.can_return_loss = can_return_loss or not is_prediction
         try:
-            yield average
+            yield evaluation
         finally:
-            self._average, self.can_return_loss = None, can_return_loss
-            self.objective.train(is_training)
+            self._evaluation, self.can_return_loss = None, can_return_loss
+            objective.train(is_training)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log, with the objective's terms beside the training loss."""
@@ -379,31 +351,11 @@ class ObjectiveMixin(_Base):  # type: ignore[misc]
         """Trainer's `save_model`; a checkpoint also has the objective's state."""
         super().save_model(output_dir, _internal_call=_internal_call)
         if _internal_call and self.args.should_save:
-            folder = Path(self.args.output_dir if output_dir is None else output_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            torch.save(self.objective.state_dict(), folder / _FILE)
+            save(self.objective, self.args.output_dir if output_dir is None else output_dir)
 
     def _load_best_model(self) -> None:
         super()._load_best_model()
-        self._load_objective(self.state.best_model_checkpoint)
-
-    def _load_objective(self, folder: Any) -> None:
-        """Take over the state in a checkpoint.
-
-        Raises:
-            StateError: It is not there although the objective has one, or is another objective's.
-        """
-        file = Path(folder, _FILE)
-        if file.is_file():
-            state = torch.load(file, map_location="cpu", weights_only=True)
-            self.objective.load_state_dict(state)
-        elif self.objective.state_dict():
-            raise StateError(
-                f"the checkpoint has no {file}, with the progress of the objective's schedules and "
-                "its learned weights: it was saved without this objective's Trainer. To go on "
-                f"from there, write objective.progress_to(steps={_steps(folder)}) and "
-                f"torch.save(objective.state_dict(), {str(file)!r})"
-            )
+        load(self.objective, self.state.best_model_checkpoint)
 
 
 class ObjectiveTrainer(ObjectiveMixin, Trainer):  # type: ignore[misc]
@@ -411,18 +363,6 @@ class ObjectiveTrainer(ObjectiveMixin, Trainer):  # type: ignore[misc]
 
     All that it does is in `ObjectiveMixin`.
     """
-
-
-def _cut(size: int, kept: int, value: Any) -> Any:
-    """The first rows of a tensor that has the batch's."""
-    is_rows = isinstance(value, Tensor) and value.dim() > 0 and len(value) == size
-    return value[:kept] if is_rows else value
-
-
-def _steps(folder: Any) -> int | str:
-    """The step that a checkpoint was saved at, as its name has it."""
-    last = Path(folder).name.rpartition("-")[2]
-    return int(last) if last.isdigit() else "..."
 
 
 def _refuse_to_be_called(*_: Any, **__: Any) -> Any:
