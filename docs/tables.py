@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from lossreg.config.grammar import (
     ACTIVE,
+    CLASS_WEIGHTS,
     COMPOSITE,
     EACH,
     ELEMENT_WEIGHTS,
@@ -25,6 +26,7 @@ from lossreg.config.grammar import (
 )
 from lossreg.config.grammar import REQUIRED as MUST_BE_GIVEN
 from lossreg.vocabulary.arguments import REQUIRED
+from lossreg.vocabulary.class_weights import METHODS
 from lossreg.vocabulary.schedules import SCHEDULES
 from lossreg.vocabulary.transforms import TRANSFORMS
 
@@ -75,6 +77,17 @@ def _schedule(schedule: type[Schedule]) -> str:
     return f"| `{schedule.name}` | {', '.join(arguments)} | {schedule.gives} |"
 
 
+def _methods() -> str:
+    head = ["| method | takes | a class's weight | source |", "| --- | --- | --- | --- |"]
+    rows = [
+        f"| `{method.name}` | `{method.counts}`"
+        + "".join(f", `{argument.name}`" for argument in method.arguments)
+        + f" | `{method.formula}`: {method.meaning} | {method.source} |"
+        for method in METHODS.values()
+    ]
+    return "\n".join([*head, *rows])
+
+
 def _argument(name: str, required: bool, default: object) -> str:
     if required:
         return f"`{name}`"
@@ -106,6 +119,8 @@ _TABLES = {
     "each": partial(_keys, EACH),
     "element_weights": partial(_keys, ELEMENT_WEIGHTS),
     "active": partial(_keys, ACTIVE),
+    "class_weights": partial(_keys, CLASS_WEIGHTS),
+    "methods": _methods,
 }
 
 

@@ -13,7 +13,16 @@ from lossreg.errors import LossregError, printable
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["complain", "discard", "flush", "is_coloured", "is_terminal", "say", "say_json"]
+__all__ = [
+    "can_show",
+    "complain",
+    "discard",
+    "flush",
+    "is_coloured",
+    "is_terminal",
+    "say",
+    "say_json",
+]
 
 # The control characters that are kept: they make lines and columns.
 _LAYOUT = "\n\t"
@@ -87,6 +96,16 @@ def discard(stream: TextIO | None) -> None:
 def is_coloured(stream: TextIO | None) -> bool:
     """Whether a stream is a terminal whose user wants colours."""
     return is_terminal(stream) and "NO_COLOR" not in os.environ
+
+
+def can_show(text: str) -> bool:
+    """Whether the encoding of standard output has all characters of a text."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -22,10 +22,9 @@ __all__ = ["named_plugins", "refuse_strange"]
 
 _WORD = b"lossreg"
 # Every spelling of the table matches; a file without a match need not be parsed.
-_TABLE = re.compile(
-    rb"""tool["']?[ \t]*\.[ \t]*["']?lossreg"""
-    rb"""|^[ \t]*(?:\[[ \t]*["']?tool["']?[ \t]*\]|["']?tool["']?[ \t]*=)""",
-    re.MULTILINE,
+_TABLE = (
+    rb"""(?m)tool["']?[ \t]*\.[ \t]*["']?lossreg"""
+    rb"""|^[ \t]*(?:\[[ \t]*["']?tool["']?[ \t]*\]|["']?tool["']?[ \t]*=)"""
 )
 _LARGEST = 2**20  # bytes
 # The names that mark the root of a repository.
@@ -52,7 +51,7 @@ def named_plugins(*, others_named: bool) -> tuple[Path | None, list[str]]:
         except OSError:
             continue
         is_too_large = len(content) > _LARGEST
-        if not is_too_large and not (_WORD in content and _TABLE.search(content)):
+        if not is_too_large and not (_WORD in content and re.search(_TABLE, content)):
             continue
         if _is_strange(file) or _is_strange(folder):
             if others_named or is_too_large:

@@ -67,6 +67,8 @@ def find(
         return Found()
     if key is None and several and "objectives" not in root.value:
         return _note_no_map(root, faults)
+    if key is None:
+        _note_both(root, faults)
     if key is not None or several:
         followed = _follow(root, "objectives" if key is None else key, faults)
         if followed is None:
@@ -83,6 +85,17 @@ def find(
             return Found()
         return Found([place], around if is_map_of_objectives(around.node) else None)
     return _own(root, search, faults, every=every)
+
+
+def _note_both(root: Node, faults: Faults) -> None:
+    """Note a document that has objectives by name beside its own one, so that one is not read."""
+    around = root.value.get("objectives")
+    if "loss" in root.value and around is not None and is_map_of_objectives(around):
+        message = (
+            "found both 'loss:' and 'objectives:', and only one of them would be trained; move "
+            "the loss into 'objectives:' under a name, or remove one of the two"
+        )
+        faults.add("LR109", ("", "objectives"), message, root.keys["objectives"])
 
 
 def _own(root: Node, search: Search, faults: Faults, *, every: bool) -> Found:
@@ -104,6 +117,8 @@ def _own(root: Node, search: Search, faults: Faults, *, every: bool) -> Found:
     if "objectives" in root.value and root.value["objectives"].value == {}:
         message = "expected at least one objective, found none"
         faults.add("LR108", ("", "objectives"), message, root.keys["objectives"])
+        return Found()
+    if "objectives" in root.value and faults.passes_over(root.value["objectives"]):
         return Found()
     for name in islice(root.keys, _GUESSED_KEYS):
         meant = _meant(name, root)

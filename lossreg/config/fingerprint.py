@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from lossreg.vocabulary.routes import Transform
     from lossreg.vocabulary.schedules import Schedule
 
-__all__ = ["Words", "differences", "fingerprint", "in_words", "is_comparable"]
+__all__ = [
+    "Words",
+    "differences",
+    "fingerprint",
+    "in_text",
+    "in_words",
+    "is_comparable",
+    "set_fields",
+]
 
 Words: TypeAlias = "dict[str, dict[str, str]]"
 """By term, what it declares that is not a default: each key with its value as text."""
@@ -110,11 +118,11 @@ def _term(term: TermConfig) -> dict[str, str]:
     for key, default in _DEFAULTS.items():
         value = getattr(term, key)
         if value is not default:
-            words[key] = _text(value)
+            words[key] = in_text(value)
     times = sorted(str(active) for active in term.active if not active.is_always)
     if times:
         words["active"] = " and ".join(times)
-    words.update({f"params.{name}": text for name, text in _set_fields(term.params).items()})
+    words.update({f"params.{name}": text for name, text in set_fields(term.params).items()})
     return words
 
 
@@ -123,22 +131,22 @@ def _weight(weight: Weight) -> str:
         return str(weight.learned)
     factors = [*map(_schedule, weight.schedules)]
     factors += [f"from({_route(route)})" for route in weight.routes]
-    factor = _text(weight.factor)
+    factor = in_text(weight.factor)
     # Sorted, because a product has no order.
     return " * ".join([factor] * (factor != "1" or not factors) + sorted(factors))
 
 
 def _schedule(schedule: Schedule) -> str:
-    fields = _set_fields(schedule).items()
+    fields = set_fields(schedule).items()
     return f"{schedule.name}({', '.join(f'{name}={text}' for name, text in fields)})"
 
 
-def _set_fields(model: BaseModel) -> dict[str, str]:
+def set_fields(model: BaseModel) -> dict[str, str]:
     """The fields of a model whose values are not their defaults, as text."""
     texts = {}
     for name, field in type(model).model_fields.items():
-        text = _text(getattr(model, name))
-        if field.is_required() or text != _text(field.get_default(call_default_factory=True)):
+        text = in_text(getattr(model, name))
+        if field.is_required() or text != in_text(field.get_default(call_default_factory=True)):
             texts[name] = text
     return texts
 
@@ -146,7 +154,7 @@ def _set_fields(model: BaseModel) -> dict[str, str]:
 def _route(route: Route) -> str:
     text = " | ".join([str(route.path), *map(_transform, route.transforms)])
     if route.dims is not None:
-        text = f"{text} at {_text(route.dims)}"
+        text = f"{text} at {in_text(route.dims)}"
     return f"{text} with a gradient" if route.gradient else text
 
 
@@ -155,7 +163,7 @@ def _transform(transform: Transform) -> str:
         argument.name: argument.default for argument in definition_of(transform.name).arguments
     }
     given = [
-        f"{name}={_text(value)}"
+        f"{name}={in_text(value)}"
         for name, value in transform.arguments
         if defaults[name] is REQUIRED or value != defaults[name]
     ]
@@ -173,7 +181,7 @@ def _each(each: Each) -> str:
         # Where the group's paths start stands in the routes.
         if name != "origin" and value != Each._field_defaults.get(name)
     }
-    return _text(words)
+    return in_text(words)
 
 
 _OF_THE_LANGUAGE: tuple[tuple[type, Callable[[Any], str]], ...] = (
@@ -184,7 +192,7 @@ _OF_THE_LANGUAGE: tuple[tuple[type, Callable[[Any], str]], ...] = (
 )
 
 
-def _text(value: Any) -> str:
+def in_text(value: Any) -> str:
     """A value as text: the same for 2 and 2.0, and for a tensor and a list of its numbers."""
     for kind, in_words in _OF_THE_LANGUAGE:
         if isinstance(value, kind):
@@ -198,9 +206,9 @@ def _text(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value).removesuffix(".0")
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_text, value))}]"
+        return f"[{', '.join(map(in_text, value))}]"
     if isinstance(value, set | frozenset):
-        return f"[{', '.join(sorted(map(_text, value)))}]"
+        return f"[{', '.join(sorted(map(in_text, value)))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(sorted(f'{_text(k)}: {_text(v)}' for k, v in value.items()))}}}"
+        return f"{{{', '.join(sorted(f'{in_text(k)}: {in_text(v)}' for k, v in value.items()))}}}"
     return str(value)

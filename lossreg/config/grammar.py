@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIVE",
+    "CLASS_WEIGHTS",
     "COMPOSITE",
     "CONSTANT",
     "CONSTRUCTS",
@@ -50,6 +51,7 @@ class Key(NamedTuple):
         choices: The values it may have, if these are few.
         foreign: Its names in other systems.
         other_words: Words for its choices that are not among them, and which is meant.
+        means: What each of its choices or forms means, in a phrase.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Key(NamedTuple):
     choices: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     other_words: Mapping[str, str] = MappingProxyType({})
+    means: Mapping[str, str] = MappingProxyType({})
 
 
 class Construct:
@@ -103,6 +106,18 @@ _DIVIDE_BY = Key(
     default=None,
     shown="the mean's own; required beside `sample_weight`",
     foreign=("divisor", "loss_agg_mode", "normalize_by", "per"),
+    means=MappingProxyType(
+        {
+            "weights": "the sum of the weights of the entries that are kept",
+            "kept": "the number of entries that are kept",
+            "entries": "the number of all entries of the unreduced loss",
+            "rows": "the number of rows, the first dimension",
+            "kept_rows": "the number of rows with an entry that is kept",
+            "{rows: path}": "the size of the first dimension of {path}",
+            "{entries: path}": "the number of entries of {path}",
+            "{number: path}": "{path}, added up over micro-batches",
+        }
+    ),
 )
 _WITHIN_ROW = Key(
     "within_row",
@@ -111,6 +126,9 @@ _WITHIN_ROW = Key(
     default="sum",
     choices=("sum", "mean"),
     foreign=("within_rows", "row_reduction"),
+    means=MappingProxyType(
+        {"sum": "a row's entries are added up", "mean": "a row's entries are averaged"}
+    ),
 )
 _NO_DENOMINATOR = {
     name: f"write divide_by: {{number: {shown}}}"
@@ -265,6 +283,13 @@ EACH = Construct(
         "over one divisor",
         choices=("sum", "mean", "pooled"),
         foreign=("aggregate", "by", "how", "reduce", "reduction"),
+        means=MappingProxyType(
+            {
+                "sum": "the elements' values are added up",
+                "mean": "the elements' values are averaged",
+                "pooled": "the elements' entries are added up, over one divisor",
+            }
+        ),
     ),
     elsewhere={"terms": "it belongs beside 'each', one level up"},
 )
@@ -594,6 +619,91 @@ LEARNED = Construct(
     ),
 )
 
+CLASS_WEIGHTS = Construct(
+    "mapping of class weights",
+    Key(
+        "classes",
+        "class names",
+        "the names of the classes, in the order of the model's outputs",
+        default=None,
+        shown="required where numbers stand by name",
+        foreign=("categories", "class_names", "labels", "names", "order"),
+    ),
+    Key(
+        "values",
+        "weights by class",
+        "the weight of each class, by name",
+        default=None,
+        shown="none",
+        foreign=("weight", "weights"),
+    ),
+    Key(
+        "counts",
+        "counts",
+        "how many examples each class has: a list, or by name",
+        default=None,
+        shown="none",
+        foreign=(
+            "cls_num_list",
+            "class_counts",
+            "frequencies",
+            "samples_per_class",
+            "samples_per_cls",
+            "support",
+        ),
+    ),
+    Key(
+        "positives",
+        "counts",
+        "how many examples have each label: a list, by name, or one number",
+        default=None,
+        shown="none",
+        foreign=("num_positives", "pos", "pos_counts"),
+    ),
+    Key(
+        "file",
+        "file",
+        "a JSON or CSV file with the weights, or beside `method` with what it counts; in the "
+        "config's folder or below it",
+        default=None,
+        shown="none",
+        foreign=("csv", "from_file", "json", "path"),
+    ),
+    Key(
+        "method",
+        "method",
+        "how counts become weights",
+        default=None,
+        shown="required beside counts",
+        choices=("inverse_frequency", "effective_number", "neg_pos_ratio"),
+        other_words=MappingProxyType(
+            {
+                "balanced": "inverse_frequency",
+                "class_balanced": "effective_number",
+                "inverse": "inverse_frequency",
+                "neg_pos": "neg_pos_ratio",
+                "pos_weight": "neg_pos_ratio",
+            }
+        ),
+        foreign=("mode", "scheme", "strategy"),
+    ),
+    Key(
+        "beta",
+        "beta",
+        "how much `effective_number` balances: at least 0, and below 1",
+        default=None,
+        shown="required by `effective_number`",
+    ),
+    Key(
+        "total",
+        "total",
+        "how many examples there are, positive and negative",
+        default=None,
+        shown="required by `neg_pos_ratio`",
+        foreign=("n_samples", "num_examples", "num_samples"),
+    ),
+)
+
 SCHEDULED = Construct("schedule", Key("schedule", "schedule", "the schedule's name"))
 
 EXPERIMENT = Construct(
@@ -635,6 +745,7 @@ CONSTRUCTS = (
     CONSTANT,
     SCHEDULED,
     LEARNED,
+    CLASS_WEIGHTS,
     EXPERIMENT,
 )
 """Every kind of mapping whose keys belong to the language."""

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from lossreg.config.declare.objectives import read_composite, read_experiment
 from lossreg.config.declare.search import Located, Search
-from lossreg.config.faults.faults import ConfigPath, Faults, clipped, describe, path_text
+from lossreg.config.faults.faults import (
+    ConfigPath,
+    Faults,
+    clipped,
+    describe,
+    is_interpolation,
+    path_text,
+)
 from lossreg.config.finding import find
 from lossreg.config.grammar import EXPERIMENT
 from lossreg.config.lower import lower
@@ -52,12 +59,15 @@ class Examined(NamedTuple):
         loss: The composite, or None if the source has an error.
         experiment: The experiment, if the source is one and has no error.
         diagnostics: Errors and warnings, in the order of the text.
-        objectives: How many objectives were read.
-        document: The whole source with its overrides applied, or None if it has an error.
+        objectives: How many values were read as objectives; a word or a number is not one.
+        document: The whole source with its overrides applied and the numbers of other files written
+            out, or None if it has an error.
         by_name: The composites of a map of objectives, in the order of the source; empty if there
             is no map, or the source has an error.
         declared: The objectives that were asked for as they are written: those of `by_name`, or
             `loss` under the name "".
+        is_read: Whether the source could be read at all.
+        passed_over: How many interpolations were passed over.
     """
 
     loss: CompositeConfig | None
@@ -67,6 +77,8 @@ class Examined(NamedTuple):
     document: Node | None = None
     by_name: Mapping[str, CompositeConfig] = MappingProxyType({})
     declared: Mapping[str, Declared] = MappingProxyType({})
+    is_read: bool = True
+    passed_over: int = 0
 
 
 def examine(
@@ -78,6 +90,7 @@ def examine(
     name: str = "<bytes>",
     every: bool = False,
     several: bool = False,
+    interpolations: bool = False,
 ) -> Examined:
     """Read a source and find all its faults; a faulty config raises nothing.
 
@@ -92,8 +105,10 @@ def examine(
             the one at the key.
         several: Whether a map of objectives is wanted instead of one: at the key, by default at
             `objectives`.
+        interpolations: Whether values that hold `${...}`, or are `???`, are passed over. With such
+            a value there is no fault, and no composite either.
     """
-    faults = Faults()
+    faults = Faults(interpolations=interpolations)
     registry = Registry.installed() if registry is None else registry
     overrides = [overrides] if isinstance(overrides, str) else overrides
     examined, root = Examined(None, None, ()), None
@@ -102,13 +117,16 @@ def examine(
         for override in overrides:
             apply_override(root, override, faults)
         examined = _examine(root, key, registry, faults, every=every, several=several)
+        if root.document is not None and root.document.folder is not None:
+            root.document.folder.write_out()
     except SourceError as error:
         for fault in error.document.faults if error.document is not None else ():
             faults.add_source_error(fault)
         faults.add_source_error(error)
+        examined = examined._replace(is_read=root is not None)
     if faults.has_errors:
         nothing: Mapping[str, Any] = MappingProxyType({})
-        examined = Examined(None, None, (), examined.objectives, None, nothing, nothing)
+        examined = examined._replace(loss=None, experiment=None, by_name=nothing, declared=nothing)
         root = None
     return examined._replace(diagnostics=tuple(faults.sorted()), document=root)
 
@@ -137,7 +155,8 @@ def _examine(
     is_experiment = key is None and isinstance(root.value, dict) and "task" in root.value
     if (found.are_named or not found.objectives) and objectives:
         is_experiment = False  # another system's document, which has its own key `task`
-    if objectives or every:
+    # Which terms an interpolation puts into an objective is not known.
+    if (objectives or every) and not any(_has_unknown_terms(o.node, faults) for o in objectives):
         severity: _Severity = "error" if is_experiment else "warning"
         _note_lone_terms(root, objectives, search, faults, severity)
     experiment = read_experiment(root, loss, registry, faults) if is_experiment else None
@@ -151,7 +170,36 @@ def _examine(
         for objective, tree in zip(found.objectives, trees, strict=False)
         if tree is not None
     }
-    return Examined(loss, experiment, (), len(objectives), by_name=by_name, declared=declared)
+    nodes = [root] if is_experiment else [objective.node for objective in objectives]
+    return Examined(
+        loss,
+        experiment,
+        (),
+        sum(not isinstance(objective.node.value, str | int | float) for objective in objectives),
+        by_name=by_name,
+        declared=declared,
+        passed_over=_count_interpolations(nodes) if faults.interpolations else 0,
+    )
+
+
+def _has_unknown_terms(objective: Node, faults: Faults) -> bool:
+    """Whether an objective, or all its terms, is an interpolation that is passed over."""
+    terms = objective.value.get("terms") if isinstance(objective.value, dict) else None
+    return faults.passes_over(objective) or (terms is not None and faults.passes_over(terms))
+
+
+def _count_interpolations(nodes: list[Node]) -> int:
+    """How many values in nodes are interpolations; one with aliases counts once."""
+    seen, count = set(map(id, nodes)), 0
+    while nodes:
+        value = nodes.pop().value
+        count += is_interpolation(value)
+        children = value.values() if isinstance(value, dict) else value
+        for child in children if isinstance(value, dict | list) else ():
+            if id(child) not in seen:
+                seen.add(id(child))
+                nodes.append(child)
+    return count
 
 
 def _lowered(

@@ -197,6 +197,8 @@ def _terms(
     for term in declared:
         if term is None:
             terms.append(None)
+        elif term.construct is GROUP and faults.interpolations and not term.is_complete:
+            terms.append(None)  # what its terms read is not known
         elif term.construct is GROUP:
             check_within_row(term, around.divisor(term), faults)
             if around.derived is not None:

@@ -49,6 +49,11 @@ class Learned(NamedTuple):
     form: str
     initial: float = 0.0
 
+    @property
+    def share(self) -> float:
+        """How much of exp(-s)·L + s it adds to the total."""
+        return 0.5 if self.form == "kendall" else 1.0
+
     def __str__(self) -> str:
         initial = f"{self.initial!r}".removesuffix(".0")
         return f"learned({self.form}{f', initial={initial}' if self.initial else ''})"

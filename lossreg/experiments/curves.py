@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
+
+from lossreg.experiments.style import COLOURS, DASHES, FAINT, INK, RATIO_FOR_LOG, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,14 +24,6 @@ __all__ = ["draw_curves"]
 
 _COLUMNS = 2
 _PANEL_SIZE = (5.2, 3.3)
-_INK = "#222222"
-_FAINT = "#8a8a8a"
-# Okabe and Ito's colours, which also colour-blind readers can distinguish; without yellow, which
-# is faint on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_DASHES = ("-", "--", ":", "-.")
-# Beyond this, the smaller of two curves is flat on a linear axis.
-_RATIO_FOR_LOG = 20
 
 
 def draw_curves(rows: Sequence[Row], measures: Sequence[Measure], file: Path, title: str) -> None:
@@ -50,7 +44,7 @@ def draw_curves(rows: Sequence[Row], measures: Sequence[Measure], file: Path, ti
     )
     FigureCanvasAgg(figure)
     figure.suptitle(
-        title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=_INK, parse_math=False
+        title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK, parse_math=False
     )
     panels = [figure.add_subplot(lines, _COLUMNS, index + 1) for index in range(count)]
     _draw_weighted(panels[0], rows)
@@ -58,7 +52,7 @@ def draw_curves(rows: Sequence[Row], measures: Sequence[Measure], file: Path, ti
     for panel, measure in zip(panels[2:], measures, strict=True):
         _draw_measure(panel, rows, measure)
     for panel in panels:
-        _tidy(panel)
+        tidy(panel, "step")
         panel.set_xlim(0, rows[-1].step * 1.03)
     picture = io.BytesIO()
     with warnings.catch_warnings():
@@ -71,7 +65,7 @@ def draw_curves(rows: Sequence[Row], measures: Sequence[Measure], file: Path, ti
 def _draw_weighted(panel: Any, rows: Sequence[Row]) -> None:
     panel.set_title("What the optimizer sees: weight times term")
     _draw_terms(panel, rows, "weighted")
-    _line(panel, [(row.step, row.total) for row in rows], color=_INK, label="total")
+    _line(panel, [(row.step, row.total) for row in rows], color=INK, label="total")
     panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
     panel.set_ylabel("contribution to the total")
     panel.legend(frameon=False, fontsize=9)
@@ -81,7 +75,7 @@ def _draw_raw(panel: Any, rows: Sequence[Row]) -> None:
     panel.set_title("Each term before its weight")
     _draw_terms(panel, rows, "terms")
     values = [value for row in rows for value in row.terms.values() if math.isfinite(value)]
-    if values and min(values) > 0 and max(values) > _RATIO_FOR_LOG * min(values):
+    if values and min(values) > 0 and max(values) > RATIO_FOR_LOG * min(values):
         panel.set_yscale("log")
         panel.set_ylabel("raw value (log scale)")
     else:
@@ -93,18 +87,18 @@ def _draw_terms(panel: Any, rows: Sequence[Row], attribute: str) -> None:
     for index, name in enumerate(rows[0].terms):
         points = [(row.step, getattr(row, attribute)[name]) for row in rows]
         # Each round through the colours has its own dashes.
-        turn, colour = divmod(index, len(_COLOURS))
-        dashes = _DASHES[turn % len(_DASHES)]
-        _line(panel, points, color=_COLOURS[colour], linestyle=dashes, label=name)
+        turn, colour = divmod(index, len(COLOURS))
+        dashes = DASHES[turn % len(DASHES)]
+        _line(panel, points, color=COLOURS[colour], linestyle=dashes, label=name)
 
 
 def _draw_measure(panel: Any, rows: Sequence[Row], measure: Measure) -> None:
     better = "higher" if measure.higher_is_better else "lower"
     panel.set_title(f"Held-out {measure.label}, {better} is better")
     points = [(row.step, row.held_out[measure.name]) for row in rows if row.held_out]
-    _line(panel, points, color=_COLOURS[0], marker="o", markersize=3, label="this run")
+    _line(panel, points, color=COLOURS[0], marker="o", markersize=3, label="this run")
     panel.axhline(
-        measure.baseline, color=_FAINT, linewidth=1.2, linestyle="--", label=measure.baseline_name
+        measure.baseline, color=FAINT, linewidth=1.2, linestyle="--", label=measure.baseline_name
     )
     if measure.name == "accuracy":
         panel.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -119,15 +113,3 @@ def _line(panel: Any, points: Sequence[tuple[int, float]], **style: Any) -> None
         style["marker"] = "o"  # a line through one point is invisible
     steps, values = [step for step, _ in points], [value for _, value in points]
     panel.plot(steps, values, linewidth=1.6, **style)
-
-
-def _tidy(panel: Any) -> None:
-    panel.title.set(fontsize=10.5, color=_INK)
-    panel.title.set_horizontalalignment("left")
-    panel.title.set_x(0)
-    panel.set_xlabel("step")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-    panel.grid(visible=True, axis="y", color="#e6e6e6", linewidth=0.8)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize=9, colors="#444444")

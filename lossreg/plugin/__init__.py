@@ -38,6 +38,7 @@ from lossreg.plugin.fields import (
     ElementWeights,
     IgnoreIndex,
     LossConfig,
+    PositiveWeights,
     Reduction,
     to_tensor,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "LossDefinition",
     "LossHooks",
     "LossInput",
+    "PositiveWeights",
     "Problem",
     "Reduction",
     "TaskDefinition",

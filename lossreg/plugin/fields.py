@@ -5,10 +5,22 @@ from __future__ import annotations
 import math
 import sys
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, get_args
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    TypeGuard,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,11 +33,14 @@ __all__ = [
     "ElementWeights",
     "IgnoreIndex",
     "LossConfig",
+    "PositiveWeights",
     "Reduction",
+    "Weights",
     "holds_weights",
     "is_tensor",
     "marks",
     "to_tensor",
+    "weights_of",
     "with_tensors",
 ]
 
@@ -105,11 +120,16 @@ def is_tensor(value: object) -> bool:
 
 # Larger numbers become infinite, smaller ones zero, in float32, torch's default dtype.
 _LARGEST, _SMALLEST = 3.4028234663852886e38, 1.401298464324817e-45
+_MOST_LEVELS = 64  # torch's dimensions
+_Index: TypeAlias = tuple[int, ...]
 
 
-def _check_numbers(numbers: Iterable[float], largest: float, smallest: float) -> None:
-    values = list(numbers)
-    for index, number in enumerate(values):
+def _check_numbers(
+    numbers: Iterable[tuple[_Index, float]], largest: float, smallest: float
+) -> None:
+    values = []
+    for index, number in numbers:
+        values.append(number)
         # With the index, the diagnostic points at the number instead of the list.
         if not (math.isfinite(number) and abs(number) <= largest):
             problem = f"expected finite numbers of at most {largest:.2g}"
@@ -123,65 +143,165 @@ def _check_numbers(numbers: Iterable[float], largest: float, smallest: float) ->
         raise PydanticCustomError("class_weights", "expected at least one number above 0")
 
 
-class _Weights:
-    """Validates a list of numbers, which becomes a tuple, or a tensor, which is kept."""
+class Weights:
+    """Validates numbers, which become a float or tuples, or a tensor, which is kept.
 
-    def __init__(self, *, one_dimensional: bool) -> None:
-        self._one_dimensional = one_dimensional
+    Attributes:
+        weigh: What the numbers weigh: `classes`, one number for each; `entries` of the unreduced
+            loss, whatever their target; or `positives`, the positive targets against the negative
+            ones. Only numbers for classes must be a list; the others may have any shape.
+    """
+
+    def __init__(self, weigh: Literal["classes", "entries", "positives"]) -> None:
+        self.weigh = weigh
+
+    @property
+    def any_shape(self) -> bool:
+        """Whether one number and nested lists are allowed."""
+        return self.weigh != "classes"
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        numbers = core_schema.no_info_after_validator_function(
-            self._checked_tuple,
-            core_schema.list_schema(core_schema.float_schema(strict=True), strict=True),
-        )
         return core_schema.no_info_wrap_validator_function(
-            self._tensor_or_list,
-            numbers,
+            self._validated,
+            core_schema.list_schema(core_schema.float_schema(strict=True), strict=True),
             serialization=core_schema.plain_serializer_function_ser_schema(self._plain),
         )
 
-    def _tensor_or_list(self, value: Any, validate_list: Callable[[Any], Any]) -> Any:
-        if not is_tensor(value):
-            return validate_list(list(value) if isinstance(value, tuple) else value)
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        flat = handler(schema)
+        if not self.any_shape:
+            return flat
+        number = flat["items"]
+        return {"anyOf": [number, {**flat, "items": {"anyOf": [number, {"type": "array"}]}}]}
+
+    def _validated(self, value: Any, validate_list: Callable[[Any], Any]) -> Any:
+        if is_tensor(value):
+            self._check_tensor(value)
+            return value
+        listed = _listed(value)
+        levels = _levels(listed) if self.any_shape else 1
+        if levels == 1:
+            numbers = _tupled(validate_list(listed))
+        else:
+            # Its errors become those of this validator, each with the place of its number.
+            numbers = _tupled(_nested(levels).validate_python(listed))
+            _refuse_ragged(numbers)
+        _check_numbers(_entries(numbers), _LARGEST, _SMALLEST)
+        return numbers
+
+    def _check_tensor(self, value: torch.Tensor) -> None:
         if not value.is_floating_point() or value.itemsize < 2:  # noqa: PLR2004 - no float8 kernels
             raise PydanticCustomError(
                 "class_weights", "expected a tensor of float16, bfloat16, float32 or float64"
             )
-        if self._one_dimensional and value.dim() != 1:
+        if not self.any_shape and value.dim() != 1:
             raise PydanticCustomError(
                 "class_weights", "expected a tensor of one dimension, a number a class"
             )
-        _check_numbers(value.detach().flatten().tolist(), math.inf, math.ulp(0.0))
-        return value
-
-    @staticmethod
-    def _checked_tuple(value: list[float]) -> tuple[float, ...]:
-        _check_numbers(value, _LARGEST, _SMALLEST)
-        return tuple(value)
+        numbers = enumerate(value.detach().flatten().tolist())
+        _check_numbers((((place,), number) for place, number in numbers), math.inf, math.ulp(0.0))
 
     @staticmethod
     def _plain(value: Any) -> Any:
-        return value.tolist() if is_tensor(value) else list(value)
+        return value.tolist() if is_tensor(value) else _listed(value)
+
+
+def _listed(value: Any) -> Any:
+    return list(map(_listed, value)) if isinstance(value, list | tuple) else value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value
+
+
+def _levels(value: Any) -> int:
+    """How deep lists are nested, as far as their first elements say; 0 for a number."""
+    if not isinstance(value, list):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return 0 if is_number else 1
+    levels = 0
+    while isinstance(value, list) and levels < _MOST_LEVELS:
+        levels += 1
+        value = value[0] if value else None
+    return levels
+
+
+@cache
+def _nested(levels: int) -> SchemaValidator:
+    schema: core_schema.CoreSchema = core_schema.float_schema(strict=True, allow_inf_nan=False)
+    for _ in range(levels):
+        schema = core_schema.list_schema(schema, strict=True)
+    return SchemaValidator(schema)
+
+
+def _refuse_ragged(numbers: Any) -> None:
+    """Refuse lists of one level whose lengths differ, as no tensor has such a shape."""
+    lengths: dict[int, int] = {}
+    lists: list[tuple[_Index, Any]] = [((), numbers)]
+    for index, members in lists:  # grows while it is read: level by level
+        if not isinstance(members, tuple):
+            return
+        wanted = lengths.setdefault(len(index), len(members))
+        if len(members) != wanted:
+            problem = f"expected a list of {wanted}, as the first one, found one of {len(members)}"
+            raise PydanticCustomError("class_weights", problem, {"index": index})
+        lists += [((*index, place), member) for place, member in enumerate(members)]
+
+
+def _entries(value: Any, index: _Index = ()) -> Iterator[tuple[_Index, float]]:
+    """Each number and its place."""
+    if not isinstance(value, tuple):
+        yield index, value
+        return
+    for place, member in enumerate(value):
+        yield from _entries(member, (*index, place))
 
 
 if TYPE_CHECKING:
     ClassWeights: TypeAlias = tuple[float, ...] | torch.Tensor
     """One number for each class: a list in YAML; in Python also a 1-D tensor, kept as it is.
 
-    The builder always gets a tensor.
+    The builder always gets a tensor. A config may also write such weights by the names of the
+    classes, compute them from counts, or read them from a file: the field sees the numbers.
     """
-    ElementWeights: TypeAlias = tuple[float, ...] | torch.Tensor
-    """A factor for each entry: as `ClassWeights`, but a tensor may have any shape."""
+    _AnyShape: TypeAlias = float | tuple[Any, ...] | torch.Tensor
+    ElementWeights: TypeAlias = _AnyShape
+    """A factor for each entry: as `ClassWeights`, but also a number or nested lists."""
+    PositiveWeights: TypeAlias = _AnyShape
+    """How much positive targets count against negative ones, in any shape as `ElementWeights`."""
 else:
-    ClassWeights = Annotated[Any, _Weights(one_dimensional=True)]
-    ElementWeights = Annotated[Any, _Weights(one_dimensional=False)]
+    ClassWeights = Annotated[Any, Weights("classes")]
+    ElementWeights = Annotated[Any, Weights("entries")]
+    PositiveWeights = Annotated[Any, Weights("positives")]
 
 
 def holds_weights(field: FieldInfo) -> bool:
     """Whether a config's field may hold class weights."""
-    return any(isinstance(mark, _Weights) for mark in marks(field))
+    return any(isinstance(mark, Weights) for mark in marks(field))
+
+
+def weights_of(field: FieldInfo) -> Weights | None:
+    """What the numbers of a config's field weigh; None if it holds none, or takes mappings too."""
+    arms = list(_arms(field.annotation, field.metadata))
+    if any(isinstance(kind, type) and issubclass(kind, dict | BaseModel) for kind, _ in arms):
+        return None
+    own = (mark for _, metadata in arms for mark in metadata)
+    return next((mark for mark in own if isinstance(mark, Weights)), None)
+
+
+def _arms(hint: Any, metadata: Iterable[object] = ()) -> Iterator[tuple[Any, list[object]]]:
+    """The class and the `Annotated` metadata of each arm of a union, or else of the type."""
+    metadata = [*metadata, *getattr(hint, "__metadata__", ())]
+    kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if get_origin(kind) in (Union, UnionType):
+        for arm in get_args(kind):
+            yield from _arms(arm, metadata)
+    elif kind is not type(None):
+        yield get_origin(kind) or kind, metadata
 
 
 def marks(field: FieldInfo) -> Iterator[object]:
@@ -196,8 +316,8 @@ def _marks(hint: Any) -> Iterator[object]:
         yield from _marks(argument)
 
 
-def to_tensor(weights: ClassWeights | None) -> torch.Tensor | None:
-    """Class weights as a tensor: a list gets torch's default dtype, a tensor is returned.
+def to_tensor(weights: ClassWeights | ElementWeights | None) -> torch.Tensor | None:
+    """Class weights as a tensor: numbers get torch's default dtype, a tensor is returned.
 
     Only builders call it, so it may import torch.
     """
@@ -209,19 +329,41 @@ def to_tensor(weights: ClassWeights | None) -> torch.Tensor | None:
 
 
 def with_tensors(config: ConfigT) -> ConfigT:
-    """A config whose lists of class weights are tensors.
+    """A config whose class weights are tensors.
 
     The buffer that holds such a tensor can then be recognised by identity.
     """
     tensors = {}
-    for name in _weight_fields(type(config)):
+    for name, any_shape in _weight_fields(type(config)).items():
         value = vars(config).get(name)
         # The field's type may be a union, whose other arms are not lists of numbers.
-        if isinstance(value, tuple) and value and all(type(number) is float for number in value):
+        if _is_flat(value) or (any_shape and _is_nested(value)):
             tensors[name] = to_tensor(value)
     return config.model_copy(update=tensors) if tensors else config
 
 
+def _is_flat(value: object) -> TypeGuard[tuple[float, ...]]:
+    return (
+        isinstance(value, tuple) and bool(value) and all(type(number) is float for number in value)
+    )
+
+
+def _is_nested(value: object) -> TypeGuard[float | tuple[Any, ...]]:
+    return type(value) is float or (
+        isinstance(value, tuple) and bool(value) and all(map(_is_nested, value))
+    )
+
+
 @cache
-def _weight_fields(model: type[LossConfig]) -> frozenset[str]:
-    return frozenset(name for name, field in model.model_fields.items() if holds_weights(field))
+def _weight_fields(model: type[LossConfig]) -> dict[str, bool]:
+    """The fields that hold class weights, and whether a field's numbers may have any shape."""
+    return {
+        name: any(
+            isinstance(mark, Weights) and mark.any_shape
+            for _, metadata in arms
+            for mark in metadata
+            if len(arms) == 1
+        )
+        for name, field in model.model_fields.items()
+        if holds_weights(field) and (arms := list(_arms(field.annotation, field.metadata)))
+    }

@@ -128,7 +128,7 @@ def aligned_weight(
         argument: The name of an input that has the shape of the unreduced loss.
         tensor: The input.
     """
-    if weight is None or weight.numel() == 1:
+    if weight is None or (weight.numel() == 1 and weight.dim() <= tensor.dim()):
         return None
     shape, factors = tuple(tensor.shape), tuple(weight.shape)
     last = shape[max(0, len(shape) - len(factors)) :]

@@ -24,7 +24,7 @@ __all__ = ["Origin", "Plugin"]
 
 _MARK = "lossreg.plugin.hookimpl"
 # `module`, or `module:object.attribute`; extras are obsolete, but may follow.
-_VALUE = re.compile(r"\w+(\.\w+)*\s*(:\s*\w+(\.\w+)*\s*)?(\[.*\]\s*)?")
+_VALUE = r"\w+(\.\w+)*\s*(:\s*\w+(\.\w+)*\s*)?(\[.*\]\s*)?"
 
 
 class Origin(NamedTuple):
@@ -209,7 +209,8 @@ class Plugin(Generic[RecordT]):
 
 
 def _imported(entry_point: EntryPoint) -> object:
-    if not _VALUE.fullmatch(entry_point.value):
+    is_module = all(map(str.isidentifier, entry_point.value.split(".")))
+    if not (is_module or re.fullmatch(_VALUE, entry_point.value)):
         # Python's own error for it would be an AttributeError that does not explain it.
         raise _NotAPluginError(f"{entry_point.value!r} does not name a module")
     return entry_point.load()

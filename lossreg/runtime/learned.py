@@ -80,7 +80,7 @@ class LearnedWeights(nn.Module):
         return self._parameter(name).to(like.device, like.dtype).reshape(())
 
     def _factor(self, name: str) -> float:
-        return 0.5 if self._learned[name].form == "kendall" else 1.0
+        return self._learned[name].share
 
     @torch.no_grad()
     def now(self) -> dict[str, float]:

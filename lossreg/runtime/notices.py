@@ -102,6 +102,16 @@ class Notices:
             self._suspect(term, module, inputs, values=True)
         check_sample_weight(weight, keep, divides=term.divides_by_weights)
 
+    def look_at_factor(self, term: Plan, factor: Tensor) -> None:
+        """Warn if the number of the step that multiplies a term's weight is below 0."""
+        if bool(factor < 0):
+            self.note(
+                term,
+                "weight",
+                "the number is below 0, which turns the term's sign around; if this is meant, give "
+                "it without its sign, and say with maximize: true that the term is maximised",
+            )
+
     def _suspect(
         self, term: Plan, module: nn.Module, inputs: Mapping[str, Tensor], *, values: bool
     ) -> None:

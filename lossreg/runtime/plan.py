@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from lossreg.runtime.unsaved import ClassWeights
     from lossreg.vocabulary.routes import Route
 
-__all__ = ["Plan"]
+__all__ = ["TARGETS", "Plan", "seen"]
 
-_TARGETS = ("target", "targets")
+TARGETS = ("target", "targets")
+"""The arguments that are mostly data, and have a gradient only if the config says so."""
 
 
 def _is_detached(term: TermConfig, argument: str) -> bool:
     return any(transform.name == "detach" for transform in term.inputs[argument].transforms)
 
 
-def _seen(term: TermConfig, argument: str) -> Route:
+def seen(term: TermConfig, argument: str) -> Route:
     """The route of an argument, with its classes moved to where the loss expects them."""
     route = term.inputs[argument]
     if term.class_dim == CLASS_DIM:
@@ -100,7 +101,7 @@ class Plan:
         self.twin: nn.Module | None = None
         like = self._met(router)
         self.inputs = tuple(
-            (argument, router.add(_seen(term, argument), name, argument, optional, like=like))
+            (argument, router.add(seen(term, argument), name, argument, optional, like=like))
             for argument in term.inputs
         )
         places = list(self.inputs)
@@ -133,7 +134,7 @@ class Plan:
         self.targets = tuple(
             (argument, place)
             for argument, place in self.inputs
-            if argument in _TARGETS and term.detach is None and not _is_detached(term, argument)
+            if argument in TARGETS and term.detach is None and not _is_detached(term, argument)
         )
 
     def _met(self, router: Router) -> int | None:
@@ -141,7 +142,10 @@ class Plan:
 
         It is that of the first argument that holds floating-point numbers and follows none itself.
         """
-        routes = self.term.inputs
+        term, routes = self.term, self.term.inputs
+        read = (*routes.values(), term.mask, term.sample_weight)
+        if not any(route.transforms for route in read if route is not None):
+            return None  # the common case: nothing follows a dtype
         # Arguments that may also hold integers come last; where they do, nothing follows them.
         for argument in sorted(self.definition.inputs, key=lambda entry: entry.dtype != "float"):
             name = argument.name
@@ -193,7 +197,10 @@ class Plan:
         divisor = None if term.divide_by is None else term.divide_by.route
         routes = {**term.inputs, **extra, "divide_by": divisor}
         shown = self._derived.shown
-        return {name: shown(route) for name, route in routes.items() if route is not None}
+        named = {name: shown(route) for name, route in routes.items() if route is not None}
+        if term.weight.routes:
+            named["weight"] = " times ".join(map(shown, term.weight.routes))
+        return named
 
     @property
     def loss(self) -> str:

@@ -136,9 +136,9 @@ class Router:
         self, route: Route, need: tuple[str, str, bool], like: int | None, *, is_list: bool
     ) -> int:
         term, argument, optional = need
-        stop = _Stop(route, term, argument)
         # By its text: routes with 2 and 2.0 compare as equal, but can give different dtypes.
         key = str(route) if route.transforms else route.path
+        stop = _Stop(route, term, argument)
         if route.transforms:
             *before, last = route.transforms
             definition = definition_of(last.name)

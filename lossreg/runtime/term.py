@@ -224,6 +224,8 @@ class Term(Plan):
             weight = None if self.sample_weight is None else tensors[self.sample_weight]
             weight = self.weights(weight, inputs)
             self.notices.look_at_values(self, module, inputs, sizes, keep, weight)
+            if self.factors is not None:
+                self.notices.look_at_factor(self, self.factors.product(tensors))
             if not self.always:
                 self.unchecked = False
         self.refuse_unsafe(module, inputs)

@@ -227,7 +227,7 @@ def _plain(value: Any) -> object:
     """A parameter to compare: class weights may be a tensor before, and a tuple after."""
     if isinstance(value, Tensor):
         return value.tolist()
-    return list(value) if isinstance(value, tuple) else value
+    return list(map(_plain, value)) if isinstance(value, list | tuple) else value
 
 
 def _bounds(config: type[LossConfig]) -> Iterator[tuple[str, float, float, bool]]:

@@ -33,6 +33,7 @@ class TransformDefinition(NamedTuple):
         follows: Whether `run` takes, after the arguments, the dtype of the floating-point tensor
             that the result meets, or None if there is none.
         foreign: What other systems call it; or a pair of such a name and of what to write.
+        sign: The sign between the tensor and its argument in a formula; empty for a function.
     """
 
     name: str
@@ -47,6 +48,7 @@ class TransformDefinition(NamedTuple):
     mixes: str = ""
     follows: bool = False
     foreign: tuple[str | tuple[str, str], ...] = ()
+    sign: str = ""
 
     def mixes_rows(self, arguments: Mapping[str, Any]) -> bool:
         """Whether a row of the result depends on other rows; a negative dimension is not seen.

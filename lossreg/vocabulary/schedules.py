@@ -69,12 +69,21 @@ class Schedule(BaseModel):
         """The weights that the schedule is written with."""
         return self.bounds()
 
+    def in_words(self) -> str:
+        """The weight over time as a phrase that names every field; this one serves any schedule."""
+        fields = ", ".join(f"{name} {_plain(value)}" for name, value in self.model_dump().items())
+        return f"{self.name} with {fields}"
+
     def __hash__(self) -> int:
         return hash(str(self))  # a list of points has no hash
 
     def __str__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self.model_dump().items())
         return f"{self.name}({fields})"
+
+
+def _plain(value: Any) -> str:
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 class Constant(Schedule):
@@ -108,6 +117,10 @@ class _Ramp(Schedule):
 
     def turns(self) -> Iterable[int]:
         return 0, self.steps
+
+    def in_words(self) -> str:
+        start, end = _plain(self.start), _plain(self.end)
+        return f"{self.name} from {start} to {end} over {self.unit}s 0-{self.steps}, then {end}"
 
     def _between(self, part: float) -> float:
         raise NotImplementedError
@@ -205,6 +218,11 @@ class Piecewise(Schedule):
     def numbers(self) -> Iterable[float]:
         return (weight for _, weight in self.points)
 
+    def in_words(self) -> str:
+        points = [f"{_plain(weight)} at {self.unit} {step}" for step, weight in self.points]
+        way = "in straight lines" if self.between == "lines" else "in jumps"
+        return f"{way} through {', '.join(points)}"
+
     def value(self, t: int) -> float:
         after = bisect_right(self.points, t, key=lambda point: point[0])
         if after == 0:
@@ -243,6 +261,11 @@ class Cyclic(Schedule):
 
     def numbers(self) -> Iterable[float]:
         return self.start, self.end
+
+    def in_words(self) -> str:
+        start, end, unit = _plain(self.start), _plain(self.end), self.unit
+        rising = f"from {start} to {end} over the first {_plain(self.ramp)} of it, then {end}"
+        return f"in each cycle of {self.steps} {unit}s, {rising}"
 
     def value(self, t: int) -> float:
         part = (max(t, 0) % self.steps) / self.steps

@@ -54,7 +54,7 @@ _ENTRIES = (
         foreign=("stop_gradient", "stop_grad", "no_grad"),
     ),
     TransformDefinition(
-        "add", "the sum of both", with_operand(operator.add), _BY, foreign=("plus",)
+        "add", "the sum of both", with_operand(operator.add), _BY, foreign=("plus",), sign="+"
     ),
     TransformDefinition(
         "sub",
@@ -62,6 +62,7 @@ _ENTRIES = (
         with_operand(operator.sub),
         _BY,
         foreign=("minus", "subtract"),
+        sign="-",
     ),
     TransformDefinition(
         "mul",
@@ -76,6 +77,7 @@ _ENTRIES = (
             ("negate", "{mul: -1}"),
             ("negative", "{mul: -1}"),
         ),
+        sign="·",
     ),
     TransformDefinition(
         "div",
@@ -83,6 +85,7 @@ _ENTRIES = (
         with_operand(operator.truediv),
         (Argument("by", DIVISOR),),
         foreign=("divide", "over", ("reciprocal", "{pow: -1}")),
+        sign="/",
     ),
     TransformDefinition(
         "pow",
@@ -90,6 +93,7 @@ _ENTRIES = (
         with_operand(operator.pow, "exponent"),
         (Argument("exponent", NUMBER),),
         foreign=("power",),
+        sign="^",
     ),
     TransformDefinition(
         "minimum", "the lower of both, entry by entry", operations.minimum, _OTHER, foreign=("min",)
@@ -120,22 +124,34 @@ _ENTRIES = (
     ),
     *(
         TransformDefinition(
-            name, f"a mask: {gives}", with_operand(function, "other"), _OTHER, foreign=foreign
+            name,
+            f"a mask: {gives}",
+            with_operand(function, "other"),
+            _OTHER,
+            foreign=foreign,
+            sign=sign,
         )
-        for name, gives, function, foreign in (
-            ("eq", "true where both are equal", operator.eq, ("equal", "equals")),
-            ("ne", "true where they differ", operator.ne, ("not_equal",)),
-            ("lt", "true where the tensor is lower", operator.lt, ("less",)),
-            ("le", "true where it is lower or equal", operator.le, ("less_equal",)),
-            ("gt", "true where it is higher", operator.gt, ("greater",)),
-            ("ge", "true where it is higher or equal", operator.ge, ("greater_equal",)),
+        for name, sign, gives, function, foreign in (
+            ("eq", "=", "true where both are equal", operator.eq, ("equal", "equals")),
+            ("ne", "≠", "true where they differ", operator.ne, ("not_equal",)),
+            ("lt", "<", "true where the tensor is lower", operator.lt, ("less",)),
+            ("le", "≤", "true where it is lower or equal", operator.le, ("less_equal",)),
+            ("gt", ">", "true where it is higher", operator.gt, ("greater",)),
+            ("ge", "≥", "true where it is higher or equal", operator.ge, ("greater_equal",)),
         )
     ),
     *(
-        TransformDefinition(name, f"a mask: {gives}", of_masks(function), _MASK, foreign=foreign)
-        for name, gives, function, foreign in (
-            ("logical_and", "true where both masks are", operator.and_, ("and", "bitwise_and")),
-            ("logical_or", "true where one of both masks is", operator.or_, ("or", "bitwise_or")),
+        TransformDefinition(
+            f"logical_{sign}",
+            f"a mask: {gives}",
+            of_masks(function),
+            _MASK,
+            foreign=(sign, f"bitwise_{sign}"),
+            sign=sign,
+        )
+        for sign, gives, function in (
+            ("and", "true where both masks are", operator.and_),
+            ("or", "true where one of both masks is", operator.or_),
         )
     ),
     TransformDefinition(
@@ -155,7 +171,12 @@ _ENTRIES = (
             ("relu", "each entry, or 0 if it is below", ()),
         )
     ),
-    TransformDefinition("softplus", "log(1 + exp(x)) of each entry", operations.softplus),
+    TransformDefinition(
+        "softplus",
+        "log(1 + exp(x)) of each entry",
+        operations.softplus,
+        foreign=(("logsigmoid", "{mul: -1}, softplus, {mul: -1}"),),
+    ),
     TransformDefinition("sigmoid", "numbers between 0 and 1", lambda tensor: tensor.sigmoid()),
     TransformDefinition(
         "softmax",

@@ -10,6 +10,7 @@ from lossreg.plugin import (
     LossConfig,
     LossDefinition,
     LossInput,
+    PositiveWeights,
     Problem,
     Reduction,
     WorkedExample,
@@ -34,7 +35,7 @@ class BCEWithLogitsConfig(LossConfig):
         "the mean divides by the entries all the same. Negative numbers, which reward mistakes, "
         "and all zeros, which leave nothing, are refused.",
     )
-    pos_weight: ElementWeights | None = Field(
+    pos_weight: PositiveWeights | None = Field(
         None,
         description="How much positive targets count against negative ones: one number for all, "
         "or one a class, where the classes are the last dimension: N C H W must be permuted to "

@@ -48,8 +48,9 @@ def test_links_of_the_repository_become_links_of_the_site(site: Path) -> None:
     assert "](composites.md)" in start
     assert "](https://github.com/lossreg/lossreg/blob/main/configs)" in start
     page = (site / "docs" / "denominators.md").read_text(encoding="utf-8")
-    assert "](index.md#train-with-lightning)" in page
     assert "](composites.md#entries-that-count)" in page
+    tools = (site / "docs" / "tools.md").read_text(encoding="utf-8")
+    assert "](index.md#the-command-line)" in tools
 
 
 @pytest.mark.skipif(find_spec("zensical") is None, reason="the extra `docs` is not installed")

@@ -85,6 +85,7 @@ def test_a_plugin_author_gets_these_names() -> None:
         "LossDefinition",
         "LossHooks",
         "LossInput",
+        "PositiveWeights",
         "Problem",
         "Reduction",
         "TaskDefinition",

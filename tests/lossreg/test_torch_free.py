@@ -25,8 +25,10 @@ STATEMENTS = {
     "list": "main(['list'])",
     "list of tasks": "main(['list', '--kind', 'task'])",
     "show": "main(['show', 'l1'])",
+    "show a file": "main(['show', './loss.yaml'])",
     "show a task": "main(['show', 'digits'])",
     "check": "main(['check', 'loss.yaml'])",
+    "help of try": "main(['try', '--help'])",
     "check an experiment": "main(['check', 'digits.yaml'])",
     "new": "main(['new', 'quantile'])",
 }

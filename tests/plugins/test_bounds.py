@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from built_ins import BUILT_INS, built_in
 from lossreg import Registry
 from lossreg.plugin import LossConfig
-from lossreg.plugin.fields import holds_weights
+from lossreg.plugin.fields import holds_weights, weights_of
 
 REGISTRY = Registry.installed()
 BOUNDS = ("ge", "gt", "le", "lt")
@@ -45,6 +45,9 @@ def values(loss: str, name: str) -> Iterator[Any]:
         rest = [1.0] * (BATCHES[loss][0].shape[1] - 1)
         yield from ([first, *rest] for first in (1.0, 0.0, -1.0, -0.0, math.nan, math.inf))
         yield from ([0.0, *[0.0 for _ in rest]], [-1.0, *[-1.0 for _ in rest]])
+        weights = weights_of(field)
+        if weights is not None and weights.any_shape:
+            yield from (2.0, 0.0, -1.0, [[2.0]], [[0.5, *rest]], [[-0.5, *rest]])
 
 
 def bounds(field: FieldInfo) -> set[Any]:
@@ -74,8 +77,9 @@ def torch_accepts(loss: str, name: str, value: Any) -> bool:
 
 
 def is_finite(value: Any) -> bool:
-    numbers = value if isinstance(value, list) else [value]
-    return all(isinstance(each, str) or math.isfinite(each) for each in numbers)
+    if isinstance(value, list):
+        return all(map(is_finite, value))
+    return isinstance(value, str) or math.isfinite(value)
 
 
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")

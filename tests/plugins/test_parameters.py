@@ -13,7 +13,7 @@ import torch
 
 import lossreg
 from built_ins import BUILT_INS, built_in
-from lossreg.plugin.fields import holds_weights
+from lossreg.plugin.fields import weights_of
 
 REGISTRY = lossreg.Registry.installed()
 PARAMETERS = [(loss, name) for loss in BUILT_INS for name in REGISTRY[loss].config.model_fields]
@@ -24,11 +24,14 @@ NO_SWITCH = (1, 0, 1.0, "yes", "no", "true", None, [True], *NOT_FINITE)
 NO_INTEGER = (1.5, 1.0, True, "255", None, [1], 2**63, -(2**63) - 1, *NOT_FINITE)
 NO_NUMBER = (True, "1.0", None, [1.0], *NOT_FINITE)
 NO_WEIGHTS: tuple[Any, ...] = (
-    *(2.0, True, "1.0", "1, 2", [], ["1.0"], [1.0, "2"], [1.0, True], [1.0, None]),
+    *(True, "1.0", "1, 2", [], ["1.0"], [1.0, "2"], [1.0, True], [1.0, None]),
     *([1.0, number] for number in NOT_FINITE),
     *([1.0, -1.0], [0.0, 0.0], {"cat": 1.0}),
     *(torch.tensor([1, 2]), torch.tensor([1.0, -1.0]), torch.tensor([1.0, math.nan])),
 )
+# Of a parameter whose numbers may have any shape, and of one with a number a class.
+NO_SHAPE: tuple[Any, ...] = (-2.0, 0.0, math.nan, [[1.0], [1.0, 2.0]], [1.0, [2.0]], [[1.0], 2.0])
+NO_LIST: tuple[Any, ...] = (2.0, [[1.0, 2.0]], torch.tensor(2.0), torch.ones(1, 2))
 
 
 def wrong(loss: str, name: str) -> tuple[Any, ...]:
@@ -48,8 +51,9 @@ def wrong(loss: str, name: str) -> tuple[Any, ...]:
     if annotation is float:
         may_be_infinite = name in built_in(loss).infinite
         return tuple(value for value in NO_NUMBER if not (may_be_infinite and value == math.inf))
-    assert holds_weights(field), "a kind of parameter that these tests do not know"
-    return NO_WEIGHTS
+    weights = weights_of(field)
+    assert weights is not None, "a kind of parameter that these tests do not know"
+    return *NO_WEIGHTS, *(NO_SHAPE if weights.any_shape else NO_LIST)
 
 
 def assert_refused(loss: str, name: str, value: object) -> None:

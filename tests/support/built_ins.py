@@ -53,9 +53,12 @@ def without_built_in(name: str) -> Registry:
     )
 
 
-def is_no_weighting(weights: list[float]) -> bool:
+def is_no_weighting(weights: Any) -> bool:
     """Whether class weights reward mistakes, or leave nothing to learn."""
-    return min(weights) < 0 or not any(weights)
+    numbers = weights if isinstance(weights, list) else [weights]
+    while any(isinstance(number, list) for number in numbers):
+        numbers = [number for inner in numbers for number in inner]
+    return min(numbers) < 0 or not any(numbers)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from formulas import Formula, Names, UnreadableError, Value
 from lossreg.plugin import LossDefinition
-from lossreg.plugin.fields import marks
+from lossreg.plugin.fields import weights_of
 
 
 def entries(
@@ -78,10 +78,9 @@ def _parameters(
     """The parameters of one entry: a factor of each entry is the entry's own."""
     values = dict(definition.config(**params))
     for name, field in definition.config.model_fields.items():
-        for mark in marks(field):
-            if hasattr(mark, "_one_dimensional"):
-                is_of_classes = mark._one_dimensional
-                wide = [sizes["C"]] if is_of_classes else shape
-                numbers = torch.tensor(values[name] or 1.0, dtype=torch.float64).expand(wide)
-                values[name] = numbers if is_of_classes else numbers[place].item()
+        weights = weights_of(field)
+        if weights is not None:
+            wide = shape if weights.any_shape else [sizes["C"]]
+            numbers = torch.tensor(values[name] or 1.0, dtype=torch.float64).expand(wide)
+            values[name] = numbers[place].item() if weights.any_shape else numbers
     return values

@@ -8,7 +8,8 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from lossreg.cli.render.parameters import parameters_in_words
-from lossreg.cli.render.value import divisors, shape_in_words, symbols, worked_in_words
+from lossreg.cli.render.value import shape_in_words, symbols, worked_in_words
+from lossreg.config.tools.divisors import divisors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from lossreg.plugin import LossDefinition, TaskDefinition
     from lossreg.registry.kinds import Record
 
-__all__ = ["BREAKS", "escaped", "loss_page", "task_page"]
+__all__ = ["BREAKS", "displayed", "escaped", "loss_page", "task_page"]
 
 BREAKS = "The graph breaks at this loss, so fullgraph=True is refused; the rest is compiled."
 """What is shown of a loss that `torch.compile` cannot take as one graph."""
@@ -40,7 +41,7 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         if prose:
             sections.append(f"**{title}:** {escaped(prose)}")
     if definition.formula:
-        sections += ["## Formula", _formula(definition.formula), *_symbols(definition)]
+        sections += ["## Formula", displayed(definition.formula), *_symbols(definition)]
     parameters = parameters_in_words(definition.config.model_json_schema())
     if parameters:
         rows = [
@@ -85,7 +86,8 @@ def _head(definition: Record) -> list[str]:
     return [f"# {escaped(definition.name)}", f"{escaped(definition.summary)}."]
 
 
-def _formula(latex: str) -> str:
+def displayed(latex: str) -> str:
+    """A formula as a block of Markdown."""
     # `$$` or an empty line would end the block early, and the rest would be read as markup.
     ends = "$$" in latex or any(not line.strip() for line in latex.splitlines())
     return _fenced(latex, "latex") if ends else f"$$\n{latex}\n$$"

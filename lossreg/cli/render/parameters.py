@@ -67,7 +67,9 @@ def _kind(field: dict[str, Any]) -> str:
     if "prefixItems" in field:
         return f"list of {', '.join(map(_kind, field['prefixItems']))}"
     if field.get("type") == "array":
-        return f"list of {_kind(field.get('items', {}))}s"
+        items = field.get("items", {})
+        arms = [_kind(arm) for arm in items.get("anyOf", [items])]
+        return f"list of {' or '.join(f'{arm}s' for arm in arms)}" if items else "list"
     kind = {"boolean": "true or false"}.get(field.get("type", ""), field.get("type", "value"))
     bounds = [
         f"{words} {field[key]:g}"

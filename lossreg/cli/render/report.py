@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-import unicodedata
 from typing import TYPE_CHECKING
 
 from lossreg.errors import ConfigError, printable
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "diagnostic_text",
     "error_text",
-    "github_text",
+    "source_lines",
     "summary_text",
     "table",
     "terminal_width",
@@ -55,14 +54,23 @@ def diagnostic_text(diagnostic: Diagnostic, *, colour: bool = False) -> str:
     path = _visible(diagnostic.path)
     head = "  ".join(part for part in (f"{bold}{place}{off}", path, code) if part)
     message = "\n".join(map(_visible, diagnostic.message.splitlines()))
-    lines = [head, textwrap.indent(message, "    ")]
-    if diagnostic.source_line is not None and diagnostic.column is not None:
-        end = diagnostic.end_column or diagnostic.column + 1
-        shown, start, length = _window(diagnostic.source_line, diagnostic.column - 1, end - 1)
-        number = str(diagnostic.line).rjust(5)
-        lines.append(f"{blue}{number} |{off} {shown}")
-        lines.append(f"{blue}{' ' * len(number)} |{off} {' ' * start}{tint}{'^' * length}{off}")
+    lines = [head, textwrap.indent(message, "    "), *source_lines(diagnostic, blue, tint, off)]
     return "\n".join(lines)
+
+
+def source_lines(
+    diagnostic: Diagnostic, blue: str = "", tint: str = "", off: str = ""
+) -> list[str]:
+    """The line that a diagnostic is about, and a line with its caret; none where it has no line."""
+    if diagnostic.source_line is None or diagnostic.column is None:
+        return []
+    end = diagnostic.end_column or diagnostic.column + 1
+    shown, start, length = _window(diagnostic.source_line, diagnostic.column - 1, end - 1)
+    number = str(diagnostic.line).rjust(5)
+    return [
+        f"{blue}{number} |{off} {shown}",
+        f"{blue}{' ' * len(number)} |{off} {' ' * start}{tint}{'^' * length}{off}",
+    ]
 
 
 def _window(line: str, start: int, end: int) -> tuple[str, int, int]:
@@ -94,35 +102,14 @@ def _cells(text: str) -> int:
     """How many cells of a terminal a text takes."""
     if text.isascii():
         return len(text)
+    import unicodedata  # most texts are ASCII
+
     return sum(
         0
         if unicodedata.category(char) in ("Mn", "Me")
         else 1 + (unicodedata.east_asian_width(char) in "WF")
         for char in text
     )
-
-
-def github_text(diagnostic: Diagnostic) -> str:
-    """One diagnostic as a workflow command, which GitHub shows beside the line."""
-    properties = {
-        "file": diagnostic.file,
-        "line": diagnostic.line,
-        "col": diagnostic.column,
-        "endColumn": diagnostic.end_column,
-        "title": diagnostic.code,
-    }
-    shown = ",".join(
-        f"{name}={_escaped(str(value)).replace(':', '%3A').replace(',', '%2C')}"
-        for name, value in properties.items()
-        if value is not None
-    )
-    where = f"{diagnostic.path}: " if diagnostic.path else ""
-    return f"::{diagnostic.severity} {shown}::{_escaped(where + diagnostic.message)}"
-
-
-def _escaped(text: str) -> str:
-    shown = printable(text, keep="\r\n")
-    return shown.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def summary_text(diagnostics: Sequence[Diagnostic]) -> str:

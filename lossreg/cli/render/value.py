@@ -1,15 +1,16 @@
-"""A loss in words: its symbols, its inputs' shapes, what it is divided by, a worked number."""
+"""A loss in words: its symbols, its inputs' shapes, a worked number."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lossreg.plugin.fields import holds_weights
-
 if TYPE_CHECKING:
-    from lossreg.plugin import LossDefinition, LossInput
+    from collections.abc import Iterator
 
-__all__ = ["Symbol", "divisors", "shape_in_words", "symbols", "worked_in_words"]
+    from lossreg.plugin import LossDefinition, LossInput, WorkedExample
+
+__all__ = ["Symbol", "shape_in_words", "symbols", "worked_in_words"]
 
 
 class Symbol(NamedTuple):
@@ -45,29 +46,6 @@ def shape_in_words(argument: LossInput, definition: LossDefinition) -> str:
     return str(argument.letters)
 
 
-def divisors(definition: LossDefinition) -> dict[str, str]:
-    """What each reduction that the loss offers divides by; not those for which this is unknown."""
-    offered, words = definition.reductions, {}
-    if "mean" in offered and (mean := definition.denominator.meaning or _entries(definition)):
-        words["mean"] = mean
-    if "batchmean" in offered:
-        words["batchmean"] = "the number of rows, which is the size of the first dimension"
-    return words
-
-
-def _entries(definition: LossDefinition) -> str:
-    """What the mean divides by, if the definition has no words for it."""
-    denominator = definition.denominator
-    if "none" not in definition.reductions:
-        return ""
-    if denominator.count is not None:
-        return "the sum of what each entry counts, which the plugin computes"
-    is_weighted = any(map(holds_weights, definition.config.model_fields.values()))
-    words = "N, the number of rows" if definition.unreduced == "N" else "the number of entries"
-    words += ", whatever their weights" * is_weighted
-    return words + ", each of which the plugin scales" * (denominator.scale is not None)
-
-
 def worked_in_words(definition: LossDefinition) -> str:
     """The worked example as a sentence; empty if there is none.
 
@@ -85,8 +63,23 @@ def worked_in_words(definition: LossDefinition) -> str:
         text += " and" if reduction else ""
     value = f"{worked.value:.4g}"
     if worked.divisor is not None:
-        value = f"{worked.value * worked.divisor:.4g} / {worked.divisor:.4g} = {value}"
+        value = f"{_dividend(worked, worked.divisor):.4g} / {worked.divisor:.4g} = {value}"
     return f"{text}{'' if text.endswith(' and') else ','} the {reduction or 'value'} is {value}."
+
+
+def _dividend(worked: WorkedExample, divisor: float) -> float:
+    """What is divided: what the entries add up to, unless they are weighted."""
+    dividend = worked.value * divisor  # a rounded number times another
+    added_up = sum(_numbers(worked.entries))
+    return added_up if math.isclose(added_up, dividend, rel_tol=1e-3) else dividend
+
+
+def _numbers(nested: Any) -> Iterator[float]:
+    if isinstance(nested, list | tuple):
+        for element in nested:
+            yield from _numbers(element)
+    elif nested is not None:
+        yield nested
 
 
 def _default_reduction(definition: LossDefinition) -> str:

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
     from lossreg.config.faults.codes import Code
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["EXAMPLES", "add_arguments", "run"]
+
+
+EXAMPLES = {
+    "lossreg codes LR103": "what a code means, with a bad and a good config",
+    "lossreg codes": "all of them, a line each",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

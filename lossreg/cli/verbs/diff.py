@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lossreg.cli.options import add_plugin_arguments
-from lossreg.cli.output import say, say_json
+from lossreg.cli.output import complain, say, say_json
 from lossreg.cli.plugins import registry_of
+from lossreg.cli.standard_input import MARK, NAME, source
 from lossreg.config.tools.diff import differences
 from lossreg.config.tools.documents import whole
 from lossreg.errors import printable
@@ -16,12 +17,20 @@ if TYPE_CHECKING:
 
     from lossreg.config.tools.diff import Difference, Side
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["EXAMPLES", "add_arguments", "run"]
+
+
+EXAMPLES = {
+    "lossreg diff loss.yaml other.yaml": "the exit code is 1 if something differs",
+    "lossreg expand loss.yaml | lossreg diff loss.yaml -": "with standard input",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("first", metavar="A", help="a YAML file with one objective or several")
+    parser.add_argument(
+        "first", metavar="A", help="a YAML file with one objective or several, or - for one of them"
+    )
     parser.add_argument("second", metavar="B", help="another one")
     parser.add_argument("--key", help="where the objective is in both, as in model.criterion")
     add_plugin_arguments(parser)
@@ -30,9 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print each difference; return 1 if there is one."""
-    registry = registry_of(arguments)
     files = (arguments.first, arguments.second)
-    first, second = (whole(file, arguments.key, registry) for file in files)
+    if files == (MARK, MARK):
+        complain("error: only one of the two can be standard input")
+        return 2
+    registry = registry_of(arguments)
+    first, second = (whole(source(file), arguments.key, registry, name=NAME) for file in files)
     found = differences(first, second)
     if arguments.json:
         say_json([_as_dict(difference) for difference in found])

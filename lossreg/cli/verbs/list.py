@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 
     from lossreg.registry import RegistryEntry
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["EXAMPLES", "add_arguments", "run"]
 
 _KINDS = {kind.noun: kind for kind in KINDS}
+
+
+EXAMPLES = {
+    "lossreg list": "every installed loss",
+    "lossreg list --plugin my_losses": "with those of a module of your own",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

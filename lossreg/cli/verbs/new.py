@@ -14,7 +14,7 @@ from lossreg.config.read.scalars import resolve
 from lossreg.errors import printable
 from lossreg.registry import Registry
 
-__all__ = ["add_arguments", "distribution", "run"]
+__all__ = ["EXAMPLES", "add_arguments", "distribution", "run"]
 
 # Each file that is written, and its template. Templates end in .txt because they are not valid
 # Python or TOML before they are filled in.
@@ -36,6 +36,11 @@ _LONGEST = 40
 _TAKEN = ("loss", "losses")
 # Bools of YAML 1.1 that few parsers know.
 _BOOLS = ("y", "n")
+
+
+EXAMPLES = {
+    "lossreg new log_cosh": "the folder lossreg-log-cosh, a plugin whose tests pass",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
     from lossreg.experiments.runner import Result
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["EXAMPLES", "add_arguments", "run"]
+
+
+EXAMPLES = {
+    "lossreg run configs/digits.yaml": "train, and print a table",
+    "lossreg run configs/digits.yaml --set trainer.max_epochs=1 --json": "one epoch, as JSON",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

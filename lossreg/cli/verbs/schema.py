@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from lossreg.registry import Registry
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["EXAMPLES", "add_arguments", "run"]
+
+
+EXAMPLES = {
+    "lossreg schema > lossreg.schema.json": (
+        "for configs that begin with: # yaml-language-server: $schema=lossreg.schema.json"
+    ),
+    "lossreg schema --loss mse": "of the terms of one loss",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -48,6 +48,8 @@ def read_arguments(
         key: Where its name is written.
         faults: Takes the faults.
     """
+    if node is not None and faults.passes_over(node):
+        return None
     written = _by_name(definition, node, path, faults)
     if written is None:
         return None
@@ -60,7 +62,7 @@ def read_arguments(
                 values[name] = value
         elif argument.default is REQUIRED:
             message = f"'{definition.name}' needs '{name}' ({argument.kind.wanted})"
-            faults.add("LR211", path, message, key)
+            faults.add("LR211", path, message + _with_names(definition, node), key)
         else:
             values[name] = argument.default
     names = {argument.name for argument in definition.arguments}
@@ -78,6 +80,15 @@ def read_arguments(
     return None
 
 
+def _with_names(definition: TransformDefinition, node: Node | None) -> str:
+    """What to write for a single value where other arguments are needed as well."""
+    if node is None or isinstance(node.value, dict | list):
+        return ""
+    first, *others = definition.arguments
+    named = "".join(f", {entry.name}: ..." for entry in others if entry.default is REQUIRED)
+    return f"; write {{{definition.name}: {{{first.name}: {clipped(str(node.value))}{named}}}}}"
+
+
 def read_number_or_schedule(node: Node, path: ConfigPath, faults: Faults, key: Span) -> Any:
     """A finite number or a schedule; None after noting a fault."""
     value = _value(_CONSTANT, node, path, faults, key)
@@ -93,6 +104,12 @@ def _by_name(
     names = tuple(argument.name for argument in definition.arguments)
     if not names:
         message = f"'{definition.name}' takes no argument, found {describe(node.value)}"
+        faults.add("LR211", path, message, node)
+        return None
+    if isinstance(node.value, dict) and "constant" in node.value and "constant" not in names:
+        number = clipped(str(node.value["constant"].value))
+        message = "only an input of a loss is written as a constant; here the number itself stands"
+        message += f": write {{{definition.name}: {number}}}" * (not definition.by_name)
         faults.add("LR211", path, message, node)
         return None
     if isinstance(node.value, dict) and not _is_single(definition, node):

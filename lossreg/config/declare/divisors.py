@@ -31,16 +31,22 @@ _FOREIGN: Mapping[str, str] = MappingProxyType(
         "batch_size": "rows",
         "batchmean": "rows",
         "count": "number",
+        "element": "entries",
         "elements": "entries",
+        "entry": "entries",
         "examples": "rows",
         "mask": "kept",
         "mean": "entries",
         "numel": "entries",
-        "samples": "rows",
+        "row": "rows",
+        "sample": "rows",
         "sample_weight": "weights",
-        "tokens": "kept",
+        "samples": "rows",
+        "token": "kept",
         "token-mean": "kept",
+        "tokens": "kept",
         "valid": "kept",
+        "weight": "weights",
     }
 )
 _FORMULAS = (
@@ -107,6 +113,8 @@ def check_divisor(
         faults: Takes the faults.
     """
     own = "divide_by" in term.values
+    if _is_passed_over(term, "params", "reduction", faults):
+        return
     params = term.values.get("params")
     reduction = getattr(params, "reduction", "mean") if params is not None else "mean"
     if divisor is None:
@@ -134,6 +142,14 @@ def check_divisor(
                 faults.add("LR213", path, message, key)
 
 
+def _is_passed_over(term: Declared, name: str, inner: str, faults: Faults) -> bool:
+    """Whether a value of a mapping, or the whole mapping, is an interpolation."""
+    node = term.node.value.get(name)
+    if node is not None and isinstance(node.value, dict):
+        node = node.value.get(inner)
+    return node is not None and faults.passes_over(node)
+
+
 def _learns_weights(term: Declared) -> bool:
     route: Route | None = term.get("sample_weight")
     return route is not None and route.gradient
@@ -143,6 +159,8 @@ def check_within_row(declared: Declared, divisor: Divisor | None, faults: Faults
     """Note a term's or a group's `within_row` if its divisor does not count rows."""
     if "within_row" not in declared.values or (divisor is not None and divisor.counts_rows):
         return
+    if "divide_by" in declared.values and declared.values["divide_by"] is None:
+        return  # its fault is noted, or it is passed over
     found = "none" if divisor is None else str(divisor._replace(within_row="sum"))
     message = f"'within_row' goes with divide_by: rows, kept_rows or {{rows: path}}, found {found}"
     place = (declared.path, "within_row")

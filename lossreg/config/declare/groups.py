@@ -64,7 +64,7 @@ class _Reader:
         self._terms = TermReader(registry, faults)
 
     def terms(
-        self, terms: Node, path: ConfigPath, *, in_group: bool = False
+        self, terms: Node, path: ConfigPath, *, in_group: bool = False, divided: bool = False
     ) -> list[Declared | None]:
         read: list[Declared | None] = []
         for name, node in terms.value.items():
@@ -76,9 +76,9 @@ class _Reader:
                 continue
             self._check_name(name, place, key, in_group=in_group)
             if isinstance(node.value, dict) and _is_group(node):
-                read.append(self._group(name, node, place, key))
+                read.append(self._group(name, node, place, key, divided=divided))
             else:
-                read.append(self._terms.term(name, node, place, key))
+                read.append(self._terms.term(name, node, place, key, divided=divided))
         return read
 
     def _check_name(self, name: str, path: ConfigPath, key: Span, *, in_group: bool) -> None:
@@ -92,7 +92,9 @@ class _Reader:
                 message += f"; write '{clipped(possible)}'"
             self._faults.add("LR107", path, message, key)
 
-    def _group(self, name: str, node: Node, path: ConfigPath, key: Span) -> Declared:
+    def _group(
+        self, name: str, node: Node, path: ConfigPath, key: Span, *, divided: bool
+    ) -> Declared:
         faults = self._faults
         node = as_meant(GROUP, node, path, faults)
         group = Declared(GROUP, name, node, path, key)
@@ -110,7 +112,8 @@ class _Reader:
             if not inner.value:
                 message = "expected at least one term, found none"
                 faults.add("LR108", place, message, node.keys["terms"])
-            terms = self.terms(inner, place, in_group=True)
+            divided = divided or "divide_by" in group.values
+            terms = self.terms(inner, place, in_group=True, divided=divided)
         group.put("terms", terms)
         check_detached_of_group(group, faults)
         return group

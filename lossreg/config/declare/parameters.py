@@ -114,16 +114,20 @@ def validated(
         elsewhere: What to do with a name that belongs elsewhere; None for other names.
     """
     try:
+        node, faulty = _with_numbers(model, node, owner, path, faults)
         config, errors = _judged_by(model, node)
         if config is not None:
-            return config if check_float32(node, path, faults) else None
+            return config if check_float32(node, path, faults) and not faulty else None
         unknown = _unknown(errors, model, node)
         if unknown:
             # Judge the parameters that were probably meant: one run finds all faults.
             node, dropped = _as_meant(unknown, model, node, owner, path, faults, elsewhere)
+            node, more = _with_numbers(model, node, owner, path, faults)
+            faulty = [*faulty, *more, *([""] if dropped else ())]
             _, errors = _judged_by(model, node)
+        if faulty:
             # A rule for the whole model cannot judge a part of it.
-            errors = [error for error in errors if error["loc"] or not dropped]
+            errors = [error for error in errors if error["loc"] and error["loc"][0] not in faulty]
     except SourceError:
         raise
     except Exception as error:  # noqa: BLE001 - a third party's validator may raise anything
@@ -134,6 +138,18 @@ def validated(
         hint = _ways(model, wrong) if wrong["type"] == "missing" else ""
         _note(wrong, node, owner=owner, path=path, faults=faults, key=key, hint=hint)
     return None
+
+
+def _with_numbers(
+    model: type[BaseModel], node: Node, owner: str, path: ConfigPath, faults: Faults
+) -> tuple[Node, list[str]]:
+    """The parameters with class weights as numbers, and the names of those that have a fault."""
+    if not any(isinstance(child.value, dict) for child in node.value.values()):
+        return node, []
+    # Imported late: few configs have class weights that are not a list.
+    from lossreg.config.declare.class_weights import with_numbers
+
+    return with_numbers(model, node, owner, path, faults)
 
 
 def _ways(model: type[BaseModel], error: ErrorDetails) -> str:
@@ -235,9 +251,9 @@ def _note(
     key: Span | None,
     hint: str,
 ) -> None:
-    # A rule for a whole list may say which element breaks it.
-    index = error.get("ctx", {}).get("index")
-    for step in (*error["loc"], *(() if index is None else (index,))):
+    # A rule for a whole list may say which element breaks it, in lists of lists by a tuple.
+    index = error.get("ctx", {}).get("index", ())
+    for step in (*error["loc"], *(index if isinstance(index, tuple) else (index,))):
         children = node.value
         if isinstance(children, dict) and isinstance(step, str) and step in children:
             key, node = node.keys[step], children[step]
@@ -261,8 +277,8 @@ def _note(
     elif kind == "float_type" and isinstance(node.value, int) and not isinstance(node.value, bool):
         # pydantic refuses an integer as a number only if it is larger than every float.
         faults.add("LR202", path, f"expected a finite number, found {describe(node.value)}", node)
-    elif kind in _SCALARS:
-        _note_scalar(_SCALARS[kind], node, path, faults)
+    elif kind in _SCALARS and not _is_schedule(node):
+        note_wrong_type(node, path, _SCALARS[kind], faults)
     else:
         try:
             code, message = _judged(error, node, owner)
@@ -271,21 +287,20 @@ def _note(
         faults.add(code, path, message, node)
 
 
-def _note_scalar(wanted: type[bool | float], node: Node, path: ConfigPath, faults: Faults) -> None:
-    if isinstance(node.value, dict) and "schedule" in node.value:
-        message = (
-            "expected a value, found a schedule: it can stand in a weight, in a transform's number "
-            "or in a constant, and not in a parameter"
-        )
-        faults.add("LR201", path, message, node)
-        return
-    note_wrong_type(node, path, wanted, faults)
+def _is_schedule(node: Node) -> bool:
+    return isinstance(node.value, dict) and "schedule" in node.value
 
 
 def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:
     """The code and the message for a value that is given, but wrong."""
     kind, context = error["type"], error.get("ctx", {})
     found = f"found {describe(node.value)}"
+    if kind in (*_SCALARS, "list_type") and _is_schedule(node):
+        message = (
+            "expected a value, found a schedule: it can stand in a weight, in a transform's number "
+            "or in a constant, and not in a parameter"
+        )
+        return "LR201", message
     if kind in _WANTED:
         is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
         hint = f"; write [{describe(node.value)}]" if kind == "list_type" and is_number else ""

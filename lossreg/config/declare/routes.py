@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ __all__ = ["read_dim", "read_path", "read_route"]
 
 _MOST_DIMS = 64  # of a tensor of torch
 
+# Not `/` and `-`, which many keys have.
+_LIKE_AN_EXPRESSION = re.compile(r"[()~!&|*+=<>^]")
 _KINDS = {"tensor": "tensor", "list": "list of tensors"}
 
 
@@ -40,7 +43,7 @@ def read_path(node: Node, path: ConfigPath, faults: Faults) -> ValuePath | None:
         faults.add("LR206", path, message, node)
         return None
     try:
-        return ValuePath.parse(node.value)
+        value_path = ValuePath.parse(node.value)
     except PathError as error:
         message = f"{error}, found {describe(node.value)}"
         blank = next((char for char in node.value if char.isspace() and not char.isascii()), None)
@@ -49,6 +52,23 @@ def read_path(node: Node, path: ConfigPath, faults: Faults) -> ValuePath | None:
             message += f"; it has a {name} (U+{ord(blank):04X}), remove it"
         faults.add("LR206", path, message, node)
         return None
+    if _LIKE_AN_EXPRESSION.search(node.value):
+        message = f"this is the name of a value, nothing in it is computed{_computed(node.value)}"
+        faults.add("LR906", path, message, node, severity="warning")
+    return value_path
+
+
+def _computed(expression: str) -> str:
+    """What to write for an expression that was probably meant, if it is certain."""
+    from lossreg.vocabulary.transforms import TRANSFORMS
+
+    match = re.fullmatch(r"([~!]|\w+\()([\w.\[\]-]+)\)?", expression)
+    if match is None:
+        return "; transforms compute, as in {from: x, apply: [exp]}"
+    name = "logical_not" if match[1] in ("~", "!") else match[1][:-1]
+    if name not in TRANSFORMS:
+        return "; transforms compute, as in {from: x, apply: [exp]}"
+    return f"; write {{from: {clipped(match[2])}, apply: [{name}]}}"
 
 
 def read_route(
@@ -235,7 +255,7 @@ def _transform(node: Node, path: ConfigPath, faults: Faults) -> Transform | None
         return None
     if is_interpolation(name):
         message = f"expected the name of a transform, found {describe(name)}"
-        faults.add("LR210", path, message, span)
+        faults.add("LR210", path, message, node if value is None else span)
         return None
     if name not in TRANSFORMS:
         foreign = _foreign().get(name)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TermReader"]
 
-_COLON = re.compile(r"\s*:")
+_COLON = r"\s*:"
 _PARAMS = "parameters, each 'name: value'"
 
 
@@ -50,7 +50,9 @@ class TermReader:
         self._faults = faults
         self._losses: dict[str, Loss] = {}
 
-    def term(self, name: str, node: Node, path: ConfigPath, key: Span) -> Declared | None:
+    def term(
+        self, name: str, node: Node, path: ConfigPath, key: Span, *, divided: bool
+    ) -> Declared | None:
         """The term in a mapping; None after noting that the value is not a mapping.
 
         Args:
@@ -58,6 +60,7 @@ class TermReader:
             node: The mapping.
             path: Its place.
             key: Where the term's name is written.
+            divided: Whether a group around it says what its mean divides by.
         """
         faults = self._faults
         if not isinstance(node.value, dict):
@@ -89,7 +92,7 @@ class TermReader:
         if inputs is not None:
             where = (path, "inputs")
             term.put("inputs", read_inputs(inputs, where, node.keys["inputs"], loss, faults))
-        self._read_params(term, loss)
+        self._read_params(term, loss, divided=divided or "divide_by" in term.values)
         check_selection(term, loss.definition, faults)
         check_detached(term, loss, faults)
         if loss.is_guess:
@@ -179,7 +182,7 @@ class TermReader:
         if "inputs" in values:
             check_inputs(values["inputs"], (path, "inputs"), self._faults)
 
-    def _read_params(self, term: Declared, loss: Loss) -> None:
+    def _read_params(self, term: Declared, loss: Loss, *, divided: bool) -> None:
         place = (term.path, "params")
         params = term.node.value.get("params")
         config = _defaults(loss.definition.config) if params is None else None
@@ -189,7 +192,7 @@ class TermReader:
             config = self._validated(options, place, key, loss.definition)
         if config is not None and not loss.is_guess:
             written = {} if params is None else params.value
-            self._warn(config, written, place, term.key, divided="divide_by" in term.values)
+            self._warn(config, written, place, term.key, divided=divided)
         term.put("params", config)
 
     def _validated(
@@ -250,7 +253,9 @@ def _defaults(model: type[LossConfig]) -> LossConfig | None:
 def _has_colon(name: str, node: Node) -> bool:
     """Whether a key is written as one: in braces, a comma makes a key of a word without a colon."""
     document, _, end = node.keys[name]
-    return ":" in name or document is None or _COLON.match(document.text, end) is not None
+    return (
+        ":" in name or document is None or re.compile(_COLON).match(document.text, end) is not None
+    )
 
 
 def _one_level_up(definition: LossDefinition, name: str) -> str | None:

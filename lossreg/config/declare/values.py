@@ -84,10 +84,16 @@ _BY_KEY = {
 }
 
 
+# Whatever their value, nothing else of the mapping is wrong or right because of it.
+_ANY_WILL_DO = ("enabled", "optional", "weight")
+
+
 def read_values(declared: Declared, faults: Faults) -> None:
     """Read the value of each key of a mapping that does not depend on other keys."""
     readers, written, path = _BY_KEY[declared.construct], declared.node.keys, declared.path
     for name, node in declared.node.value.items():
         if name in readers and name not in declared.values:
+            if faults.passes_over(node) and name in _ANY_WILL_DO:
+                continue  # its default stands in
             reader, key = readers[name]
             declared.put(name, reader(node, (path, name), faults, key, written[name]))

@@ -338,6 +338,28 @@ _ALL = (
         good="terms:\n  fit: {type: mse, active: {from_step: 100, until_step: 200}}\n",
     ),
     Code(
+        code="LR218",
+        title="class weights that are not what their mapping says",
+        explanation="A mapping of class weights has one of `values`, `counts`, `positives` and "
+        "`file`. Numbers by name need `classes`, the order of the model's outputs, and there is "
+        "one for each class. Counts need a `method`, which fits what the parameter weighs: "
+        "classes (`inverse_frequency`, `effective_number`) or positive targets against negative "
+        "ones (`neg_pos_ratio`). A count of 0 has no weight.",
+        bad="terms:\n  fit: {type: nll, params: {weight: {classes: [a, b], values: {a: 1.0}}}}\n",
+        good="terms:\n  fit: {type: nll, params: {weight: {classes: [a, b], values: {a: 1.0, "
+        "b: 2.0}}}}\n",
+    ),
+    Code(
+        code="LR219",
+        title="a file of class weights",
+        explanation="The file is JSON (a list, or an object by class) or CSV (with the header "
+        "class,weight or class,count), a regular file of at most 1 MiB, in the folder of the "
+        "config's file or below it: no absolute path, no '..', and no symbolic link that leads "
+        "out. A config that is a mapping, a text or standard input has no such folder.",
+        bad="terms:\n  fit: {type: nll, params: {weight: {file: ../weights.json}}}\n",
+        good="terms:\n  fit: {type: nll, params: {weight: [1.0, 2.0]}}\n",
+    ),
+    Code(
         code="LR220",
         title="a group that cannot be repeated so",
         explanation="A group with `each` runs its terms for every element of its lists. Each name "
@@ -443,6 +465,16 @@ _ALL = (
         "key `type`.",
         bad="loss:\n  terms:\n    fit: {type: mse}\nrebuild: {type: l1, weight: 5.0}\n",
         good="loss:\n  terms:\n    fit: {type: mse}\n    rebuild: {type: l1, weight: 5.0}\n",
+        warning=True,
+    ),
+    Code(
+        code="LR906",
+        title="a path that looks like an expression",
+        explanation="A path names a value of the step, and nothing in it is computed: `exp(x)` is "
+        "looked up under that very name. Transforms compute. If the value has that name, give it "
+        "another one.",
+        bad="terms:\n  fit: {type: mse, inputs: [exp(x), y]}\n",
+        good="terms:\n  fit: {type: mse, inputs: [{from: x, apply: [exp]}, y]}\n",
         warning=True,
     ),
 )

@@ -14,12 +14,21 @@ if TYPE_CHECKING:
 
     from lossreg.config.read.nodes import Document, Node, Span
 
-__all__ = ["ConfigPath", "Faults", "clipped", "describe", "is_interpolation", "path_text"]
+__all__ = [
+    "ConfigPath",
+    "Faults",
+    "clipped",
+    "describe",
+    "holds_interpolation",
+    "is_interpolation",
+    "path_text",
+]
 
 ConfigPath: TypeAlias = "str | tuple[ConfigPath, str | int]"
 """A place in a document: a text, or a place and one step further; "" is the whole document."""
 
 _LONGEST_VALUE = 60
+_MISSING = "???"
 _LONGEST_LINE = 4_000
 _MOST_USERS = 3
 
@@ -54,8 +63,21 @@ def clipped(text: str) -> str:
 
 
 def is_interpolation(value: object) -> bool:
-    """Whether a text is to be filled in by another config system."""
-    return isinstance(value, str) and "${" in value
+    """Whether another config system fills a text in: it has `${...}`, or is OmegaConf's `???`."""
+    return isinstance(value, str) and ("${" in value or value == _MISSING)
+
+
+def holds_interpolation(node: Node) -> bool:
+    """Whether a value is an interpolation, or has one in it."""
+    nodes = [node]
+    while nodes:
+        value = nodes.pop().value
+        if is_interpolation(value):
+            return True
+        nodes.extend(
+            value.values() if type(value) is dict else value if type(value) is list else ()
+        )
+    return False
 
 
 def describe(value: object) -> str:
@@ -86,18 +108,30 @@ def describe(value: object) -> str:
 
 
 def _describe_text(text: str) -> str:
+    if text == _MISSING:
+        return (
+            "'???', a value that OmegaConf has yet to be given; write the value, or let "
+            "`lossreg check --interpolations` pass over it"
+        )
     if is_interpolation(text):
         return (
             f"the interpolation '{clipped(text)}', which lossreg does not resolve; resolve it "
-            "first, as OmegaConf.to_container(config, resolve=True) does, or write the value"
+            "first, as OmegaConf.to_container(config, resolve=True) does, write the value, or let "
+            "`lossreg check --interpolations` pass over it"
         )
     return f"the string '{clipped(text)}'" if text else "an empty string"
 
 
 class Faults:
-    """Collects diagnostics while a config is read."""
+    """Collects diagnostics while a config is read.
 
-    def __init__(self) -> None:
+    Args:
+        interpolations: Whether interpolations are passed over: what is wrong with one, or with a
+            value of which one is a part, is not known and so not noted.
+    """
+
+    def __init__(self, *, interpolations: bool = False) -> None:
+        self.interpolations = interpolations
         self._diagnostics: dict[tuple[object, ...], Diagnostic] = {}
         # A fault in an anchored value is noted once for each user of the value: their paths, in
         # order.
@@ -122,6 +156,11 @@ class Faults:
         Raises:
             SourceError: There are more than `MOST_FAULTS` faults.
         """
+        if self.interpolations and place is not None and not isinstance(place, tuple):
+            # What a collection has and lacks can be judged; its value cannot (LR2xx).
+            is_value = not isinstance(place.value, dict | list) or code.startswith("LR2")
+            if is_value and holds_interpolation(place):
+                return
         shown = path_text(path, self._written)
         span = place if isinstance(place, tuple) else (None, 0, 0) if place is None else place.span
         document, start, end = span
@@ -166,6 +205,10 @@ class Faults:
                 message += f" (used by {shown}{more} as well)"
             diagnostics.append(dataclasses.replace(diagnostic, message=message))
         return sorted(diagnostics, key=_order)
+
+    def passes_over(self, node: Node) -> bool:
+        """Whether a value is an interpolation that is passed over."""
+        return self.interpolations and is_interpolation(node.value)
 
     @property
     def has_errors(self) -> bool:

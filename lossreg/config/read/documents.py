@@ -26,7 +26,7 @@ from lossreg.config.read.scalars import resolve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["read_bytes", "read_document"]
+__all__ = ["decoded", "read_bytes", "read_document"]
 
 MAX_BYTES = 2**20
 MAX_NODES = 100_000
@@ -43,9 +43,7 @@ _STRING_TAGS = {"tag:yaml.org,2002:str", "!"}
 _MAP_TAG, _SEQ_TAG = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 # What YAML forbids: control characters (except tab, line feed, carriage return and NEL),
 # surrogates, the two non-characters, and a byte order mark that is not the first character.
-_FORBIDDEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]"
-)
+_FORBIDDEN = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]"
 # YAML 1.1 parsers break lines at these, editors do not.
 _ODD_BREAK = "[\x85\u2028\u2029]"
 _COLON = r"\s*:"
@@ -64,16 +62,24 @@ def read_bytes(data: bytes, name: str) -> tuple[Document, Node]:
     if len(data) > MAX_BYTES:
         message = f"the document is larger than {MAX_BYTES:,} bytes"
         raise SourceError("LR004", message, Document(name, ""))
+    document = decoded(data, name)
+    return document, read_document(document)
+
+
+def decoded(data: bytes, name: str) -> Document:
+    """A document from UTF-8 bytes.
+
+    Raises:
+        SourceError: They are not UTF-8.
+    """
     try:
-        text = data.decode("utf-8-sig")
+        return Document(name, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         undecoded, wrong = error.object, error.start  # both without the byte order mark
         message = f"the document is not UTF-8: byte 0x{undecoded[wrong]:02x}; save it as UTF-8"
         readable = Document(name, undecoded[:wrong].decode() + "\N{REPLACEMENT CHARACTER}")
         last = len(readable.text) - 1
         raise SourceError("LR002", message, readable, last, last + 1) from None
-    document = Document(name, text)
-    return document, read_document(document)
 
 
 def read_document(document: Document) -> Node:
@@ -85,7 +91,9 @@ def read_document(document: Document) -> Node:
     text = document.text
     if len(text) > MAX_BYTES:
         raise SourceError("LR004", f"the document is larger than {MAX_BYTES:,} bytes", document)
-    forbidden = _FORBIDDEN.search(text)
+    # None of them is printable, and few texts have another character that is not.
+    is_printable = text.replace("\n", "").isprintable()
+    forbidden = None if is_printable else re.search(_FORBIDDEN, text)
     if forbidden:
         start, end = forbidden.span()
         message = f"the character U+{ord(forbidden[0]):04X} is not allowed in YAML; remove it"

@@ -6,23 +6,24 @@ import stat
 from typing import TYPE_CHECKING
 
 from lossreg.config.read.documents import MAX_BYTES, read_bytes
-from lossreg.config.read.nodes import Document, SourceError
+from lossreg.config.read.nodes import Document, Folder, SourceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lossreg.config.read.nodes import Node
 
-__all__ = ["read_file"]
+__all__ = ["KINDS", "read_file"]
 
 # Folders of the files that the process inherited, such as those of <(command) in a shell.
 _INHERITED = ("/dev/fd", "/proc/self/fd")
-_KINDS = {
+KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFCHR: "a device",
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
 }
+"""What is not opened, because it may keep a reader waiting for ever."""
 
 
 def read_file(path: Path) -> tuple[Document, Node]:
@@ -39,8 +40,8 @@ def read_file(path: Path) -> tuple[Document, Node]:
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
         is_inherited = name == "/dev/stdin" or str(path.parent) in _INHERITED
-        if kind in _KINDS and not is_inherited:
-            message = f"this is {_KINDS[kind]}; a config is a regular file, or standard input"
+        if kind in KINDS and not is_inherited:
+            message = f"this is {KINDS[kind]}; a config is a regular file, or standard input"
             raise SourceError("LR001", message, unread)
         if kind == stat.S_IFDIR:
             raise SourceError("LR001", "this is a folder, not a file", unread)
@@ -51,4 +52,6 @@ def read_file(path: Path) -> tuple[Document, Node]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SourceError("LR001", f"the file cannot be read: {reason}", unread) from None
-    return read_bytes(data, name)
+    document, root = read_bytes(data, name)
+    document.folder = None if is_inherited else Folder(str(path.parent))
+    return document, root

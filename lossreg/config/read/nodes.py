@@ -7,12 +7,21 @@ from array import array
 from bisect import bisect_right
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["MOST_FAULTS", "Document", "Node", "Place", "SourceError", "Span", "too_many_faults"]
+__all__ = [
+    "MOST_FAULTS",
+    "Document",
+    "Folder",
+    "Node",
+    "Place",
+    "SourceError",
+    "Span",
+    "too_many_faults",
+]
 
 MOST_FAULTS = 1_000
 """How many faults are reported: a document with more is corrected step by step."""
 
-_LINE_BREAK = re.compile("\r\n|\r|\n")
+_LINE_BREAK = "\r\n|\r|\n"
 
 
 class Place(NamedTuple):
@@ -23,12 +32,35 @@ class Place(NamedTuple):
     end: int
 
 
-class Document:
-    """A text, its name, and where its lines begin."""
+class Folder:
+    """The folder of a config's file, while that config is read.
 
-    def __init__(self, name: str, text: str) -> None:
+    Attributes:
+        path: Where it is.
+        read: What was made of each file in it that the config names; each is read once.
+        written_out: The nodes that name such a file, each with the numbers in its place.
+    """
+
+    __slots__ = ("path", "read", "written_out")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.read: dict[str, Any] = {}
+        self.written_out: list[tuple[Node, Node]] = []
+
+    def write_out(self) -> None:
+        """Put the numbers where the files are named: the config then stands by itself."""
+        for node, numbers in self.written_out:
+            node.value, node.keys = numbers.value, numbers.keys
+
+
+class Document:
+    """A text, its name, where its lines begin, and the folder whose files it may name."""
+
+    def __init__(self, name: str, text: str, folder: Folder | None = None) -> None:
         self.name = name
         self.text = text
+        self.folder = folder
         self.faults: list[SourceError] = []  # faults despite which the rest can be read
         self.dropped: list[Node] = []  # values whose keys have such a fault
         self._line_starts = array("l")
@@ -55,7 +87,7 @@ class Document:
     def _find_lines(self) -> None:
         if not self._line_starts:
             self._line_starts.append(0)
-            self._line_starts.extend(match.end() for match in _LINE_BREAK.finditer(self.text))
+            self._line_starts.extend(match.end() for match in re.finditer(_LINE_BREAK, self.text))
 
     def _line_end(self, number: int) -> int:
         if number == len(self._line_starts):

@@ -22,7 +22,8 @@ def apply_override(root: Node, override: object, faults: Faults) -> None:
     if not isinstance(override, str):
         faults.add("LR401", "", f"expected PATH=VALUE, found {describe(override)}")
         return
-    document = Document(_ORIGIN, override)
+    folder = None if root.document is None else root.document.folder
+    document = Document(_ORIGIN, override, folder)
     path, equals, _ = override.partition("=")
     target = Node(path, document, 0, len(path))
     if not equals:
@@ -89,7 +90,7 @@ def _value(override: str, start: int, document: Document) -> Node:
     if not text.strip():
         return Node(None, document, start, len(override))
     # Blanks in front keep the offsets those of the whole argument.
-    padded = Document(_ORIGIN, " " * start + text)
+    padded = Document(_ORIGIN, " " * start + text, document.folder)
     try:
         return read_document(padded)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lossreg.config.loading import examine
@@ -17,7 +18,12 @@ __all__ = ["whole"]
 
 
 def whole(
-    source: Source, key: str | None, registry: Registry, overrides: Iterable[str] = ()
+    source: Source,
+    key: str | None,
+    registry: Registry,
+    overrides: Iterable[str] = (),
+    *,
+    name: str = "<bytes>",
 ) -> Examined:
     """A document read without a fault, with its objective or its map of objectives.
 
@@ -26,14 +32,16 @@ def whole(
         key: Where the objective, or the map, is.
         registry: Where losses are looked up.
         overrides: As `examine` takes them.
+        name: The name of a document given as bytes.
 
     Raises:
         ConfigError: The document is wrong.
     """
     overrides = list(overrides)
-    examined = examine(source, key=key, registry=registry, overrides=overrides)
+    read = partial(examine, source, key=key, registry=registry, overrides=overrides, name=name)
+    examined = read()
     if examined.document is None:
-        named = examine(source, key=key, registry=registry, overrides=overrides, several=True)
+        named = read(several=True)
         if named.document is None:
             raise ConfigError(examined.diagnostics)
         return named

@@ -14,6 +14,7 @@ from lossreg.config.declare.trainer import TrainerConfig
 from lossreg.config.declare.weights import FORMS
 from lossreg.config.grammar import (
     ACTIVE,
+    CLASS_WEIGHTS,
     COMPOSITE,
     CONSTANT,
     EACH,
@@ -28,6 +29,7 @@ from lossreg.config.grammar import (
     ROUTE,
     TERM,
 )
+from lossreg.config.tools.class_weights import WEIGHED, of_class_weights, with_class_weights
 from lossreg.vocabulary.arguments import REQUIRED as NO_DEFAULT
 from lossreg.vocabulary.schedules import SCHEDULES
 from lossreg.vocabulary.transforms import TRANSFORMS
@@ -49,6 +51,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _INDEX = r"\[-?[0-9]{1,9}\]"
 _KEY = r"[^\s.\[\]]+"
 _PATH = rf"^({_KEY}({_INDEX})*|({_INDEX})+)(\.{_KEY}({_INDEX})*)*$"
+_FILE = r"^(?![/~])(?!(.*/)?\.\./)[^\\\0]*\.([jJ][sS][oO][nN]|[cC][sS][vV])$"
 _NAN = r"^\.?nan$"
 _NUMBER: _Schema = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
 
@@ -73,10 +76,22 @@ def _list_of(schema: _Schema) -> _Schema:
 _FRAGMENTS: Mapping[str, Callable[[Key], _Schema]] = MappingProxyType(
     {
         "active": lambda _: _mapping(ACTIVE),
+        "beta": lambda _: {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
         "choice": _choice,
+        "class names": lambda _: {
+            **_list_of({"type": "string"}),
+            "minItems": 1,
+            "uniqueItems": True,
+        },
         "composite": lambda _: _ref("composite"),
         "constant": lambda _: _any_of(_NUMBER, _ref("schedule")),
         "count": lambda _: {"type": "integer", "minimum": 0},
+        "counts": lambda _: {
+            "type": ["array", "object", "integer"],
+            "minimum": 1,
+            "items": {"type": ["integer", "array"], "minimum": 1},
+            "additionalProperties": {"type": "integer", "minimum": 1},
+        },
         "decay": lambda _: {"type": "number", "exclusiveMinimum": 0},
         "derived": lambda _: {"type": "object", "additionalProperties": _ref("operand")},
         "dim": lambda _: {"type": "integer"},
@@ -85,6 +100,7 @@ _FRAGMENTS: Mapping[str, Callable[[Key], _Schema]] = MappingProxyType(
         "each": lambda _: _mapping(EACH),
         "element weights": lambda _: _any_of(_list_of(_NUMBER), _mapping(ELEMENT_WEIGHTS)),
         "entries": lambda _: _any_of(_ref("path"), _ref("entries")),
+        "file": lambda _: {"type": "string", "pattern": _FILE},
         "ignored": lambda _: _any_of(_NUMBER, {"type": "string", "pattern": _NAN}),
         "inputs": lambda _: _any_of(
             _list_of(_ref("input")), {"type": "object", "additionalProperties": _ref("input")}
@@ -98,6 +114,7 @@ _FRAGMENTS: Mapping[str, Callable[[Key], _Schema]] = MappingProxyType(
         },
         "loss": lambda _: {"type": "string"},
         "mask": lambda _: _any_of(_ref("path"), _ref("mask")),
+        "method": _choice,
         "names": lambda _: {**_list_of({"type": "string"}), "uniqueItems": True},
         "params": lambda _: {"type": "object"},
         "path": lambda _: _ref("path"),
@@ -111,9 +128,14 @@ _FRAGMENTS: Mapping[str, Callable[[Key], _Schema]] = MappingProxyType(
         "switch": lambda _: {"type": "boolean"},
         "task": lambda _: {"type": "string"},
         "terms": lambda _: _ref("terms"),
+        "total": lambda _: {"type": "integer", "minimum": 1},
         "trainer": lambda _: _without_titles(TrainerConfig.model_json_schema()),
         "transforms": lambda _: _any_of(_ref("transform"), _list_of(_ref("transform"))),
         "whole number": lambda _: {"type": "integer", "minimum": 1},
+        "weights by class": lambda _: {
+            "type": "object",
+            "additionalProperties": {**_NUMBER, "minimum": 0},
+        },
         "weight": lambda _: _any_of(_NUMBER, _ref("schedule"), _ref("learned"), _ref("route")),
     }
 )
@@ -215,6 +237,10 @@ def _definitions(losses: list[tuple[str, LossDefinition]], tasks: Iterable[str])
             *map(_transform, TRANSFORMS.values()),
         ),
         "schedule": _schedule(),
+        **{
+            f"weights_of_{weigh}": of_class_weights(weigh, _mapping(CLASS_WEIGHTS))
+            for weigh in WEIGHED
+        },
     }
 
 
@@ -275,6 +301,7 @@ def _params(definition: LossDefinition) -> _Schema:
     inner = schema.pop("$defs", None)
     if inner:
         schema = _inlined(schema, inner)
+    with_class_weights(schema, definition.config, lambda weigh: _ref(f"weights_of_{weigh}"))
     reductions = schema.get("properties", {}).get("reduction", {}).get("enum", [])
     if "none" in reductions:
         reductions.remove("none")  # a term must be one number

@@ -120,15 +120,26 @@ def test_where_there_are_none_it_says_what_there_is(name: str) -> None:
     assert message in line
 
 
-def test_they_may_be_anywhere_and_beside_a_loss() -> None:
+def test_they_may_be_anywhere() -> None:
     objectives = {"a": {"terms": {"t": {"type": "mse"}}}}
     nested = {"model": {"heads": objectives}}
     assert list(lossreg.build_objectives(nested, key="model.heads")) == ["a"]
-    both = {"loss": {"terms": {"u": {"type": "l1"}}}, "objectives": objectives}
-    assert list(lossreg.build_objectives(both)) == ["a"]
-    assert list(lossreg.build(both).weights) == ["u"]
+
+
+def test_beside_a_loss_a_key_says_which_is_meant() -> None:
+    both = {
+        "loss": {"terms": {"u": {"type": "l1"}}},
+        "objectives": {"a": {"terms": {"t": {"type": "mse"}}}},
+    }
+    for find in (lossreg.build, lossreg.build_objectives):
+        with pytest.raises(ConfigError, match="found both 'loss:' and 'objectives:'"):
+            find(both)
+    assert list(lossreg.build(both, key="loss").weights) == ["u"]
     assert list(lossreg.build(both, key="objectives.a").weights) == ["t"]
-    assert examine(both, every=True).objectives == 2
+    assert list(lossreg.build_objectives(both, key="objectives")) == ["a"]
+    examined = examine(both, every=True)
+    assert examined.objectives == 2
+    assert [fault.code for fault in examined.diagnostics] == ["LR109"]
 
 
 def test_a_fault_of_one_is_a_fault_of_all() -> None:

@@ -155,7 +155,6 @@ LIST = torch.tensor([1.0, 2.0, 3.0])
         (LIST, (2, 8, 8, 3)),
         (torch.tensor([2.0]), (2, 3, 8, 8)),
         (torch.tensor(2.0), (2, 3)),
-        (torch.tensor([[2.0]]), (3,)),
         (torch.ones(3, 1, 1), (2, 3, 8, 3)),
         (torch.ones(8, 3), (2, 3, 8, 3)),
         (torch.ones(2, 3, 8, 3), (2, 3, 8, 3)),
@@ -194,7 +193,13 @@ def test_one_number_a_class_is_refused_where_classes_are_not_last(
 
 @pytest.mark.parametrize(
     ("weight", "shape"),
-    [((8, 3), (2, 3, 8, 4)), ((8, 3), (3,)), ((2, 3), (2, 1)), ((2, 1, 3), (2, 5, 4))],
+    [
+        ((8, 3), (2, 3, 8, 4)),
+        ((8, 3), (3,)),
+        ((2, 3), (2, 1)),
+        ((2, 1, 3), (2, 5, 4)),
+        ((1, 1), (3,)),  # more dimensions than the loss, which torch refuses as well
+    ],
 )
 def test_a_tensor_that_does_not_fit_is_refused(
     weight: tuple[int, ...], shape: tuple[int, ...]

@@ -186,7 +186,9 @@ def test_every_built_in_compiles(name: str) -> None:
     params = dict(example.params)
     if name == "kl_div":
         params["reduction"] = "batchmean"
-    terms = {"t": {"type": name, "params": params, "inputs": list(example.tensors), "weight": RAMP}}
+    inputs = list(example.tensors)
+    # Some of the leaves are targets.
+    terms = {"t": fit(type=name, params=params, inputs=inputs, weight=RAMP, detach=[])}
     loss, eager, count = build(terms), build(terms), counter()
     loss.compile(backend=count, fullgraph=True)
 

@@ -272,3 +272,19 @@ def test_the_warning_of_a_cut_gradient_names_both_ways() -> None:
         loss(given).total.backward()
     assert len(caught) == 1
     assert given["lam"].grad is None
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+def test_a_number_below_0_is_warned_of_once(maximize: bool) -> None:
+    loss = build(fit=fit_term(weight={"from": "w"}, maximize=maximize))
+    given = values(w=number(-0.5))
+    with pytest.warns(ConfigWarning, match=r"term 'fit', 'weight' \(path 'w'\): the number is be"):
+        out = loss(given)
+    assert loss(given).total == out.total == (0.5 if maximize else -0.5) * mse(given)
+
+
+def test_a_number_below_0_is_warned_of_before_a_graph() -> None:
+    loss = build(fit=fit_term(weight={"from": "w"}))
+    loss.compile(backend="eager")
+    with pytest.warns(ConfigWarning, match="turns the term's sign around"):
+        loss(values(w=number(-0.5)))

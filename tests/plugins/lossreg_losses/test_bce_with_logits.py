@@ -59,6 +59,10 @@ class TestBCEWithLogitsWeighted(TestBCEWithLogits):
     }
 
 
+class TestBCEWithLogitsOfAnyShape(TestBCEWithLogits):
+    params = {"weight": [[1.0, 2.0, 0.5]], "pos_weight": 3.0}  # noqa: RUF012
+
+
 @pytest.mark.parametrize(
     ("params", "expected"),
     [

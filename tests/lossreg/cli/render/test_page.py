@@ -7,8 +7,9 @@ import pytest
 from fake_distributions import Site, plugin
 from lossreg.cli import main
 from lossreg.cli.render.page import loss_page
-from lossreg.cli.render.value import divisors, worked_in_words
+from lossreg.cli.render.value import worked_in_words
 from lossreg.config import examine
+from lossreg.config.tools.divisors import divisors
 from lossreg.registry import Registry
 
 BUILT_INS = list(Registry.installed())

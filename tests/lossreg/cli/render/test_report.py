@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lossreg.cli.render.report import diagnostic_text, error_text, github_text, summary_text, table
+from lossreg.cli.render.report import diagnostic_text, error_text, summary_text, table
 from lossreg.config import examine
 from lossreg.errors import ConfigError, Diagnostic, UnknownLossError
 
@@ -112,7 +112,6 @@ def test_a_fault_far_into_a_line_is_told_without_the_line() -> None:
 def test_a_fault_without_a_place() -> None:
     found = Diagnostic(code="LR102", message="it is missing", path="loss.terms")
     assert diagnostic_text(found) == "loss.terms  [LR102]\n    it is missing"
-    assert github_text(found) == "::error title=LR102::loss.terms: it is missing"
     assert diagnostic_text(Diagnostic(code="LR011", message="m", file="a")) == "a  [LR011]\n    m"
 
 
@@ -132,26 +131,6 @@ def test_colours() -> None:
     )
     warning = Diagnostic(code="LR904", message="m", severity="warning")
     assert "\x1b[33mwarning [LR904]\x1b[0m" in diagnostic_text(warning, colour=True)
-
-
-def test_github_text_is_escaped() -> None:
-    found = Diagnostic(
-        code="LR105",
-        message="50%\r\nof: a, b",
-        path="terms.a",
-        file="a%,:\n.yaml",
-        line=3,
-        column=5,
-    )
-    assert github_text(found) == (
-        "::error file=a%25%2C%3A%0A.yaml,line=3,col=5,title=LR105::terms.a: 50%25%0D%0Aof: a, b"
-    )
-
-
-def test_github_text_steers_no_log() -> None:
-    found = Diagnostic(code="LR105", message="\x1b[31m\u202e", path="\x07", file="\x9b.yaml")
-    mark = "\N{REPLACEMENT CHARACTER}"
-    assert github_text(found) == (f"::error file={mark}.yaml,title=LR105::{mark}: {mark}[31m{mark}")
 
 
 def test_a_summary_counts() -> None:

@@ -52,7 +52,9 @@ def test_json(capsys: Capture) -> None:
     assert json.loads(capsys.readouterr().out) == {
         "files": 1,
         "skipped": 1,
+        "unread": [],
         "not_followed": [],
+        "passed_over": 0,
         "diagnostics": [
             {
                 "code": "LR104",
@@ -74,7 +76,9 @@ def test_json_of_what_is_fine(capsys: Capture) -> None:
     assert json.loads(capsys.readouterr().out) == {
         "files": 1,
         "skipped": 0,
+        "unread": [],
         "not_followed": [],
+        "passed_over": 0,
         "diagnostics": [],
     }
 
@@ -85,10 +89,52 @@ def test_github_annotations(capsys: Capture) -> None:
     assert capsys.readouterr().out == (
         "::error file=a%3Ab%2Cc%25.yaml,line=2,col=15,endColumn=24,title=LR105::terms.fit.type: "
         "there is no loss '50%25\\n:,'; no distribution or module of that name has losses here\n"
+        "  in a:b,c%.yaml:2:15\n"
+        "    2 |   fit: {type: '50%\\n:,', weight: -1}\n"
+        "      |               ^^^^^^^^^\n"
         "::warning file=a%3Ab%2Cc%25.yaml,line=2,col=34,endColumn=36,title=LR904::"
         "terms.fit.weight: the weight is negative, so the term is maximised; if this is meant, "
         "write maximize: true, weight: 1\n"
+        "  in a:b,c%.yaml:2:34\n"
+        "    2 |   fit: {type: '50%\\n:,', weight: -1}\n"
+        "      |                                  ^^\n"
+        "1 file checked: 1 error, 1 warning\n"
     )
+
+
+def test_github_paths_start_at_the_root_of_the_repository(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
+    write("repo/.git", "gitdir: elsewhere")  # a worktree has a file
+    write("repo/configs/deep/loss.yaml", WRONG)
+    (tmp_path / "other.yaml").write_text(WRONG)
+    inside, outside = Path("repo/configs/deep/loss.yaml").resolve(), tmp_path / "other.yaml"
+    monkeypatch.chdir("repo/configs")
+    for argument, shown in (
+        ("deep/loss.yaml", "configs/deep/loss.yaml"),
+        ("./deep/../deep", "configs/deep/loss.yaml"),
+        (str(inside), "configs/deep/loss.yaml"),
+        (str(outside), str(outside)),
+    ):
+        assert main(["check", argument, "--format", "github"]) == 1
+        out = capsys.readouterr().out
+        assert out.startswith(f"::error file={shown},line=2,")
+        assert f"\n  in {shown}:2:20\n" in out
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+    assert main(["check", "deep", "--format", "github"]) == 1
+    assert "::error file=work/repo/configs/deep/loss.yaml," in capsys.readouterr().out
+
+
+def test_github_has_no_place_for_what_is_not_a_file(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(WRONG.encode())))
+    assert main(["check", "-", "--format", "github"]) == 1
+    assert capsys.readouterr().out.startswith("::error file=<stdin>,line=2,")
+    write("loss.yaml", FINE)
+    assert main(["check", "loss.yaml", "--set", "terms.fit.wieght=1", "--format", "github"]) == 1
+    assert capsys.readouterr().out.startswith("::error file=--set,line=1,")
 
 
 def test_json_and_another_format_exclude_each_other(capsys: Capture) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 
 from fake_distributions import TASKS, Site, plugin, task_plugin
 from lossreg.cli import main
-from lossreg.cli.render.value import divisors, worked_in_words
+from lossreg.cli.render.latex import unicode_text
+from lossreg.cli.render.value import worked_in_words
+from lossreg.config.tools.divisors import divisors
 from lossreg.registry import Registry
 
 BUILT_INS = list(Registry.installed())
@@ -38,10 +41,10 @@ def test_it_tells_all_that_the_definition_says(
     for said in (definition.use_when, definition.avoid_when, *definition.references):
         assert " ".join(said.split()) in words
     assert definition.formula
-    for line in definition.formula.splitlines():
+    for line in str(unicode_text(definition.formula)).splitlines():
         assert f"  {line}" in text.splitlines()
     for latex, meaning in definition.symbols.items():
-        assert f"{latex} {meaning}" in words
+        assert f"{unicode_text(latex)} {meaning}" in words
     for reduction, divisor in divisors(definition).items():
         assert f"Its {reduction} divides by {divisor}." in words
     assert worked_in_words(definition) in words
@@ -199,6 +202,26 @@ def test_a_name_that_nobody_has_is_answered_with_a_near_one_of_any_kind(
     assert capsys.readouterr().err.startswith(f"error: {message}")
 
 
-def test_a_file_is_not_taken_for_a_loss(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["show", "configs/digits.yaml"]) == 1
-    assert "is a file, not the name of a loss" in capsys.readouterr().err
+def with_formula(site: Site, formula: str) -> None:
+    source = plugin("bare").replace("config=LossConfig", f"formula={formula!r}, config=LossConfig")
+    site.add("acme", {"bare": "acme_bare"}, {"acme_bare": source})
+
+
+def test_a_formula_that_cannot_be_shown_otherwise_is_shown_as_it_is(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_formula(site, r"\oint x")
+    assert "\n\nFormula (LaTeX)\n  \\oint x\n" in shown("bare", capsys)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "line"),
+    [("ascii", r"  \ell = (x - y)^2"), ("utf-8", "  \N{SCRIPT SMALL L} = (x - y)²")],
+)
+def test_a_terminal_without_unicode_gets_latex(
+    encoding: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding=encoding))
+    assert main(["show", "mse"]) == 0
+    assert line in written.getvalue().decode(encoding).splitlines()

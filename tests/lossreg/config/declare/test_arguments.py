@@ -129,7 +129,7 @@ def test_an_unknown_argument_is_all_that_is_said(name: str, hint: str) -> None:
 def test_what_is_required_says_of_what_kind() -> None:
     assert ROLL.arguments[1].default is REQUIRED
     ((_, _, message),) = faults({"roll": 1})
-    assert message == "'roll' needs 'dim' (a whole number)"
+    assert message == "'roll' needs 'dim' (a whole number); write {roll: {by: 1, dim: ...}}"
 
 
 @pytest.mark.parametrize(

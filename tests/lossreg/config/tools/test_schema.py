@@ -142,3 +142,58 @@ def test_no_class_of_python_is_named() -> None:
     classes = {registry[name].config.__name__ for name in registry}
     text = json.dumps(schema())
     assert not [name for name in classes if name in text]
+
+
+WEIGHTS: list[tuple[str, str, Any]] = [
+    ("nll", "weight", {"file": "sub/w.json"}),
+    ("nll", "weight", {"file": "w.CSV", "classes": ["a"], "method": "inverse_frequency"}),
+    ("nll", "weight", {"file": "..w/a..b.json"}),
+    ("nll", "weight", {"classes": ["a"], "values": {"a": 0.5}}),
+    ("nll", "weight", {"counts": [1, 2], "method": "effective_number", "beta": 0}),
+    ("bce", "weight", [[[[1.0], [2]]]]),
+    ("bce", "weight", 2),
+    ("bce_with_logits", "pos_weight", 2.5),
+    ("bce_with_logits", "pos_weight", {"positives": 1, "total": 3, "method": "neg_pos_ratio"}),
+]
+NO_WEIGHTS: list[tuple[str, str, Any]] = [
+    ("nll", "weight", 2.0),
+    ("nll", "weight", [[1.0]]),
+    ("nll", "weight", [1.0, -1.0]),
+    ("nll", "weight", []),
+    ("nll", "weight", {}),
+    ("nll", "weight", {"a": 1.0}),
+    ("nll", "weight", {"file": "../w.json"}),
+    ("nll", "weight", {"file": "a/../w.json"}),
+    ("nll", "weight", {"file": "/w.json"}),
+    ("nll", "weight", {"file": "w.npy"}),
+    ("nll", "weight", {"values": {"a": 0.5}}),
+    ("nll", "weight", {"counts": [1, 2]}),
+    ("nll", "weight", {"counts": [1, 0], "method": "inverse_frequency"}),
+    ("nll", "weight", {"counts": [1, 2], "method": "effective_number"}),
+    ("nll", "weight", {"counts": [1, 2], "method": "inverse_frequency", "beta": 0.5}),
+    ("nll", "weight", {"positives": [1], "total": 3, "method": "neg_pos_ratio"}),
+    ("bce", "weight", {"counts": [1, 2], "method": "inverse_frequency"}),
+    ("bce", "weight", -2.0),
+    ("bce_with_logits", "pos_weight", {"counts": [1, 2], "method": "inverse_frequency"}),
+    ("bce_with_logits", "pos_weight", {"positives": [1], "method": "neg_pos_ratio"}),
+]
+
+
+@pytest.mark.parametrize(("loss", "name", "weights"), WEIGHTS, ids=str)
+def test_it_accepts_class_weights_in_every_form(loss: str, name: str, weights: Any) -> None:
+    assert faults({"terms": {"a": {"type": loss, "params": {name: weights}}}}) == []
+
+
+@pytest.mark.parametrize(("loss", "name", "weights"), NO_WEIGHTS, ids=str)
+def test_it_refuses_class_weights_that_are_none(loss: str, name: str, weights: Any) -> None:
+    document = {"terms": {"a": {"type": loss, "params": {name: weights}}}}
+    assert faults(document) != []
+    assert examine(document).loss is None
+
+
+def test_one_losss_schema_has_the_forms_as_well() -> None:
+    one = term_schema("nll", Registry.installed()["nll"])
+    checked = jsonschema.Draft202012Validator(one)
+    form = {"counts": [1, 2], "method": "inverse_frequency"}
+    assert checked.is_valid({"type": "nll", "params": {"weight": form}})
+    assert not checked.is_valid({"type": "nll", "params": {"weight": {**form, "beta": 0.5}}})
