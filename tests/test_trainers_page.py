@@ -73,3 +73,12 @@ def test_links_lead_somewhere() -> None:
         file = link.partition("#")[0]
         is_there = link.startswith("https://") or (ROOT / "docs" / file).is_file()
         assert link in anchors or is_there, link
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true")
+def test_hugging_face_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    PAGE.section("## Hugging Face").run_python()
+    assert "loss/next_token" in capsys.readouterr().out
+    assert Path("run/checkpoint-2/objective.pt").is_file()

@@ -334,8 +334,8 @@ class TermConfig(NamedTuple):
         return getattr(self.params, "reduction", "mean")
 
     @property
-    def schedules(self) -> Iterator[Schedule]:
-        """The schedules in the transforms of its tensors."""
+    def routes(self) -> Iterator[Route]:
+        """Where all of its tensors come from, the lists of `each` included."""
         divisor = None if self.divide_by is None else self.divide_by.route
         lists = () if self.each is None else self.each.routes
         routes = (
@@ -346,7 +346,12 @@ class TermConfig(NamedTuple):
             *self.weight.routes,
             *lists,
         )
-        return (number for route in routes if route is not None for number in route.schedules)
+        return (route for route in routes if route is not None)
+
+    @property
+    def schedules(self) -> Iterator[Schedule]:
+        """The schedules in the transforms of its tensors."""
+        return (number for route in self.routes for number in route.schedules)
 
     @property
     def reduced_by_lossreg(self) -> bool:

@@ -249,6 +249,13 @@ class CompositeLoss(nn.Module):
             NonFiniteError: On the CPU, a term is nan or infinite.
             TypeError: Both a mapping and keywords were given, or tensors without names.
         """
+        if "num_items_in_batch" in tensors:
+            raise TypeError(
+                "Trainer calls its compute_loss_func otherwise than an objective is called: use "
+                "lossreg.integrations.transformers.ObjectiveTrainer(objective=...); or "
+                "compute_loss_func=loss_function(objective), from there, with the callback "
+                "ObjectiveCallback(objective)"
+            )
         if more or isinstance(values, torch.Tensor):
             raise TypeError(
                 "give the step's tensors by name, as the paths of the config have them: "

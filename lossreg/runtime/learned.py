@@ -157,6 +157,10 @@ class _Watch:
                 "that is absent from every batch does not change either"
             )
 
+    def averaged(self) -> None:
+        """Say that an adapter averages the gradients over the ranks."""
+        self._is_outside = True
+
     def look(self) -> None:
         """Warn of a forward pass after which nothing averages the gradients over ranks."""
         if self._is_outside or not _has_ranks():
