@@ -7,6 +7,7 @@ a folder: it trains, evaluates and saves what came of it.
 from __future__ import annotations
 
 import datetime as dt
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -308,7 +309,9 @@ def main(rank: int, world: int, meeting: str, folder: str) -> None:
         "function": with_function(Path(folder)),
     }
     torch.save(found, Path(folder, f"rank-{rank}.pt"))
-    distributed.destroy_process_group()
+    distributed.barrier()
+    # Without destructors: that of DDP's reducer may wait for a thread of gloo that waits for it.
+    os._exit(0)
 
 
 if __name__ == "__main__":

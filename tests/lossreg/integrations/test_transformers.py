@@ -94,7 +94,11 @@ def test_on_two_ranks(tmp_path: Path) -> None:
                 text=True,
             )
         )
-    errors = [process.communicate(timeout=300)[1] for process in ranks]
+    try:
+        errors = [process.communicate(timeout=300)[1] for process in ranks]
+    finally:
+        for process in ranks:
+            process.kill()
     assert [process.returncode for process in ranks] == [0, 0], "\n".join(errors)
     expected, terms = big_batches(Samples(24), whole_steps(24, 12))
     for rank in range(2):
