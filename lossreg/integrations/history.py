@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["History"]
 
-_TOTAL = "loss/total"
+TOTAL = "loss/total"
+"""The key of the total, after the prefix."""
+
 _REGULARIZER = "regularizer/"
 _KINDS = ("loss/", "weighted/", "weight/")
 
@@ -59,27 +61,41 @@ class History:
                 step = float(row["step"]) if row.get("step") else None
                 cells = {key: cell for key, cell in row.items() if key != "step" and cell}
                 numbers = {key: float(cell) for key, cell in cells.items() if _kind(key)}
-                if any(key.endswith(_TOTAL) for key in numbers):
+                if any(key.endswith(TOTAL) for key in numbers):
                     history.add(numbers, step)
         return history
 
-    def add(self, logged: Mapping[str, Tensor | float], step: float | None = None) -> None:
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def add(
+        self,
+        logged: Mapping[str, Tensor | float],
+        step: float | None = None,
+        *,
+        prefix: str | None = None,
+    ) -> None:
         """Keep what was logged in a step.
 
         Args:
             logged: From `log_dict`, of an output or of a step; other keys are not drawn.
             step: The number of the step; by default the next one under the same prefix, from 1.
+            prefix: The one that was given to `log_dict`; by default every one that has a total.
 
         Raises:
             ValueError: There is no total among the keys.
         """
-        prefixes = [key.removesuffix(_TOTAL) for key in logged if key.endswith(_TOTAL)]
-        if not prefixes:
-            raise ValueError(f"expected what log_dict gives, found no key that ends with {_TOTAL}")
-        for prefix in prefixes:
-            rows = self._rows.setdefault(prefix, [])
-            keys = [key for key in logged if key.startswith(prefix) and _kind(key)]
-            values = {key.removeprefix(prefix): _detached(logged[key]) for key in keys}
+        found = [key.removesuffix(TOTAL) for key in logged if key.endswith(TOTAL)]
+        wanted = found if prefix is None else [each for each in found if each == prefix]
+        if not wanted:
+            raise ValueError(f"expected what log_dict gives, found no key that ends with {TOTAL}")
+        for start in wanted:
+            rows = self._rows.setdefault(start, [])
+            own = {key.removeprefix(start): key for key in logged if key.startswith(start)}
+            kinds = (*_KINDS, _REGULARIZER)  # not those of another prefix
+            values = {
+                name: _detached(logged[key]) for name, key in own.items() if name.startswith(kinds)
+            }
             rows.append((len(rows) + 1 if step is None else step, values))
 
     def curves(self, prefix: str = "") -> dict[str, list[tuple[float, float]]]:
@@ -126,7 +142,7 @@ class History:
         last = 0.0
         for line, prefix in enumerate(self._rows):
             curves = self.curves(prefix)
-            total = curves.pop(_TOTAL)
+            total = curves.pop(TOTAL)
             raw, weighted, weights = (
                 {
                     key.removeprefix(kind): points

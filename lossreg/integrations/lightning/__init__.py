@@ -2,7 +2,7 @@
 
 `ObjectiveModule` is a LightningModule that is trained by objectives: its gradients equal those of
 one big batch, however many micro-batches and ranks share it. `ObjectiveCallback` moves the
-schedules in a LightningModule of one's own.
+schedules in a LightningModule of one's own. `CurvesCallback` draws terms and weights at the end.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ if importlib.util.find_spec("lightning") is None:
     raise MissingExtraError(__name__, extra="lightning", missing="lightning")
 
 from lossreg.integrations.lightning.callback import ObjectiveCallback
+from lossreg.integrations.lightning.curves import CurvesCallback
 from lossreg.integrations.lightning.module import ObjectiveModule
 
 if TYPE_CHECKING:
     CompositeModule = ObjectiveModule
 
-__all__ = ["CompositeModule", "ObjectiveCallback", "ObjectiveModule"]
+__all__ = ["CompositeModule", "CurvesCallback", "ObjectiveCallback", "ObjectiveModule"]
 
 
 def __getattr__(name: str) -> object:
