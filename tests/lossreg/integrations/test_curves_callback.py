@@ -31,7 +31,8 @@ class Kept(Callback):  # type: ignore[misc]
         self.totals: dict[int, float] = {}
 
     def on_train_batch_end(self, trainer: Any, *_arguments: Any) -> None:
-        self.totals[trainer.global_step] = trainer.callback_metrics["train/loss/total"].item()
+        if trainer.global_step:
+            self.totals[trainer.global_step] = trainer.callback_metrics["train/loss/total"].item()
 
 
 def test_every_step_and_every_validation_is_kept_and_drawn(tmp_path: Path) -> None:
