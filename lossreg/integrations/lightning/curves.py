@@ -22,9 +22,9 @@ class CurvesCallback(Callback):  # type: ignore[misc]
 
     Whatever was logged under a prefix, such as `train/` and `val/`, has a row of panels: what each
     term adds to the total, its raw value, and its weight. Training steps are kept every
-    `log_every_n_steps` of the Trainer, and read from the device at the end. Also a training that
-    an error or Ctrl-C ended is drawn; one that is resumed has the steps since then. Needs
-    matplotlib, of the extra `experiments`.
+    `log_every_n_steps` of the Trainer and before a validation, and read from the device at the end.
+    A training that an error or Ctrl-C ended is drawn too; one that is resumed has the steps since
+    then. Needs matplotlib, of the extra `experiments`.
 
     Args:
         file: The PNG to write, by rank 0.
@@ -39,7 +39,8 @@ class CurvesCallback(Callback):  # type: ignore[misc]
         self._file = file
         self._title = title
         self._steps = 0
-        self._latest: dict[str, Tensor] = {}
+        # By prefix, the total that was kept last, and at which step.
+        self._latest: dict[str, tuple[Tensor, int]] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remember where a resumed training begins."""
@@ -66,12 +67,13 @@ class CurvesCallback(Callback):  # type: ignore[misc]
 
     def _keep(self, trainer: Trainer) -> None:
         """Keep what is new among the values that callbacks see, where older ones stay."""
-        metrics = trainer.callback_metrics
+        metrics, steps = trainer.callback_metrics, trainer.global_step
         for key, total in metrics.items():
-            if key.endswith(TOTAL) and self._latest.get(key) is not total:
-                self._latest[key] = total
-                prefix = key.removesuffix(TOTAL)
-                self.history.add(metrics, trainer.global_step, prefix=prefix)
+            prefix = key.removesuffix(TOTAL)
+            kept, at_step = self._latest.get(prefix, (None, None))
+            if prefix != key and kept is not total and at_step != steps:
+                self._latest[prefix] = total, steps
+                self.history.add(metrics, steps, prefix=prefix)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw."""
