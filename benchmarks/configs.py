@@ -87,10 +87,12 @@ def processes(folder: Path, rounds: int) -> dict[str, arms.Ratio]:
     file.write_text(FIVE_TERMS)
     hydra_file.write_text(HYDRA_FILE)
     bare = "from pydantic import BaseModel, Field; import yaml"
-    check = (sys.executable, "-m", "lossreg", "check", str(file))
+    command = (sys.executable, "-m", "lossreg")
     timed = {
         "a bare process that imports pydantic and yaml": process(sys.executable, "-c", bare),
-        "`lossreg check`, 5 terms": process(*check),
+        "`lossreg check`, 5 terms": process(*command, "check", str(file)),
+        "`lossreg expand`, the same": process(*command, "expand", str(file)),
+        "`lossreg schema`, the built-ins": process(*command, "schema"),
     }
     if importlib.util.find_spec("hydra"):
         script = HYDRA.format(file=str(hydra_file))
