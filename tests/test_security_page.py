@@ -69,6 +69,7 @@ def test_every_example_of_the_page_is_refused_and_does_nothing(tmp_path: Path) -
     assert not report["evil"]
 
 
+@pytest.mark.filterwarnings("ignore:.*nothing in it is computed")
 def test_python_blocks_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,7 @@ def test_lightning_runs() -> None:
     run(PAGE.section("## Lightning"))
 
 
+@pytest.mark.nightly  # a process of its own; LightningCLI has tests without one
 def test_lightning_cli_runs() -> None:
     pytest.importorskip("lightning", reason="lightning is not installed")
     pytest.importorskip("jsonargparse", reason="jsonargparse is not installed")

@@ -8,28 +8,24 @@ Needs the extra `accelerate`.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import distributed
 
 from lossreg.errors import LossregError, MissingExtraError
 from lossreg.integrations.accumulation import OptimizerStep, known_values
+from lossreg.runtime.output import LossOutput
 
 if importlib.util.find_spec("accelerate") is None:
     raise MissingExtraError(__name__, extra="accelerate", missing="accelerate")
 
-from accelerate import DistributedType
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from accelerate import Accelerator
-    from accelerate.state import GradientState
-
-    from lossreg.runtime.output import LossOutput
+from accelerate import Accelerator, DistributedType
+from accelerate.state import GradientState
 
 __all__ = ["optimizer_steps"]
 

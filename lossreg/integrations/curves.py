@@ -6,21 +6,20 @@ import importlib.util
 import io
 import math
 import warnings
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from lossreg.errors import MissingExtraError
 
 if importlib.util.find_spec("matplotlib") is None:
     raise MissingExtraError(__name__, extra="experiments", missing="matplotlib")
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lossreg.integrations.style import COLOURS, DASHES, INK, RATIO_FOR_LOG, tidy
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 __all__ = [
     "Points",

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping
-
-    from typing_extensions import Self
 
 __all__ = ["History"]
 
@@ -47,7 +43,7 @@ class History:
         self._rows: dict[str, list[_Row]] = {}
 
     @classmethod
-    def read_csv(cls, file: str | os.PathLike[str]) -> Self:
+    def read_csv(cls, file: str | os.PathLike[str]) -> History:
         """The history in a CSV file whose columns are the keys, such as Lightning's CSVLogger's.
 
         Rows without a total are left out. The column `step`, if there is one, has the steps.

@@ -6,27 +6,23 @@ Needs the extra `torchjd`.
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
 from lossreg.errors import InputError, MissingExtraError
-from lossreg.runtime.denominators import added_up
+from lossreg.runtime.composite import CompositeLoss
+from lossreg.runtime.denominators import Denominators, added_up
+from lossreg.runtime.output import LossOutput
 
 if importlib.util.find_spec("torchjd") is None:
     raise MissingExtraError(__name__, extra="torchjd", missing="torchjd")
 
+
 from torchjd import autojac
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from torchjd.aggregation import Aggregator
-
-    from lossreg.runtime.composite import CompositeLoss
-    from lossreg.runtime.denominators import Denominators
-    from lossreg.runtime.output import LossOutput
+from torchjd.aggregation import Aggregator
 
 __all__ = ["Jacobian"]
 

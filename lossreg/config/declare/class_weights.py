@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lossreg.config.declare.class_numbers import BY_NAME, Numbers, Target
 from lossreg.config.declare.fields import read_choice
 from lossreg.config.declare.keys import as_meant
-from lossreg.config.faults.faults import Faults, clipped, describe
+from lossreg.config.faults.faults import Faults, clipped, describe, holds_interpolation
 from lossreg.config.grammar import CLASS_WEIGHTS
 from lossreg.config.read.nodes import Node, SourceError
 from lossreg.config.read.python import from_python
@@ -153,6 +153,8 @@ class _Reader:
     def _classes(self, node: Node) -> list[str] | None:
         """The names of the classes."""
         path, names = (self.path, "classes"), []
+        if self.faults.interpolations and holds_interpolation(node):
+            return None  # not known here, nor is what they lack
         if not isinstance(node.value, list):
             message = f"expected a list of names, found {describe(node.value)}"
             self.faults.add("LR201", path, message, node)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from lossreg.config.declare.fields import check_float32, note_wrong_type
-from lossreg.config.faults.faults import describe
+from lossreg.config.faults.faults import describe, holds_interpolation
 from lossreg.config.faults.guesses import Guesses, missing_space
 from lossreg.config.read.nodes import MOST_FAULTS, SourceError
 from lossreg.names import closest, closest_spelling
@@ -135,9 +135,17 @@ def validated(
         faults.add("LR301", path, message, node)
         return None
     for wrong in errors:
+        if faults.interpolations and _is_beside_one(wrong, node):
+            continue
         hint = _ways(model, wrong) if wrong["type"] == "missing" else ""
         _note(wrong, node, owner=owner, path=path, faults=faults, key=key, hint=hint)
     return None
+
+
+def _is_beside_one(error: ErrorDetails, node: Node) -> bool:
+    """Whether an error is inside a list with an interpolation, of whose kind nothing is known."""
+    name, *inner = error["loc"] or [""]
+    return bool(inner) and name in node.keys and holds_interpolation(node.value[str(name)])
 
 
 def _with_numbers(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from typing import Any
 
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from lossreg.integrations.history import TOTAL, History
-
-if TYPE_CHECKING:
-    import os
-
-    from lightning.pytorch import LightningModule, Trainer
-    from torch import Tensor
 
 __all__ = ["CurvesCallback"]
 

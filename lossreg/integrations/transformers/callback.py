@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lossreg.errors import LossregError, StateError, warn
 from lossreg.integrations.transformers.log import StepLog
 from lossreg.integrations.transformers.shares import shares_of
-
-if TYPE_CHECKING:
-    from transformers import TrainerControl, TrainerState, TrainingArguments
-
-    from lossreg.runtime.composite import CompositeLoss
+from lossreg.runtime.composite import CompositeLoss
 
 __all__ = ["Moves", "ObjectiveCallback"]
 

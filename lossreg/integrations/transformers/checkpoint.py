@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from lossreg.errors import StateError
-
-if TYPE_CHECKING:
-    import os
-
-    from lossreg.runtime.composite import CompositeLoss
+from lossreg.runtime.composite import CompositeLoss
 
 __all__ = ["load", "save"]
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 from torch.utils import _pytree
 from transformers.trainer_pt_utils import find_batch_size
 
 from lossreg.integrations.averaging import Average
-
-if TYPE_CHECKING:
-    from lossreg.runtime.composite import CompositeLoss
-    from lossreg.runtime.output import LossOutput
+from lossreg.runtime.composite import CompositeLoss
+from lossreg.runtime.output import LossOutput
 
 __all__ = ["Evaluation"]
 

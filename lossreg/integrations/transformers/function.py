@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from lossreg.errors import LossregError
 from lossreg.integrations.transformers.shares import REMEDY, shares_of
 from lossreg.integrations.transformers.values import merged, names_read
 from lossreg.runtime.composite import CompositeLoss
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
 
 __all__ = ["loss_function"]
 

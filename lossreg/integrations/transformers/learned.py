@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Container
+from typing import Any
 
 import torch
 
 from lossreg.errors import LossregError
+from lossreg.runtime.composite import CompositeLoss
 from lossreg.runtime.denominators import added_up
-
-if TYPE_CHECKING:
-    from collections.abc import Container
-
-    from lossreg.runtime.composite import CompositeLoss
 
 __all__ = ["add_to_optimizer", "average_gradients"]
 

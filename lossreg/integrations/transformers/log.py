@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from torch import Tensor
 
 from lossreg.integrations.accumulation import mean_over_ranks
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from lossreg.runtime.output import LossOutput
+from lossreg.runtime.output import LossOutput
 
 __all__ = ["StepLog", "numbers_of"]
 

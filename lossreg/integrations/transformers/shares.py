@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -10,11 +10,9 @@ from torch import Tensor, distributed
 
 from lossreg.errors import InputError, LossregError
 from lossreg.integrations.accumulation import sum_of
+from lossreg.runtime.composite import CompositeLoss
 from lossreg.runtime.denominators import Denominators, Moment, added_up
 from lossreg.runtime.output import LossOutput, Named
-
-if TYPE_CHECKING:
-    from lossreg.runtime.composite import CompositeLoss
 
 __all__ = ["Shares", "shares_of"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,6 @@ from lossreg.integrations.transformers.learned import add_to_optimizer, average_
 from lossreg.integrations.transformers.log import StepLog, numbers_of
 from lossreg.integrations.transformers.values import merged, names_read
 from lossreg.runtime.composite import CompositeLoss
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["ObjectiveMixin", "ObjectiveTrainer"]
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lossreg.config import CompositeConfig
 from lossreg.errors import InputError
 from lossreg.integrations.accumulation import known_values
-
-if TYPE_CHECKING:
-    from lossreg.config import CompositeConfig
 
 __all__ = ["merged", "names_read"]
 

@@ -33,6 +33,7 @@ def test_without_its_library_it_says_what_to_install(
     )
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("module", [*EXTRAS, "accumulation", "history"])
 def test_it_loads_no_other_adapter(module: str) -> None:
     name = f"lossreg.integrations.{module}"

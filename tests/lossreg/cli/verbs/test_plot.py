@@ -87,15 +87,17 @@ def test_a_picture_that_cannot_be_written_is_reported(
     assert "'nowhere/a.png' cannot be written: No such file" in capsys.readouterr().err
 
 
-def test_without_matplotlib_it_says_what_to_install(
-    file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in [name for name in sys.modules if name.startswith(("matplotlib", "lossreg.exp"))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert main(["plot", file]) == 1
+def test_without_matplotlib_it_says_what_to_install(file: str) -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = None; from lossreg.cli import main; "
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plot", file], capture_output=True, text=True, check=False
+    )
     expected = MissingExtraError("`lossreg plot`", extra="experiments", missing="matplotlib")
-    assert str(expected) in capsys.readouterr().err
+    assert done.returncode == 1
+    assert str(expected) in done.stderr
 
 
 def test_it_does_not_import_torch(file: str) -> None:

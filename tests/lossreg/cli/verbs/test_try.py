@@ -14,6 +14,7 @@ from properties import CONFIGS
 
 # What the step of each file gives, as its first lines say it.
 SHAPES: dict[str, str] = {
+    "imbalanced": "logits=N 4|label=N int64|attributes=N 2|has_attribute=N 2",
     "beta_vae": "pixels=N 3 8 8|image=N 3 8 8|kl=N D",
     "clip": "cosines=N N|log_scale=",
     "contrastive": "similarity=N N|pairs=N int64|logits=N C|labels=N int64",
