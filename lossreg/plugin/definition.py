@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+from lossreg.plugin.calls import check_call
 from lossreg.plugin.fields import LossConfig
 from lossreg.plugin.inputs import LossInput
 from lossreg.plugin.shapes import ANY_SHAPE, Shape
@@ -145,7 +146,7 @@ class LossDefinition:
         name: The loss's name, the same as its entry point's.
         config: The model of its parameters.
         build: Makes the module from a validated config. The module is called with the arguments of
-            `inputs`, by position and in their order.
+            `inputs`, in their order, as `call` says.
         inputs: The arguments of the module's forward.
         summary: What the loss is, in one line.
         use_when: When to choose it.
@@ -176,6 +177,8 @@ class LossDefinition:
         compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
             breaks the graph, so that `fullgraph=True` refuses it.
         generated: Whether the parameters were inferred from a signature.
+        call: How the module is called: by `position`, up to the first input that is left out, or
+            by `keyword`.
         unreduced_letters: The unreduced loss's shape, parsed.
 
     Raises:
@@ -206,6 +209,7 @@ class LossDefinition:
     additive: bool = False
     compiles: bool = True
     generated: bool = False
+    call: Literal["position", "keyword"] = "position"
     unreduced_letters: Shape = field(init=False, repr=False, compare=False)
 
     @classmethod
@@ -282,6 +286,7 @@ class LossDefinition:
             raise TypeError("LossDefinition.inputs must hold at least one LossInput")
         if len({argument.name for argument in self.inputs}) != len(self.inputs):
             raise ValueError("LossDefinition.inputs names an argument twice")
+        check_call(self)
         letters = Shape(self.unreduced)
         if len(letters.forms) > 1:
             raise ValueError(f"LossDefinition.unreduced must be one shape, not {self.unreduced!r}")
