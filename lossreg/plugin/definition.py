@@ -272,7 +272,7 @@ class LossDefinition:
     @property
     def with_classes(self) -> tuple[str, ...]:
         """The inputs whose classes, the letter C, are at dimension 1."""
-        return tuple(argument.name for argument in self.inputs if argument.letters.has("C", 1))
+        return tuple(argument.name for argument in self.inputs if argument.has_classes)
 
     def __post_init__(self) -> None:
         checked_name(self)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import ConfigError, InputError, described
+from lossreg.runtime.arguments import check_others
 from lossreg.runtime.checks import check_inputs, suspicions
 from lossreg.runtime.construction import unreduced_twin
 from lossreg.runtime.plan import Plan
@@ -88,7 +89,7 @@ class Term(Plan):
 
     def follow(self, module: nn.Module, tensors: Sequence[Any]) -> None:
         """Move class weights to the device of the tensors, if they are on another one."""
-        tensor = tensors[self.inputs[0][1]]
+        tensor = None if self.first is None else tensors[self.first[1]]
         if tensor is not None and tensor.device != self.class_weights.device:
             self.class_weights.move(tensor.device)
             self.share_with_twin(module)
@@ -243,6 +244,7 @@ class Term(Plan):
         inputs = {name: tensors[place] for name, place in self.inputs}
         try:
             check_inputs(self.definition, inputs, self.class_dim)
+            check_others(self.others, inputs, self.device_of(inputs), values=False)
             suspicions(self.definition, module, inputs, values=False)
         except Misfit as misfit:
             if not torch.compiler.is_compiling():

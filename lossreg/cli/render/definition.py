@@ -147,7 +147,9 @@ def _formula(definition: LossDefinition, width: int, can_show: Callable[[str], b
 def _in_brackets(argument: LossInput) -> str:
     remarks: list[str] = [] if argument.domain == "real" else [argument.domain]
     remarks += ["optional"] * argument.optional
+    remarks += [{"list": "a list of tensors", "number": "one number"}.get(argument.holds, "")]
     remarks += ["has a gradient"] * argument.gradient
+    remarks = list(filter(None, remarks))
     return f" ({', '.join(remarks)})" if remarks else ""
 
 

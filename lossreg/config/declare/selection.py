@@ -35,7 +35,11 @@ def read_ignored(node: Node, path: ConfigPath, faults: Faults) -> float | None:
 
 
 def _declares_shapes(definition: LossDefinition) -> bool:
-    shapes = (argument.shape for argument in definition.inputs if not argument.optional)
+    shapes = (
+        argument.shape
+        for argument in definition.inputs
+        if not argument.optional and argument.holds == "tensor"
+    )
     return ANY_SHAPE not in (definition.unreduced, *shapes)
 
 
@@ -69,6 +73,16 @@ def check_selection(term: Declared, definition: LossDefinition, faults: Faults) 
 
 def _check_class_dim(term: Declared, definition: LossDefinition, faults: Faults) -> None:
     """Note a `class_dim` of a loss that has no classes at dimension 1."""
+    listed = [
+        argument.name
+        for argument in definition.inputs
+        if argument.holds == "list" and argument.letters.has("C")
+    ]
+    if listed:
+        message = f"'class_dim' does not reach into the list '{listed[0]}'; permute its tensors"
+        faults.add("LR213", (term.path, "class_dim"), message, term.node.keys["class_dim"])
+        term.is_complete = False
+        return
     if definition.with_classes:
         kept = [name for name in ("mask", "sample_weight") if name in term.values]
         if not (kept and definition.unreduced_letters.has("C")):
