@@ -15,7 +15,7 @@ from lossreg.runtime.checks import CLASS_DIM, check_divisor, check_result, is_ch
 from lossreg.runtime.dimensions import placed
 from lossreg.runtime.factors import Factors
 from lossreg.runtime.nonfinite import describe
-from lossreg.runtime.reduction import Misfit, kept_entries
+from lossreg.runtime.reduction import Misfit, entry_shape, kept_entries, spread
 from lossreg.runtime.routing import find, follows
 from lossreg.vocabulary.routes import Transform
 
@@ -43,6 +43,18 @@ def _is_detached(term: TermConfig, argument: str) -> bool:
     return any(transform.name in DETACHING for transform in term.inputs[argument].transforms)
 
 
+def _others(term: TermConfig) -> tuple[LossInput, ...]:
+    """The inputs of a term that are a list or a number."""
+    inputs = (argument for argument in term.definition.inputs if argument.name in term.inputs)
+    return tuple(argument for argument in inputs if argument.holds != "tensor")
+
+
+def _takes_mask(term: TermConfig) -> str | None:
+    """The input of a term's loss that takes its mask, if there is a mask and such an input."""
+    is_masked = term.mask is not None or term.ignore is not None
+    return term.definition.mask if is_masked else None
+
+
 def seen(term: TermConfig, argument: str) -> Route:
     """The route of an argument, with its classes moved to where the loss expects them."""
     route = term.inputs[argument]
@@ -68,6 +80,7 @@ class Plan:
 
     Attributes:
         definition: The loss, with the inputs that the term has.
+        takes_mask: The input that takes the mask, if the loss does.
         by_position: The inputs that go by position.
         by_name: The inputs that go by keyword.
         inputs: Each argument of the loss, in order, and its place in the router's tensors.
@@ -97,17 +110,21 @@ class Plan:
         self.name = name
         self.optional = optional
         self.definition = of_inputs(term.definition, term.inputs)
-        self.by_position, self.by_name = by_position_and_name(term.definition, term.inputs)
+        self.takes_mask = _takes_mask(term)
+        names = (*term.inputs, *filter(None, [self.takes_mask]))
+        self.by_position, self.by_name = by_position_and_name(term.definition, names)
         self.class_dim = term.class_dim
         self.ignore = term.ignore
         self.divisor = term.divide_by
         self.reduction = term.reduction
         self.reduced_here = term.reduced_by_lossreg
+        self.is_masked = self.reduced_here or self.takes_mask is not None
         self.entries = "none" in term.definition.reductions
-        is_divided = self.divisor is not None
         # Masks and sample weights make a term unreduced; the fast way is for tensors by position.
-        self.handled = self.reduced_here or is_divided or self.definition.check is not None
-        self.handled = self.handled or self.definition is not term.definition or bool(self.by_name)
+        is_plain = self.definition is term.definition and not (
+            self.by_name or self.definition.check
+        )
+        self.handled = self.reduced_here or term.divide_by is not None or not is_plain
         # Its micro-batches' own means are averaged.
         self.averages = self.definition.denominator.averaged and not self.reduced_here
         self.in_graph = not term.weight.is_zero
@@ -120,11 +137,7 @@ class Plan:
         )
         of_tensors = {argument.name for argument in self.definition.inputs}
         self.first = next((entry for entry in self.inputs if entry[0] in of_tensors), None)
-        self.others = tuple(
-            entry
-            for entry in term.definition.inputs
-            if entry.name in term.inputs and entry.holds != "tensor"
-        )
+        self.others = _others(term)
         places = list(self.inputs)
         self.mask = self.sample_weight = self.mask_dims = self.weight_dims = None
         if term.mask is not None:
@@ -188,6 +201,18 @@ class Plan:
     def called(self, module: nn.Module, inputs: Mapping[str, Any]) -> Any:
         """The result of its loss for its inputs."""
         return called(module, inputs, self.by_position, self.by_name)
+
+    def with_mask(self, inputs: Mapping[str, Any], keep: Tensor) -> dict[str, Any]:
+        """The arguments with the one that takes the mask, in its shape and kind of dtype."""
+        name = self.takes_mask
+        assert name is not None  # noqa: S101 - the caller has looked
+        shape = entry_shape(self.definition, inputs)
+        mask = keep if shape is None else spread("mask", keep, shape).expand(shape)
+        if self.term.definition.input(name).dtype == "float":
+            first = mask if self.first is None else inputs[self.first[0]]
+            floats = first.dtype if first.is_floating_point() else torch.get_default_dtype()
+            mask = mask.to(floats)
+        return {**inputs, name: mask}
 
     def absent(self, tensors: Sequence[Any]) -> tuple[str, int] | None:
         """The first argument without a tensor, and its place."""

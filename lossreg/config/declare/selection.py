@@ -50,25 +50,37 @@ def check_selection(term: Declared, definition: LossDefinition, faults: Faults) 
     for name in _OF_ENTRIES:
         if name not in term.values:
             continue
-        message = ""
-        if "none" not in definition.reductions:
-            message = f"'{definition.name}' returns one number, so mask, sample_weight and ignore "
-            message += "do not apply"
-        elif name != "sample_weight" and not _declares_shapes(definition):
-            message = (
-                f"'{definition.name}' does not declare the shapes of its inputs, so nothing can "
-            )
-            message += "be masked; use 'sample_weight'"
-        elif name == "ignore" and definition.target is None:
-            message = f"'{definition.name}' has a target that does not match it entry by entry, so "
-            message += "'ignore' cannot apply; use 'mask'"
+        code, message = _misplaced(term, name, definition)
         if message:
-            faults.add("LR213", (term.path, name), message, term.node.keys[name])
+            faults.add(code, (term.path, name), message, term.node.keys[name])
             term.is_complete = False
         else:
             _check_dims(term, name, definition, faults)
     if "class_dim" in term.values:
         _check_class_dim(term, definition, faults)
+
+
+def _misplaced(term: Declared, name: str, definition: LossDefinition) -> tuple[str, str]:
+    """The code and the message of a mask, sample weight or `ignore` that cannot be; or nothing."""
+    loss, own = definition.name, definition.mask
+    if own is not None and name == "sample_weight":
+        message = (
+            f"'{loss}' returns one number, so 'sample_weight' does not apply; it takes 'mask' "
+        )
+        return "LR213", f"{message}and 'ignore'"
+    if own is not None and own in (term.get("inputs") or ()):
+        message = f"'{name}' goes to the input '{own}', which the term's inputs have already; "
+        return "LR215", f"{message}remove one of the two"
+    message = ""
+    if own is None and "none" not in definition.reductions:
+        message = f"'{loss}' returns one number, so mask, sample_weight and ignore do not apply"
+    elif name != "sample_weight" and not _declares_shapes(definition):
+        message = f"'{loss}' does not declare the shapes of its inputs, so nothing can be masked"
+        message += "; use 'sample_weight'" * (own is None)
+    elif name == "ignore" and definition.target is None:
+        message = f"'{loss}' has a target that does not match it entry by entry, so "
+        message += "'ignore' cannot apply; use 'mask'"
+    return "LR213", message
 
 
 def _check_class_dim(term: Declared, definition: LossDefinition, faults: Faults) -> None:
