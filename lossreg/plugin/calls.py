@@ -13,10 +13,11 @@ __all__ = ["by_position_and_name", "called", "check_call", "shape_of_mask"]
 
 
 def check_call(definition: LossDefinition) -> None:
-    """Refuse a definition that does not say how its module is called.
+    """Refuse a definition that does not say how its module is called, and what it returns.
 
     Raises:
-        ValueError: Every input is optional, or `call` is not one of its words.
+        ValueError: Every input is optional, `call` is not one of its words, or `parts` are not
+            names, or stand beside a reduction `none`.
     """
     if all(argument.optional for argument in definition.inputs):
         raise ValueError("LossDefinition.inputs must have an input that is not optional")
@@ -24,6 +25,19 @@ def check_call(definition: LossDefinition) -> None:
         raise ValueError(
             f"LossDefinition.call must be 'position' or 'keyword', not {definition.call!r}"
         )
+    if definition.parts:
+        _check_parts(definition)
+
+
+def _check_parts(definition: LossDefinition) -> None:
+    parts = definition.parts
+    is_tuple = isinstance(parts, tuple) and all(isinstance(name, str) for name in parts)
+    if not is_tuple or not all(name.isidentifier() for name in parts):
+        raise ValueError(f"LossDefinition.parts must be a tuple of names, not {parts!r}")
+    if len(set(parts)) < len(parts):
+        raise ValueError("LossDefinition.parts names a part twice")
+    if parts and "none" in definition.reductions:
+        raise ValueError("LossDefinition.parts is for a loss without reduction 'none'")
 
 
 def shape_of_mask(definition: LossDefinition) -> str:

@@ -183,6 +183,9 @@ class LossDefinition:
             reduction `none`, such as dice: in the input's shape, true where an entry counts, as
             bools, or as 0 and 1 if its dtype is `float`. Other inputs are filled where it is
             false. `unreduced` is then this shape.
+        parts: The names of what the module returns instead of one number: a mapping with these
+            keys, or a tuple in this order. The loss is their sum, and each is logged as
+            `loss/TERM/PART`.
         unreduced_letters: The unreduced loss's shape, parsed.
 
     Raises:
@@ -215,6 +218,7 @@ class LossDefinition:
     generated: bool = False
     call: Literal["position", "keyword"] = "position"
     mask: str | None = None
+    parts: tuple[str, ...] = ()
     unreduced_letters: Shape = field(init=False, repr=False, compare=False)
 
     @classmethod

@@ -87,7 +87,7 @@ class EachTerm(Term):
         elements: list[Element] = tensors[self.lists.place]
         parts = self._parts(module, elements, values, whole, compiling=compiling)
         apart = {
-            f"{self.name}{element.label}": divided(*part)
+            f"{self.name}{element.label}": self.summed(divided(*part))
             for element, part in zip(elements, parts, strict=True)
         }
         return self._combined(elements, parts, len(elements), whole), apart
@@ -315,7 +315,7 @@ class EachTerm(Term):
         """The elements whose own value is not finite."""
         try:
             parts = self._parts(module, elements, values, None, compiling=False)
-            finite = [bool(divided(*part).isfinite()) for part in parts]
+            finite = [bool(divided(*part).isfinite().all()) for part in parts]
         except Exception:  # noqa: BLE001 - the term is reported, whatever its loss raises
             return []
         return [element for element, fits in zip(elements, finite, strict=True) if not fits]

@@ -15,6 +15,7 @@ from lossreg.runtime.checks import CLASS_DIM, check_divisor, check_result, is_ch
 from lossreg.runtime.dimensions import placed
 from lossreg.runtime.factors import Factors
 from lossreg.runtime.nonfinite import describe
+from lossreg.runtime.parts import added, as_vector, fault_of
 from lossreg.runtime.reduction import Misfit, entry_shape, kept_entries, spread
 from lossreg.runtime.routing import find, follows
 from lossreg.vocabulary.routes import Transform
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lossreg.config.models import TermConfig
-    from lossreg.plugin import LossInput
+    from lossreg.plugin import LossDefinition, LossInput
     from lossreg.runtime.routing import Router
     from lossreg.runtime.unsaved import ClassWeights
     from lossreg.vocabulary.routes import Route
@@ -47,6 +48,12 @@ def _others(term: TermConfig) -> tuple[LossInput, ...]:
     """The inputs of a term that are a list or a number."""
     inputs = (argument for argument in term.definition.inputs if argument.name in term.inputs)
     return tuple(argument for argument in inputs if argument.holds != "tensor")
+
+
+def _is_plain(definition: LossDefinition, term: TermConfig, by_name: Sequence[str]) -> bool:
+    """Whether a loss is called with all of its inputs by position, and gives one number."""
+    whole = term.definition
+    return definition is whole and not (by_name or whole.parts or whole.check)
 
 
 def _takes_mask(term: TermConfig) -> str | None:
@@ -121,10 +128,8 @@ class Plan:
         self.is_masked = self.reduced_here or self.takes_mask is not None
         self.entries = "none" in term.definition.reductions
         # Masks and sample weights make a term unreduced; the fast way is for tensors by position.
-        is_plain = self.definition is term.definition and not (
-            self.by_name or self.definition.check
-        )
-        self.handled = self.reduced_here or term.divide_by is not None or not is_plain
+        is_plain = term.divide_by is None and _is_plain(self.definition, term, self.by_name)
+        self.handled = self.reduced_here or not is_plain
         # Its micro-batches' own means are averaged.
         self.averages = self.definition.denominator.averaged and not self.reduced_here
         self.in_graph = not term.weight.is_zero
@@ -199,8 +204,15 @@ class Plan:
         return None
 
     def called(self, module: nn.Module, inputs: Mapping[str, Any]) -> Any:
-        """The result of its loss for its inputs."""
-        return called(module, inputs, self.by_position, self.by_name)
+        """The result of its loss for its inputs; of a loss of parts, a vector of them."""
+        result = called(module, inputs, self.by_position, self.by_name)
+        parts = self.definition.parts
+        if not parts:
+            return result
+        fault = fault_of(result, parts)
+        if fault:
+            raise self._blamed(fault)
+        return as_vector(result, parts)
 
     def with_mask(self, inputs: Mapping[str, Any], keep: Tensor) -> dict[str, Any]:
         """The arguments with the one that takes the mask, in its shape and kind of dtype."""
@@ -361,8 +373,26 @@ class Plan:
         shapes = [tensor.shape for tensor in (keep, weight) if tensor is not None]
         return max(shapes, key=len, default=None)
 
+    def summed(self, value: Tensor) -> Tensor:
+        """The value of a term, from the vector of its parts if it has any."""
+        return added(value) if self.definition.parts else value
+
+    def as_number(self, value: Any) -> Tensor:
+        """A result as a 0-d tensor, or as a vector of the loss's parts.
+
+        Raises:
+            InputError: It is not a tensor, or has several elements.
+        """
+        if not isinstance(value, Tensor):
+            raise self.no_number(value)
+        if not value.dim() or self.definition.parts:
+            return value
+        if value.numel() != 1:
+            raise self.no_number(value)
+        return value.reshape(())
+
     def no_number(self, value: object) -> InputError:
-        """An error for a result that is not a tensor, or has dimensions."""
+        """An error for a result that is not a tensor, or has several elements."""
         result = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         return self._blamed(f"expected one number, found {result}")
 

@@ -103,7 +103,7 @@ class Term(Plan):
         *,
         compiling: bool,
     ) -> Tensor:
-        """The term's raw value, a 0-d tensor attached to the graph.
+        """The term's raw value, a 0-d tensor attached to the graph; or a vector of its parts.
 
         Args:
             module: Its loss.
@@ -135,9 +135,7 @@ class Term(Plan):
             raise  # the last one is a RuntimeError, but not for the tensors' reason
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise self.refused(tensors, error) from error
-        if not isinstance(value, Tensor) or value.dim():
-            raise self.no_number(value)
-        return value
+        return value if isinstance(value, Tensor) and not value.dim() else self.as_number(value)
 
     def quotient(self, total: Tensor, divisor: Tensor | None) -> Tensor:
         """The term's value, from its sum and its own divisor; as `judged` gives them.
@@ -164,8 +162,7 @@ class Term(Plan):
         copies = self.copies(tensors) if judged and self.uncopied else []
         looked_at = not compiling and self.is_looked_at
         value, divisor = self._handled(module, tensors, values, whole, looked_at=looked_at)
-        if not isinstance(value, Tensor) or value.dim():
-            raise self.no_number(value)
+        value = self.as_number(value)
         if self.mask is not None and tensors[self.mask].is_floating_point():
             # A nan in a mask neither keeps nor drops, so the value becomes nan, which is reported.
             value = value + (tensors[self.mask].detach() * 0).sum().to(value)
@@ -314,9 +311,7 @@ class Term(Plan):
         if not self.reduced_here:
             sums = self.divisor is not None or self.reduction == "sum"  # built with `sum`
             if sums or self.averages or not self.entries:
-                value = self.called(module, inputs)
-                if not isinstance(value, Tensor) or value.dim():
-                    raise self.no_number(value)
+                value = self.as_number(self.called(module, inputs))
                 # In half precision a sum overflows, or loses the digits that the division needs.
                 return value.float() if value.dtype.itemsize < _SINGLE else value
             module = self._unreduced_twin(module)

@@ -13,6 +13,7 @@ from lossreg.errors import described
 from lossreg.plugin.calls import by_position_and_name, called
 from lossreg.plugin.fields import with_tensors
 from lossreg.registry import LOSSES, Registry
+from lossreg.runtime.parts import added, as_vector, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -132,6 +133,11 @@ class Subject:
     ) -> Tensor:
         with self._explaining(problem, remedy):
             result = called(module, batch, *by_position_and_name(self._definition, batch))
+        parts = self._definition.parts
+        if parts:
+            fault = fault_of(result, parts)
+            self._require(not fault, fault, "Return what the definition's parts say")
+            result = added(as_vector(result, parts))
         self._require(
             isinstance(result, Tensor),
             f"forward returns a {type(result).__name__}",

@@ -158,6 +158,10 @@ def _reduction(definition: LossDefinition) -> str:
     sentences = []
     if "none" in definition.reductions:
         sentences.append(f"Before it is reduced, the loss has the shape {definition.unreduced}.")
+    if definition.parts:
+        sentences.append(
+            f"It is the sum of its parts, which are logged: {', '.join(definition.parts)}."
+        )
     if definition.mask is not None:
         sentences.append(f"A term's mask and ignore go to its input '{definition.mask}'.")
     for reduction, words in divisors(definition).items():
