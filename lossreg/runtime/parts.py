@@ -25,7 +25,8 @@ def fault_of(result: Any, names: Sequence[str]) -> str:
     """
     wanted = f"expected a mapping of {', '.join(names)}, or a tuple in this order, found "
     if isinstance(result, Mapping):
-        if set(result) != set(names):
+        lacking = [name for name in names if name not in result]
+        if lacking or len(result) != len(names):
             return f"{wanted}a mapping of {', '.join(map(str, result)) or 'nothing'}"
     elif not isinstance(result, SEQUENCES) or len(result) != len(names):
         return wanted + shown(result)

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from lossreg.config.declare.tree import Loss
     from lossreg.config.faults.faults import ConfigPath, Faults
     from lossreg.config.read.nodes import Node, Span
+    from lossreg.plugin import LossDefinition
     from lossreg.vocabulary.routes import Route
 
     # An argument, the value bound to it, that value's key or index, and where the key is written.
     _Bound: TypeAlias = tuple[str, Node, str | int, Span | None]
 
 __all__ = ["check_inputs", "read_inputs"]
+
+_OF_ENTRIES = ("mask", "sample_weight", "ignore")
 
 
 def read_inputs(
@@ -196,6 +199,12 @@ def _by_name(inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faul
     return [(name, values[name], name, keys[name]) for name in arguments if name in values]
 
 
+def _may_have(key: str, definition: LossDefinition) -> bool:
+    """Whether a term of the loss may have a key, if that is about entries."""
+    has_entries = "none" in definition.reductions
+    return key not in _OF_ENTRIES or has_entries or definition.mask is not None
+
+
 def _as_meant(
     inputs: Node, path: ConfigPath, loss: Loss, unknown: list[str], faults: Faults
 ) -> tuple[Node, list[str]]:
@@ -206,7 +215,7 @@ def _as_meant(
         stem, _ = missing_space(name)
         if stem in definition.config.model_fields:
             astray[name] = "it is a parameter: move it under 'params'"
-        elif stem in TERM.keys and closest(stem, arguments) is None:
+        elif stem in TERM.keys and _may_have(stem, definition) and closest(stem, arguments) is None:
             astray[name] = "it is a key of the term: move it one level up"
     guesses = Guesses(inputs, arguments, astray=astray)
     written = guesses.written
