@@ -258,13 +258,14 @@ class OptimizerStep:
         """
         denominators = self.denominators(objective)
         multiplied = 1 if denominators is None else denominators.world_size
-        total, terms = out.total.detach(), out.terms
+        total, terms, parts = out.total.detach(), out.terms, out.parts
         if multiplied != self._divides_by:
             ranks = multiplied // self._divides_by
             terms = {name: term * ranks for name, term in terms.items()}
+            parts = {name: part * ranks for name, part in parts.items()}
         if self._divides_by != 1:
             total = total / self._divides_by
-        share = LossOutput(total, terms, out.weights)
+        share = LossOutput(total, terms, out.weights, parts)
         self._outputs.setdefault(objective, {})[self.index] = share
 
     def summed(self, objective: CompositeLoss | None = None) -> LossOutput:
@@ -331,15 +332,17 @@ def sum_of(outputs: Iterable[LossOutput]) -> LossOutput:
     """
     first, *others = outputs
     total, terms, weights = first.total.detach(), dict(first.terms), dict(first.weights)
+    parts = dict(first.parts)
     for out in others:
         total = total + out.total.detach()
         terms = {name: terms[name] + term for name, term in out.terms.items()}
+        parts = {name: parts[name] + part for name, part in out.parts.items()}
         # An optional term has the weight 0 in a micro-batch without its tensors.
         weights = {
             name: torch.where(weight == 0, weights[name], weight)
             for name, weight in out.weights.items()
         }
-    return LossOutput(total, Named(terms), Named(weights))
+    return LossOutput(total, Named(terms), Named(weights), Named(parts))
 
 
 def mean_over_ranks(out: LossOutput, group: distributed.ProcessGroup | None = None) -> LossOutput:
@@ -352,20 +355,25 @@ def mean_over_ranks(out: LossOutput, group: distributed.ProcessGroup | None = No
     ranks = _ranks(group)
     if ranks == 1:
         return out
-    names = tuple(out.terms)
+    names, of_parts = tuple(out.terms), tuple(out.parts)
     like = out.total
     weights = torch.stack([out.weights[name].to(like) for name in names])
     terms = torch.stack([out.terms[name].to(like) for name in names])
+    parts = [part.to(like)[None] for part in out.parts.values()]
     # An optional term has the weight 0 on a rank without its tensors.
-    numbers = torch.cat([like.detach()[None], terms, weights, (weights != 0).to(weights)])
+    has_weight = (weights != 0).to(weights)
+    numbers = torch.cat([like.detach()[None], terms, weights, has_weight, *parts])
     numbers, _ = added_up(numbers, group, None)
     count = len(names)
     total, terms = numbers[0] / ranks, numbers[1 : 1 + count] / ranks
-    weights = numbers[1 + count : 1 + 2 * count] / numbers[1 + 2 * count :].clamp(min=1)
+    ends = 1 + 2 * count, 1 + 3 * count
+    weights = numbers[1 + count : ends[0]] / numbers[ends[0] : ends[1]].clamp(min=1)
+    means = numbers[ends[1] :] / ranks
     return LossOutput(
         total,
         Named(dict(zip(names, terms.unbind(), strict=True))),
         Named(dict(zip(names, weights.unbind(), strict=True))),
+        Named(dict(zip(of_parts, means.unbind(), strict=True))),
     )
 
 

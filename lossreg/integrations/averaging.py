@@ -34,6 +34,14 @@ class Average:
         optional = {term.name for term in objective.config.terms if term.optional}
         self._optional = [place for place, name in enumerate(names) if name in optional]
         self._keys = (*names, *objective.weighting.regularizers)
+        # Each part with the place of its term, whose divisor and factor it has.
+        self._parts = {
+            f"{term.name}/{part}": names.index(term.name)
+            for term in objective.config.terms
+            if term.enabled
+            for part in term.definition.parts
+        }
+        self._of_parts = objective.weighting.zeros().new_zeros(len(self._parts))
         self._counts: bool | None = None
         self._batches = 0
         self._sums = objective.weighting.zeros().new_zeros(4, len(self._keys))
@@ -89,6 +97,10 @@ class Average:
         for place in self._optional:
             divisors[place] *= (weights[place] != 0) | (terms[place] != 0)
         terms = terms * factors
+        if self._parts:
+            parts = torch.stack([out.parts[name].to(divisors) for name in self._parts])
+            parts = parts * factors[list(self._parts.values())]
+            self._of_parts = self._of_parts.to(parts.device) + parts
         sums = torch.stack([terms, terms * weights, weights * divisors, divisors])
         self._sums = self._sums.to(sums.device) + sums
         self._batches += 1
@@ -105,7 +117,9 @@ class Average:
             None if no rank had a batch.
         """
         local = torch.cat([self._sums, torch.full_like(self._sums[:1], self._batches)])
-        sums, _ = added_up(local, group, None)
+        whole = torch.cat([local.flatten(), self._of_parts.to(local)])
+        whole, _ = added_up(whole, group, None)
+        sums, of_parts = whole[: local.numel()].reshape(local.shape), whole[local.numel() :]
         terms, weighted, weights, divisors, batches = sums.unbind()
         if not batches.any():
             return None
@@ -116,4 +130,12 @@ class Average:
             (weighted / by).sum(),
             Named(dict(zip(self._keys, means.unbind(), strict=True))),
             Named(dict(zip(self._keys, weights.unbind(), strict=True))),
+            Named(
+                {
+                    name: part / by[place]
+                    for (name, place), part in zip(
+                        self._parts.items(), of_parts.unbind(), strict=True
+                    )
+                }
+            ),
         )

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+from lossreg.plugin.calls import check_call, shape_of_mask
 from lossreg.plugin.fields import LossConfig
 from lossreg.plugin.inputs import LossInput
 from lossreg.plugin.shapes import ANY_SHAPE, Shape
@@ -145,7 +146,7 @@ class LossDefinition:
         name: The loss's name, the same as its entry point's.
         config: The model of its parameters.
         build: Makes the module from a validated config. The module is called with the arguments of
-            `inputs`, by position and in their order.
+            `inputs`, in their order, as `call` says.
         inputs: The arguments of the module's forward.
         summary: What the loss is, in one line.
         use_when: When to choose it.
@@ -176,6 +177,15 @@ class LossDefinition:
         compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
             breaks the graph, so that `fullgraph=True` refuses it.
         generated: Whether the parameters were inferred from a signature.
+        call: How the module is called: by `position`, up to the first input that is left out, or
+            by `keyword`.
+        mask: The optional input that takes the term's `mask` and `ignore`, for a loss without
+            reduction `none`, such as dice: in the input's shape, true where an entry counts, as
+            bools, or as 0 and 1 if its dtype is `float`. Other inputs are filled where it is
+            false. `unreduced` is then this shape.
+        parts: The names of what the module returns instead of one number: a mapping with these
+            keys, or a tuple in this order. The loss is their sum, and each is logged as
+            `loss/TERM/PART`.
         unreduced_letters: The unreduced loss's shape, parsed.
 
     Raises:
@@ -206,6 +216,9 @@ class LossDefinition:
     additive: bool = False
     compiles: bool = True
     generated: bool = False
+    call: Literal["position", "keyword"] = "position"
+    mask: str | None = None
+    parts: tuple[str, ...] = ()
     unreduced_letters: Shape = field(init=False, repr=False, compare=False)
 
     @classmethod
@@ -268,7 +281,7 @@ class LossDefinition:
     @property
     def with_classes(self) -> tuple[str, ...]:
         """The inputs whose classes, the letter C, are at dimension 1."""
-        return tuple(argument.name for argument in self.inputs if argument.letters.has("C", 1))
+        return tuple(argument.name for argument in self.inputs if argument.has_classes)
 
     def __post_init__(self) -> None:
         checked_name(self)
@@ -282,6 +295,9 @@ class LossDefinition:
             raise TypeError("LossDefinition.inputs must hold at least one LossInput")
         if len({argument.name for argument in self.inputs}) != len(self.inputs):
             raise ValueError("LossDefinition.inputs names an argument twice")
+        check_call(self)
+        if self.mask is not None:
+            object.__setattr__(self, "unreduced", shape_of_mask(self))
         letters = Shape(self.unreduced)
         if len(letters.forms) > 1:
             raise ValueError(f"LossDefinition.unreduced must be one shape, not {self.unreduced!r}")

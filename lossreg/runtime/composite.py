@@ -65,6 +65,9 @@ class CompositeLoss(nn.Module):
         self._terms: Terms
         self._weighting: Weighting
         self.__dict__.update(_terms=self.terms, _weighting=weighting)
+        self._parts = tuple(
+            f"{term.name}/{part}" for term in terms for part in term.definition.parts
+        )
         self._all_in_graph = weighting.in_graph == self._names
         self._keys = (*self._names, *weighting.regularizers)
         self._nonfinite = NonFinite(weighting.watched, config.on_nonfinite)
@@ -268,19 +271,21 @@ class CompositeLoss(nn.Module):
         whole, share = None, WHOLE
         if denominators is not None:
             whole, share = self._terms.divisors(denominators), denominators.share
-        raw, factors = self._terms.present(values, whole)
+        parts: dict[str, Tensor] | None = {} if self._parts else None
+        raw, factors = self._terms.present(values, whole, parts=parts)
         output = self._weighting.combine(raw, share, factors)
-        total, terms, weights = output
+        total, terms, weights = output.total, output.terms, output.weights
         looked_at = self._weighting.look_at(terms, weights)
         self._nonfinite.look(total, looked_at, self._described, values)
-        if len(raw) == len(self._names) and self._all_in_graph:
+        if parts is None and len(raw) == len(self._names) and self._all_in_graph:
             return output
         absent = torch.zeros_like(total)
         weights = {name: weights[name] if name in terms else absent for name in self._keys}
         terms = {name: terms.get(name, raw.get(name, absent)) for name in self._keys}
+        parts = {} if parts is None else {name: parts.get(name, absent) for name in self._parts}
         if torch.compiler.is_compiling():
-            return LossOutput(total, terms, weights)
-        return LossOutput(total, Named(terms), Named(weights))
+            return LossOutput(total, terms, weights, parts)
+        return LossOutput(total, Named(terms), Named(weights), Named(parts))
 
     def _described(self, name: str, values: Any) -> str:
         """Describe what a value that is not finite was made from; names are `NonFinite`'s."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import ConfigError, InputError
+from lossreg.runtime.arguments import tensors_in
 from lossreg.runtime.elements import ListRouter
 from lossreg.runtime.reduction import Misfit, divided
 from lossreg.runtime.term import Term
@@ -86,7 +87,7 @@ class EachTerm(Term):
         elements: list[Element] = tensors[self.lists.place]
         parts = self._parts(module, elements, values, whole, compiling=compiling)
         apart = {
-            f"{self.name}{element.label}": divided(*part)
+            f"{self.name}{element.label}": self.summed(divided(*part))
             for element, part in zip(elements, parts, strict=True)
         }
         return self._combined(elements, parts, len(elements), whole), apart
@@ -314,14 +315,14 @@ class EachTerm(Term):
         """The elements whose own value is not finite."""
         try:
             parts = self._parts(module, elements, values, None, compiling=False)
-            finite = [bool(divided(*part).isfinite()) for part in parts]
+            finite = [bool(divided(*part).isfinite().all()) for part in parts]
         except Exception:  # noqa: BLE001 - the term is reported, whatever its loss raises
             return []
         return [element for element, fits in zip(elements, finite, strict=True) if not fits]
 
     def _is_finite(self, element: Element) -> bool:
         found = (element.tensors[place] for _, place in self.places)
-        return all(bool(tensor.isfinite().all()) for tensor in found if isinstance(tensor, Tensor))
+        return all(bool(part.isfinite().all()) for value in found for part in tensors_in(value))
 
 
 def _added(numbers: Sequence[Tensor]) -> Tensor:

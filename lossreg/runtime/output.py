@@ -23,11 +23,15 @@ class LossOutput(NamedTuple):
             `regularizer/NAME`, of weight 1.
         weights: Each term's weight in this step, by name: a 0-d tensor, the factor of the raw
             value.
+        parts: The parts of losses that have some, as `TERM/PART`, detached 0-d tensors. A term's
+            parts add up to its raw value, so they have its weight and add nothing of their own to
+            the total.
     """
 
     total: Tensor
     terms: Mapping[str, Tensor]
     weights: Mapping[str, Tensor]
+    parts: Mapping[str, Tensor] = {}
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
@@ -87,7 +91,8 @@ class LossOutput(NamedTuple):
 
         Returns:
             `loss/total`, and for each term `loss/<term>`, `weighted/<term>`, `weight/<term>`; and
-            `regularizer/<term>` for what a learned weight adds to the total.
+            `regularizer/<term>` for what a learned weight adds to the total, and
+            `loss/<term>/<part>` for each part of a loss that has some.
         """
         logged = self._logged(prefix)
         if not numbers:
@@ -105,6 +110,7 @@ class LossOutput(NamedTuple):
             logged[f"{prefix}loss/{name}"] = term
             logged[f"{prefix}weighted/{name}"] = self.weights[name] * term
             logged[f"{prefix}weight/{name}"] = self.weights[name]
+        logged.update({f"{prefix}loss/{name}": part for name, part in self.parts.items()})
         return logged
 
 

@@ -141,12 +141,14 @@ def filled(
 ) -> dict[str, Tensor]:
     """The arguments in `inputs`, with a safe value where an entry is masked.
 
+    An optional one of unknown shape is left as it is.
+
     Raises:
         Misfit: The mask does not fit an input.
     """
-    safe_inputs = {}
+    safe_inputs = dict(inputs)
     for argument in definition.inputs:
-        if argument.name not in inputs:
+        if argument.name not in inputs or (argument.optional and not argument.letters.forms):
             continue
         tensor = inputs[argument.name]
         view = _as_seen_by(argument, tensor, keep, definition).to(tensor.device)
@@ -174,9 +176,10 @@ def _as_seen_by(
     missing = tuple(i for i, label in enumerate(covered) if label not in labels)
     left = keep.any(dim=missing) if missing else keep
     if len(covered) < keep.dim() or list(left.shape) != expected:
+        whole = "the loss" if definition.mask is None else "the mask that it takes"
         raise Misfit(
             "mask",
-            f"expected the leading dimensions of the loss, {definition.unreduced} in the letters "
+            f"expected the leading dimensions of {whole}, {definition.unreduced} in the letters "
             f"of '{argument.name}' {letters} {tuple(tensor.shape)}, found {tuple(keep.shape)}"
             + _remedy("mask", keep, entry_shape(definition, {argument.name: tensor})),
         )
@@ -186,6 +189,7 @@ def _as_seen_by(
 def numerator(
     definition: LossDefinition,
     module: nn.Module,
+    loss: Tensor,
     inputs: Mapping[str, Tensor],
     *,
     reduction: str,
@@ -193,11 +197,12 @@ def numerator(
     sample_weight: Tensor | None,
     divisor: Divisor | None = None,
 ) -> tuple[Tensor, torch.Size]:
-    """The sum of a term's entries, from a module that leaves its loss unreduced.
+    """The sum of a term's entries, from its unreduced loss.
 
     Args:
         definition: The loss.
         module: Built with reduction `none`.
+        loss: The module's result for the inputs.
         inputs: The forward arguments by name, filled where they are masked.
         reduction: What is wanted: `mean`, `sum` or `batchmean`.
         keep: Which entries count, or None for all.
@@ -210,7 +215,6 @@ def numerator(
     Raises:
         Misfit: The mask or the weights do not fit.
     """
-    loss: Tensor = module(*(inputs[argument.name] for argument in definition.inputs))
     if not isinstance(loss, Tensor):
         raise TypeError(f"expected a tensor as its result, found a {type(loss).__name__}")
     if loss.dtype in _HALF:
@@ -340,6 +344,7 @@ def _kept_of_each_row(
 def reduced(
     definition: LossDefinition,
     module: nn.Module,
+    loss: Tensor,
     inputs: Mapping[str, Tensor],
     *,
     reduction: str,
@@ -351,6 +356,7 @@ def reduced(
     total, shape = numerator(
         definition,
         module,
+        loss,
         inputs,
         reduction=reduction,
         keep=keep,
@@ -429,8 +435,16 @@ def _shape_from(
     if sizes is None:
         return None
     known = dict(sizes)
+    known.update({label: int(label) for label in _numerals(definition)})
     wanted = definition.unreduced_letters.labels_beside(known, batched=batched)
     return torch.Size([known[label] for label in wanted]) if set(wanted) <= set(known) else None
+
+
+def _numerals(definition: LossDefinition) -> list[str]:
+    """The sizes that stand in the unreduced loss's shape."""
+    return [
+        label for form in definition.unreduced_letters.forms for label in form if label.isdigit()
+    ]
 
 
 _STATE = (

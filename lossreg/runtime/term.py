@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import ConfigError, InputError, described
+from lossreg.runtime.arguments import check_others
 from lossreg.runtime.checks import check_inputs, suspicions
 from lossreg.runtime.construction import unreduced_twin
 from lossreg.runtime.plan import Plan
@@ -88,7 +89,7 @@ class Term(Plan):
 
     def follow(self, module: nn.Module, tensors: Sequence[Any]) -> None:
         """Move class weights to the device of the tensors, if they are on another one."""
-        tensor = tensors[self.inputs[0][1]]
+        tensor = None if self.first is None else tensors[self.first[1]]
         if tensor is not None and tensor.device != self.class_weights.device:
             self.class_weights.move(tensor.device)
             self.share_with_twin(module)
@@ -102,7 +103,7 @@ class Term(Plan):
         *,
         compiling: bool,
     ) -> Tensor:
-        """The term's raw value, a 0-d tensor attached to the graph.
+        """The term's raw value, a 0-d tensor attached to the graph; or a vector of its parts.
 
         Args:
             module: Its loss.
@@ -134,9 +135,7 @@ class Term(Plan):
             raise  # the last one is a RuntimeError, but not for the tensors' reason
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise self.refused(tensors, error) from error
-        if not isinstance(value, Tensor) or value.dim():
-            raise self.no_number(value)
-        return value
+        return value if isinstance(value, Tensor) and not value.dim() else self.as_number(value)
 
     def quotient(self, total: Tensor, divisor: Tensor | None) -> Tensor:
         """The term's value, from its sum and its own divisor; as `judged` gives them.
@@ -163,8 +162,7 @@ class Term(Plan):
         copies = self.copies(tensors) if judged and self.uncopied else []
         looked_at = not compiling and self.is_looked_at
         value, divisor = self._handled(module, tensors, values, whole, looked_at=looked_at)
-        if not isinstance(value, Tensor) or value.dim():
-            raise self.no_number(value)
+        value = self.as_number(value)
         if self.mask is not None and tensors[self.mask].is_floating_point():
             # A nan in a mask neither keeps nor drops, so the value becomes nan, which is reported.
             value = value + (tensors[self.mask].detach() * 0).sum().to(value)
@@ -216,10 +214,10 @@ class Term(Plan):
         mask = None if self.mask is None else tensors[self.mask]
         unchecked = self.unchecked
         sizes = self.notices.look_at_inputs(self, module, inputs, mask) if unchecked else {}
-        keep = self.kept(mask, inputs) if self.reduced_here else None
+        keep = self.kept(mask, inputs) if self.is_masked else None
         if keep is not None:
             # Masked entries may be anything, so values are checked only after they are filled.
-            inputs = filled(self.definition, inputs, keep)
+            inputs = self._filled(inputs, keep)
         if unchecked:
             weight = None if self.sample_weight is None else tensors[self.sample_weight]
             weight = self.weights(weight, inputs)
@@ -230,6 +228,11 @@ class Term(Plan):
                 self.unchecked = False
         self.refuse_unsafe(module, inputs)
         return inputs, keep
+
+    def _filled(self, inputs: dict[str, Any], keep: Tensor) -> dict[str, Any]:
+        """The arguments filled where they are masked; and the mask, if the loss takes it."""
+        safe = filled(self.definition, inputs, keep)
+        return safe if self.takes_mask is None else self.with_mask(safe, keep)
 
     def look_while_tracing(self, module: nn.Module, tensors: Sequence[Any]) -> None:
         """Check what a graph knows of tensors: shapes, dtypes and devices.
@@ -243,6 +246,7 @@ class Term(Plan):
         inputs = {name: tensors[place] for name, place in self.inputs}
         try:
             check_inputs(self.definition, inputs, self.class_dim)
+            check_others(self.others, inputs, self.device_of(inputs), values=False)
             suspicions(self.definition, module, inputs, values=False)
         except Misfit as misfit:
             if not torch.compiler.is_compiling():
@@ -270,8 +274,8 @@ class Term(Plan):
         else:
             inputs = {name: tensors[place] for name, place in self.inputs}
             mask = None if self.mask is None else tensors[self.mask]
-            keep = self.kept(mask, inputs) if self.reduced_here else None
-            inputs = inputs if keep is None else filled(self.definition, inputs, keep)
+            keep = self.kept(mask, inputs) if self.is_masked else None
+            inputs = inputs if keep is None else self._filled(inputs, keep)
         weight = None if self.sample_weight is None else tensors[self.sample_weight]
         weight = self.weights(weight, inputs)
         if self.cuts and torch.is_grad_enabled() and not torch.compiler.is_compiling():
@@ -284,10 +288,11 @@ class Term(Plan):
             total = self._numerator(module, inputs, keep, weight)
             return total, self.given_divisor(total, values, tensors.__getitem__)
         if not self.reduced_here:
-            return module(*inputs.values()), None
+            return self.called(module, inputs), None
         return reduced(
             self.definition,
             module,
+            self.called(module, inputs),
             inputs,
             reduction=self.reduction,
             keep=keep,
@@ -306,15 +311,14 @@ class Term(Plan):
         if not self.reduced_here:
             sums = self.divisor is not None or self.reduction == "sum"  # built with `sum`
             if sums or self.averages or not self.entries:
-                value = module(*inputs.values())
-                if not isinstance(value, Tensor) or value.dim():
-                    raise self.no_number(value)
+                value = self.as_number(self.called(module, inputs))
                 # In half precision a sum overflows, or loses the digits that the division needs.
                 return value.float() if value.dtype.itemsize < _SINGLE else value
             module = self._unreduced_twin(module)
         total, shape = numerator(
             self.definition,
             module,
+            self.called(module, inputs),
             inputs,
             reduction=self.reduction,
             keep=keep,

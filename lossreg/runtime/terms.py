@@ -167,9 +167,7 @@ class Terms(nn.Module):
         Raises:
             InputError: A tensor is missing or does not fit, or a term cannot be counted.
         """
-        if self._has_lost:
-            self._refuse_lost()
-        self._derived.refuse(values)
+        self._refuse(values)
         modules: dict[str, Any] = self._modules
         return [
             torch.zeros_like(like)
@@ -190,6 +188,12 @@ class Terms(nn.Module):
             for term in self._current
         ]
         return torch.tensor(is_in, dtype=like.dtype).to(like.device)
+
+    def _refuse(self, values: Any) -> None:
+        """Refuse lost buffers, and values under derived names."""
+        if self._has_lost:
+            self._refuse_lost()
+        self._derived.refuse(values)
 
     def _refuse_lost(self) -> None:
         modules: dict[str, Any] = self._modules
@@ -256,6 +260,7 @@ class Terms(nn.Module):
         *,
         attached: bool = False,
         apart: dict[str, Tensor] | None = None,
+        parts: dict[str, Tensor] | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The raw value of each term that is active and present, and its weight's factor.
 
@@ -267,15 +272,14 @@ class Terms(nn.Module):
             whole: What each term's sum is divided by, instead of the batch's own.
             attached: Whether terms of weight 0 also have a graph.
             apart: Takes the value of each element of `each`, if it is wanted.
+            parts: Takes the value of each part of a loss that has some, detached, as `TERM/PART`.
 
         Raises:
             InputError: A tensor is missing, does not fit, or a loss refused what it was given; or
                 no term found its tensors.
         """
         compiling = torch.compiler.is_compiling()
-        if self._has_lost:
-            self._refuse_lost()
-        self._derived.refuse(values)
+        self._refuse(values)
         modules: dict[str, Any] = self._modules
         tensors = self._router.run(values)
         raw: dict[str, Tensor] = {}
@@ -301,10 +305,15 @@ class Terms(nn.Module):
             else:
                 with torch.no_grad():
                     raw[name] = term.value(module, tensors, values, divisor, compiling=compiling)
+            if term.definition.parts:
+                raw[name] = _of_parts(term, raw[name], parts)
         if not raw and self._active:
-            which = "every term" if self._active == self._names else "every active term"
-            raise InputError(f"{which} is optional, and no term found its tensors")
+            raise self._nothing_found()
         return raw, factors
+
+    def _nothing_found(self) -> InputError:
+        which = "every term" if self._active == self._names else "every active term"
+        return InputError(f"{which} is optional, and no term found its tensors")
 
     def _is_absent(self, term: Term, tensors: Sequence[Any], values: Any) -> bool:
         absent = term.absent(tensors)
@@ -342,3 +351,11 @@ class Terms(nn.Module):
         (term,) = (term for term in self._terms if term.name == name)
         modules: dict[str, Any] = self._modules
         return term.described(modules[name], tensors, values)
+
+
+def _of_parts(term: Term, vector: Tensor, parts: dict[str, Tensor] | None) -> Tensor:
+    """A term's value; each part of it goes to `parts`, detached, if they are wanted."""
+    if parts is not None:
+        for part, number in zip(term.definition.parts, vector.detach().unbind(), strict=True):
+            parts[f"{term.name}/{part}"] = number
+    return term.summed(vector)

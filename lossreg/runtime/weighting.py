@@ -193,8 +193,8 @@ class Weighting(nn.Module):
             combined = self._stacked(parts)
         if share.world_size != 1:
             # Not `_replace`: torch 2.6 does not trace it.
-            total, terms, weights = combined
-            combined = LossOutput(total * share.world_size, terms, weights)
+            total = combined.total * share.world_size
+            combined = LossOutput(total, combined.terms, combined.weights)
         is_eager = self.training and not compiling
         if is_eager and self.learned is not None and combined.total.requires_grad:
             self.learned.watch.look()

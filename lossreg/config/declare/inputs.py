@@ -12,17 +12,21 @@ from lossreg.config.faults.guesses import Guesses, missing_space
 from lossreg.config.grammar import CONSTANT, ROUTE, TERM
 from lossreg.config.read.nodes import MOST_FAULTS
 from lossreg.names import closest
+from lossreg.vocabulary.routes import Transform
 
 if TYPE_CHECKING:
     from lossreg.config.declare.tree import Loss
     from lossreg.config.faults.faults import ConfigPath, Faults
     from lossreg.config.read.nodes import Node, Span
+    from lossreg.plugin import LossDefinition
     from lossreg.vocabulary.routes import Route
 
     # An argument, the value bound to it, that value's key or index, and where the key is written.
     _Bound: TypeAlias = tuple[str, Node, str | int, Span | None]
 
 __all__ = ["check_inputs", "read_inputs"]
+
+_OF_ENTRIES = ("mask", "sample_weight", "ignore")
 
 
 def read_inputs(
@@ -55,17 +59,19 @@ def read_inputs(
         if type(node.value) is dict and _is_constant(node):
             constants.append((argument, node, step, written))
             continue
-        route = read_route(node, (path, step), faults, written)
+        route = _read(node, argument, (path, step), loss, faults, written)
         if route is not None:
             routes[argument] = route
     if constants:
         _read_constants(constants, routes, path, loss, faults)
-    if len(routes) < len(arguments):
+    if len(routes) < len(bound) or not routes.keys() >= set(loss.required):
         return None
     if len(set(routes.values())) < len(routes):
         _warn_of_twins(routes, bound, path, faults)
     # In the order of the arguments, as the loss is called with them.
-    return {name: routes[name] for name in arguments} if constants else routes
+    if not constants:
+        return routes
+    return {name: routes[name] for name in arguments if name in routes}
 
 
 def _read_constants(
@@ -78,8 +84,9 @@ def _read_constants(
     """Add the routes of constants, which have the shape of inputs that are tensors."""
     from lossreg.config.declare.constants import read_constant  # imported late: few have constants
 
-    tensors = dict(routes)
-    is_complete = len(tensors) + len(constants) == len(loss.arguments)
+    holds = {entry.name: entry.holds for entry in loss.definition.inputs}
+    tensors = {name: route for name, route in routes.items() if holds[name] == "tensor"}
+    is_complete = routes.keys() | {bound[0] for bound in constants} >= set(loss.required)
     for argument, node, step, written in constants:
         if not tensors:
             if is_complete:
@@ -89,6 +96,44 @@ def _read_constants(
         route = read_constant(node, argument, tensors, (path, step), loss, faults, written)
         if route is not None:
             routes[argument] = route
+
+
+def _read(
+    node: Node,
+    argument: str,
+    path: ConfigPath,
+    loss: Loss,
+    faults: Faults,
+    key: Span | None,
+) -> Route | None:
+    """The route of an input that is not a constant."""
+    holds = loss.definition.input(argument).holds
+    if holds == "tensor":
+        return read_route(node, path, faults, key)
+    if holds == "list":
+        return _read_list(node, path, faults, key)
+    if isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        message = f"expected a path, found {describe(node.value)}; write {{constant: "
+        faults.add("LR206", path, f"{message}{clipped(str(node.value))}}}", node)
+        return None
+    return read_route(node, path, faults, key)
+
+
+def _read_list(node: Node, path: ConfigPath, faults: Faults, key: Span | None) -> Route | None:
+    """The route of a list of tensors: where it is, or a list of the routes of its tensors."""
+    if not isinstance(node.value, list):
+        return read_route(node, path, faults, key, gives="list")
+    if not node.value:
+        message = "expected at least one path, found an empty list"
+        faults.add("LR206", path, message, node)
+        return None
+    routes = [read_route(child, (path, index), faults) for index, child in enumerate(node.value)]
+    known = [route for route in routes if route is not None]
+    if len(known) < len(routes):
+        return None
+    appended = (Transform("appended", (("other", route),)) for route in known[1:])
+    transforms = (*known[0].transforms, Transform("listed"), *appended)
+    return known[0]._replace(transforms=transforms)
 
 
 def _is_constant(node: Node) -> bool:
@@ -126,9 +171,13 @@ def _warn_of_twins(
 
 
 def _by_position(inputs: Node, path: ConfigPath, loss: Loss, faults: Faults) -> list[_Bound]:
-    arguments = loss.arguments
-    if len(inputs.value) != len(arguments):
+    arguments, required = loss.arguments, loss.required
+    # Those behind the last one that every term needs may be left out.
+    least = arguments.index(required[-1]) + 1
+    if not least <= len(inputs.value) <= len(arguments):
         count = f"{len(arguments)} path{'' if len(arguments) == 1 else 's'}"
+        if least < len(arguments):
+            count = f"{least} to {count}"
         message = (
             f"expected {count} for {', '.join(arguments)} of "
             f"'{loss.definition.name}', found {len(inputs.value)}"
@@ -140,7 +189,7 @@ def _by_position(inputs: Node, path: ConfigPath, loss: Loss, faults: Faults) -> 
 def _by_name(inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faults) -> list[_Bound]:
     arguments = loss.arguments
     unknown = [name for name in inputs.value if name not in arguments][: MOST_FAULTS + 1]
-    missing = [name for name in arguments if name not in inputs.value]
+    missing = [name for name in loss.required if name not in inputs.value]
     if unknown:
         inputs, missing = _as_meant(inputs, path, loss, unknown, faults)
     for name in missing:
@@ -148,6 +197,12 @@ def _by_name(inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faul
         faults.add("LR102", path, message, key)
     values, keys = inputs.value, inputs.keys
     return [(name, values[name], name, keys[name]) for name in arguments if name in values]
+
+
+def _may_have(key: str, definition: LossDefinition) -> bool:
+    """Whether a term of the loss may have a key, if that is about entries."""
+    has_entries = "none" in definition.reductions
+    return key not in _OF_ENTRIES or has_entries or definition.mask is not None
 
 
 def _as_meant(
@@ -160,11 +215,11 @@ def _as_meant(
         stem, _ = missing_space(name)
         if stem in definition.config.model_fields:
             astray[name] = "it is a parameter: move it under 'params'"
-        elif stem in TERM.keys and closest(stem, arguments) is None:
+        elif stem in TERM.keys and _may_have(stem, definition) and closest(stem, arguments) is None:
             astray[name] = "it is a key of the term: move it one level up"
     guesses = Guesses(inputs, arguments, astray=astray)
     written = guesses.written
-    missing = [name for name in arguments if name not in inputs.value and name not in written]
+    missing = [name for name in loss.required if name not in inputs.value and name not in written]
     strange = [name for name in unknown if name not in astray and name not in written.values()]
     if len(missing) == len(strange) == 1:
         written[missing.pop()] = strange[0]

@@ -140,7 +140,8 @@ def _inner(node: Node, name: str, declared: Declared) -> Node:
         return inner
     if isinstance(node.value, list) and declared.loss is not None:
         arguments = declared.loss.arguments
-        if name in arguments:
+        # A list may end before the optional ones.
+        if name in arguments[: len(node.value)]:
             listed: Node = node.value[arguments.index(name)]
             return listed
     return node

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from lossreg.config.grammar import Construct, Key
-    from lossreg.plugin import LossDefinition
+    from lossreg.plugin import LossDefinition, LossInput
     from lossreg.vocabulary.arguments import Argument
     from lossreg.vocabulary.schedules import Schedule
     from lossreg.vocabulary.transforms import TransformDefinition
@@ -54,6 +54,13 @@ _PATH = rf"^({_KEY}({_INDEX})*|({_INDEX})+)(\.{_KEY}({_INDEX})*)*$"
 _FILE = r"^(?![/~])(?!(.*/)?\.\./)[^\\\0]*\.([jJ][sS][oO][nN]|[cC][sS][vV])$"
 _NAN = r"^\.?nan$"
 _NUMBER: _Schema = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
+# A route or a constant; or a list of them, for an input that is a list.
+_INPUT: _Schema = {
+    "anyOf": [
+        {"$ref": "#/$defs/input"},
+        {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/input"}},
+    ]
+}
 
 
 def _ref(name: str) -> _Schema:
@@ -103,7 +110,7 @@ _FRAGMENTS: Mapping[str, Callable[[Key], _Schema]] = MappingProxyType(
         "file": lambda _: {"type": "string", "pattern": _FILE},
         "ignored": lambda _: _any_of(_NUMBER, {"type": "string", "pattern": _NAN}),
         "inputs": lambda _: _any_of(
-            _list_of(_ref("input")), {"type": "object", "additionalProperties": _ref("input")}
+            _list_of(_INPUT), {"type": "object", "additionalProperties": _INPUT}
         ),
         # Both keys of a learned weight: its form, which is required, and a number.
         "learned": lambda key: {"enum": list(FORMS)} if key.default is REQUIRED else _NUMBER,
@@ -270,13 +277,15 @@ def _named(losses: list[tuple[str, LossDefinition]]) -> _Schema:
 def _of_loss(name: str, definition: LossDefinition) -> _Schema:
     """What a term of one loss may have under `params`, `inputs` and `detach`."""
     arguments = [argument.name for argument in definition.inputs]
+    required = [argument.name for argument in definition.inputs if not argument.optional]
     by_name = {
-        argument.name: {**_ref("input"), "description": argument.meaning}
+        argument.name: {**_of_input(argument), "description": argument.meaning}
         for argument in definition.inputs
     }
+    has_lists = any(argument.holds == "list" for argument in definition.inputs)
     inputs = _any_of(
-        {"type": "array", "minItems": len(by_name), "maxItems": len(by_name)},
-        {"type": "object", "required": arguments},
+        {"type": "array", "minItems": arguments.index(required[-1]) + 1, "maxItems": len(by_name)},
+        {"type": "object", "required": required},
     )
     return {
         "if": {"properties": {"type": {"const": name}}, "required": ["type"]},
@@ -286,13 +295,18 @@ def _of_loss(name: str, definition: LossDefinition) -> _Schema:
                 "inputs": {
                     **inputs,
                     "properties": by_name,
-                    "items": _ref("input"),
+                    "items": _INPUT if has_lists else _ref("input"),
                     "additionalProperties": False,
                 },
                 "detach": {"items": {"enum": arguments}},
             }
         },
     }
+
+
+def _of_input(argument: LossInput) -> _Schema:
+    """What an input may be; a list of tensors may be a list of paths."""
+    return _INPUT if argument.holds == "list" else _ref("input")
 
 
 def _params(definition: LossDefinition) -> _Schema:
