@@ -160,13 +160,19 @@ def _reduction(definition: LossDefinition) -> str:
     return " ".join(sentences)
 
 
-def _blocks(parameters: list[Parameter], width: int) -> str:
+def _blocks(parameters: list[Parameter], width: int, by: int = 2) -> str:
     lines = []
     for parameter in parameters:
         default = "required" if parameter.default is None else f"default {parameter.default}"
-        lines.append(printable(f"  {parameter.name}: {parameter.kind}, {default}"))
+        lines.append(printable(f"{' ' * by}{parameter.name}: {parameter.kind}, {default}"))
         if parameter.description:
-            lines.append(_indented(parameter.description, width, by=6))
+            lines.append(_indented(parameter.description, width, by=by + 4))
+        for component in parameter.components:
+            if component.summary or component.parameters:
+                about = f"{component.name}: {component.summary}".rstrip()
+                lines.append(_indented(printable(about), width, by=by + 4))
+            if component.parameters:
+                lines.append(_blocks(component.parameters, width, by=by + 8))
     return "\n".join(lines)
 
 

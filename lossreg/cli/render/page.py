@@ -12,8 +12,9 @@ from lossreg.cli.render.value import shape_in_words, symbols, worked_in_words
 from lossreg.config.tools.divisors import divisors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from lossreg.cli.render.parameters import Parameter
     from lossreg.plugin import LossDefinition, TaskDefinition
     from lossreg.registry.kinds import Record
 
@@ -44,15 +45,7 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         sections += ["## Formula", displayed(definition.formula), *_symbols(definition)]
     parameters = parameters_in_words(definition.config.model_json_schema())
     if parameters:
-        rows = [
-            (
-                f"`{parameter.name}`",
-                escaped(parameter.kind),
-                "required" if parameter.default is None else f"`{parameter.default}`",
-                escaped(parameter.description),
-            )
-            for parameter in parameters
-        ]
+        rows = list(_parameters(parameters))
         sections += [
             "## Parameters",
             _table(("parameter", "values", "default", "meaning"), rows),
@@ -80,6 +73,24 @@ def task_page(definition: TaskDefinition, origin: str) -> str:
         origin: The distribution and version that provide it.
     """
     return "\n\n".join([*_head(definition), f"From {escaped(origin)}."]) + "\n"
+
+
+def _parameters(
+    parameters: Iterable[Parameter], prefix: str = "", of: str = ""
+) -> Iterator[tuple[str, str, str, str]]:
+    """A row for each parameter, and for each one of the components that it is chosen from."""
+    for parameter in parameters:
+        summaries = [f"{entry.name}: {entry.summary}" for entry in parameter.components]
+        described = any(entry.summary for entry in parameter.components)
+        yield (
+            f"`{prefix}{parameter.name}`",
+            escaped(parameter.kind),
+            "required" if parameter.default is None else f"`{parameter.default}`",
+            escaped(" ".join([f"{of}{parameter.description}", *summaries * described]).strip()),
+        )
+        for entry in parameter.components:
+            inner = f"{prefix}{parameter.name}."
+            yield from _parameters(entry.parameters, inner, f"Of {entry.name}: ")
 
 
 def _head(definition: Record) -> list[str]:
