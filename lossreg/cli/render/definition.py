@@ -14,6 +14,7 @@ from lossreg.cli.render.value import shape_in_words, symbols, worked_in_words
 from lossreg.config.tools.divisors import divisors
 from lossreg.errors import printable
 from lossreg.plugin import LossDefinition
+from lossreg.plugin.requirements import parsed, unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +78,9 @@ def _loss_as_dict(definition: LossDefinition, origin: str) -> dict[str, Any]:
         "compiles": definition.compiles,
         "example": definition.example,
         "generated": definition.generated,
+        "requires": list(definition.requires),
+        "missing": [lacking.text for lacking in unmet(definition.requires)],
+        "aliases": list(definition.aliases),
     }
 
 
@@ -89,7 +93,7 @@ def _head(definition: Record, origin: str) -> str:
 def _loss_sections(
     definition: LossDefinition, width: int, can_show: Callable[[str], bool]
 ) -> list[str]:
-    sections = []
+    sections = [_needs(definition, width)] if definition.requires else []
     for title, prose in (
         ("Use it when", definition.use_when),
         ("Choose another when", definition.avoid_when),
@@ -124,6 +128,15 @@ def _loss_sections(
         references = "\n".join(_indented(reference, width) for reference in definition.references)
         sections.append("References\n" + references)
     return sections
+
+
+def _needs(definition: LossDefinition, width: int) -> str:
+    lacking = {entry.text: str(entry) for entry in unmet(definition.requires)}
+    lines = [
+        lacking.get(parsed(text).text, f"{text}, which is installed")
+        for text in definition.requires
+    ]
+    return "\n".join(["Needs", *(_indented(line, width) for line in lines)])
 
 
 def _formula(definition: LossDefinition, width: int, can_show: Callable[[str], bool]) -> list[str]:

@@ -35,6 +35,8 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         origin: The distribution and version that provide it.
     """
     sections = _head(definition)
+    if definition.requires:
+        sections.append(f"**Needs:** {', '.join(f'`{text}`' for text in definition.requires)}")
     for title, prose in (
         ("Use it when", definition.use_when),
         ("Choose another when", definition.avoid_when),

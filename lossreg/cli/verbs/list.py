@@ -9,11 +9,13 @@ from lossreg.cli.options import add_plugin_arguments
 from lossreg.cli.output import say, say_json
 from lossreg.cli.plugins import registry_of
 from lossreg.cli.render.report import table
+from lossreg.plugin.requirements import unmet
 from lossreg.registry import KINDS, LOSSES
 
 if TYPE_CHECKING:
     import argparse
 
+    from lossreg.plugin.requirements import Unmet
     from lossreg.registry import RegistryEntry
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
@@ -57,11 +59,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _about(entry: RegistryEntry) -> str:
     if entry.state == "ok" and entry.definition is not None:
-        return entry.definition.summary + " (generated)" * bool(_generated(entry))
+        lacking = "".join(f" (needs {requirement})" for requirement in _missing(entry))
+        return entry.definition.summary + " (generated)" * bool(_generated(entry)) + lacking
     return f"{entry.state.upper()}: {entry.reason} ({entry.module})"
 
 
-def _as_dict(entry: RegistryEntry) -> dict[str, str | bool | None]:
+def _as_dict(entry: RegistryEntry) -> dict[str, str | bool | list[str] | None]:
     return {
         "name": entry.name,
         "summary": entry.definition.summary if entry.definition else None,
@@ -71,7 +74,13 @@ def _as_dict(entry: RegistryEntry) -> dict[str, str | bool | None]:
         "state": entry.state,
         "reason": entry.reason or None,
         "generated": _generated(entry),
+        "missing": [requirement.text for requirement in _missing(entry)],
     }
+
+
+def _missing(entry: RegistryEntry) -> list[Unmet]:
+    """What the loss requires that is not installed."""
+    return unmet(getattr(entry.definition, "requires", ()))
 
 
 def _generated(entry: RegistryEntry) -> bool | None:

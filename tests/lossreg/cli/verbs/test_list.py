@@ -69,6 +69,7 @@ def test_json_says_all_of_each_loss(capsys: pytest.CaptureFixture[str]) -> None:
         "state": "ok",
         "reason": None,
         "generated": False,
+        "missing": [],
     }
     assert {each["state"] for each in found.values()} == {"ok"}
 
@@ -85,6 +86,7 @@ def test_json_names_the_broken_and_the_conflicting(capsys: pytest.CaptureFixture
         "state": "ok",
         "reason": None,
         "generated": False,
+        "missing": [],
     }
     assert found["odd"] == {
         **acme,
@@ -94,6 +96,7 @@ def test_json_names_the_broken_and_the_conflicting(capsys: pytest.CaptureFixture
         "state": "broken",
         "reason": "ModuleNotFoundError: No module named 'no_such_module_anywhere'",
         "generated": None,
+        "missing": [],
     }
     assert found["acme:l1"] == {
         **acme,
@@ -103,6 +106,7 @@ def test_json_names_the_broken_and_the_conflicting(capsys: pytest.CaptureFixture
         "state": "conflict",
         "reason": "claimed by acme and lossreg",
         "generated": False,
+        "missing": [],
     }
     assert found["lossreg:l1"]["module"] == "lossreg_losses.l1"
     assert found["lossreg:l1"]["state"] == "conflict"
@@ -148,5 +152,6 @@ def test_tasks_are_listed_when_they_are_asked_for(
         "state": "ok",
         "reason": None,
         "generated": None,
+        "missing": [],
     }
     assert "line" not in listed_as_json(capsys)
