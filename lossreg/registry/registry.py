@@ -153,13 +153,37 @@ class Definitions(Mapping[str, RecordT]):
     def __len__(self) -> int:
         return len(self._claims.by_name)
 
-    def entries(self) -> list[RegistryEntry]:
-        """Every claim to a name, loaded, including broken and conflicting ones."""
+    def providers(self) -> dict[str, str]:
+        """The distributions and modules that have definitions, by their name in lower case.
+
+        Loads nothing.
+        """
+        claimants = [
+            *(
+                claim.plugin.claimant
+                for claims in self._claims.by_name.values()
+                for claim in claims
+            ),
+            *(unusable.origin.claimant for unusable in self._claims.unusable),
+        ]
+        return {normalized(claimant): claimant for claimant in sorted(claimants)}
+
+    def entries(self, provider: str | None = None) -> list[RegistryEntry]:
+        """Every claim to a name, loaded, including broken and conflicting ones.
+
+        Args:
+            provider: A key of `providers`, of which alone the claims are wanted.
+        """
+
+        def is_wanted(claimant: str) -> bool:
+            return provider is None or normalized(claimant) == provider
+
         return [
             *(
                 _entry(claim, claims if len(claims) > 1 else ())
                 for claims in self._claims.by_name.values()
                 for claim in claims
+                if is_wanted(claim.plugin.claimant)
             ),
             *(
                 RegistryEntry(
@@ -172,6 +196,7 @@ class Definitions(Mapping[str, RecordT]):
                     definition=None,
                 )
                 for name, origin, reason in self._claims.unusable
+                if is_wanted(origin.claimant)
             ),
         ]
 

@@ -127,7 +127,13 @@ def _loss_sections(
     if definition.references:
         references = "\n".join(_indented(reference, width) for reference in definition.references)
         sections.append("References\n" + references)
-    return sections
+    return sections + _elsewhere(definition, width)
+
+
+def _elsewhere(definition: LossDefinition, width: int) -> list[str]:
+    """What other libraries call the loss, if its definition says so."""
+    names = ", ".join(definition.aliases)
+    return [f"Other libraries' names\n{_indented(names, width)}"] if names else []
 
 
 def _needs(definition: LossDefinition, width: int) -> str:

@@ -35,8 +35,8 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         origin: The distribution and version that provide it.
     """
     sections = _head(definition)
-    if definition.requires:
-        sections.append(f"**Needs:** {', '.join(f'`{text}`' for text in definition.requires)}")
+    needs = ", ".join(f"`{text}`" for text in definition.requires)
+    sections += [f"**Needs:** {needs}"] * bool(needs)
     for title, prose in (
         ("Use it when", definition.use_when),
         ("Choose another when", definition.avoid_when),
@@ -63,6 +63,7 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
     if definition.references:
         listed = "\n".join(f"- {_linked(reference)}" for reference in definition.references)
         sections += ["## References", listed]
+    sections += _elsewhere(definition)
     generated = ", generated from its signature" if definition.generated else ""
     return "\n\n".join([*sections, f"From {escaped(origin)}{generated}."]) + "\n"
 
@@ -104,6 +105,12 @@ def displayed(latex: str) -> str:
     # `$$` or an empty line would end the block early, and the rest would be read as markup.
     ends = "$$" in latex or any(not line.strip() for line in latex.splitlines())
     return _fenced(latex, "latex") if ends else f"$$\n{latex}\n$$"
+
+
+def _elsewhere(definition: LossDefinition) -> list[str]:
+    """What other libraries call the loss, if its definition says so."""
+    names = ", ".join(f"`{alias}`" for alias in definition.aliases)
+    return ["## Other libraries' names", names] if names else []
 
 
 def _symbols(definition: LossDefinition) -> list[str]:
