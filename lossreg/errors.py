@@ -298,14 +298,19 @@ class MissingExtraError(LossregError, ImportError):
     """Something needs an optional dependency that is not installed.
 
     Attributes:
-        extra: The extra to install, as in `pip install 'lossreg[extra]'`.
+        extra: The extra to install, as in `pip install 'lossreg[extra]'`; empty if it is not an
+            extra of lossreg.
+        missing: What is needed: a distribution, perhaps with bounds of its version.
+        installed: The version that is installed, which does not do; empty if there is none.
     """
 
-    def __init__(self, what: str, *, extra: str, missing: str) -> None:
-        super().__init__(
-            f"{what} needs {missing}, which is not installed: pip install 'lossreg[{extra}]'"
-        )
+    def __init__(self, what: str, *, missing: str, extra: str = "", installed: str = "") -> None:
+        state = f"but {installed} is installed" if installed else "which is not installed"
+        wanted = f"lossreg[{extra}]" if extra else missing
+        super().__init__(f"{what} needs {missing}, {state}: pip install '{wanted}'")
         self.extra = extra
+        self.missing = missing
+        self.installed = installed
 
 
 class ConfigWarning(UserWarning):

@@ -196,6 +196,50 @@ def _is_swapped(written: str, meant: str) -> bool:
     return any(written == meant[:i] + meant[i + 1] + meant[i] + meant[i + 2 :] for i in firsts)
 
 
+def is_spelling_of(name: str, known: str) -> bool:
+    """Whether a name is a known one apart from case, underscores and "loss".
+
+    >>> is_spelling_of("DiceCELoss", "dice_ce"), is_spelling_of("monai.losses.DiceCE", "dice_ce")
+    (True, False)
+    """
+    module, _, last = name.rpartition(".")
+    return module.partition(".")[0].lower() in _TORCH and _folded(last) == _folded(known)
+
+
+def aliased(name: str, aliases: Mapping[str, Iterable[str]]) -> tuple[str | None, str]:
+    """The loss that other libraries call by a name, and a remark.
+
+    A dotted name means the class of its library: of the aliases, only those that begin with the
+    same library fit.
+
+    Args:
+        name: The requested loss: a name, or the dotted name of a class or a function.
+        aliases: By each loss, what other libraries call it.
+
+    >>> aliased("monai.losses.DiceCELoss", {"monai_dice_ce": ["monai.losses.DiceCELoss"]})
+    ('monai_dice_ce', '')
+    >>> aliased("kornia.losses.DiceLoss", {"monai_dice": ["DiceLoss", "monai.losses.DiceLoss"]})
+    (None, '')
+    """
+    if not 0 < len(name) <= _MAX_LENGTH:
+        return None, ""
+    library, dot, _ = name.partition(".")
+    folded = _folded(name.rpartition(".")[2])
+    by_folded: dict[str, dict[str, None]] = {}
+    exact = [loss for loss, names in aliases.items() if name in names]
+    if len(exact) == 1:
+        return exact[0], ""
+    for loss, names in aliases.items():
+        for alias in names:
+            if not dot or alias.partition(".")[0] == library:
+                by_folded.setdefault(_folded(alias.rpartition(".")[2]), {})[loss] = None
+    meant = folded if folded in by_folded else _misspelt(folded, by_folded, cutoff=0.9)
+    losses = list(by_folded.get(meant or "", ()))
+    if len(losses) > 1:
+        return None, f"{' and '.join(map(repr, losses[:_MOST_NAMES]))} are called so elsewhere"
+    return (losses[0], "") if losses else (None, "")
+
+
 def closest_loss(name: object, installed: Iterable[str]) -> str | None:
     """The installed loss that was probably meant, if it is the same one.
 

@@ -60,7 +60,8 @@ def test_from_a_function_to_a_loss(wheel: Path, tmp_path: Path) -> None:
                 )
                 assert not shown or said[command] == shown, command
     assert re.search(r"\b\d\d passed", said["python -m pytest"])
-    assert re.search(r"^quantile +lossreg-quantile 0.1.0 ", said["lossreg list"], re.MULTILINE)
+    listed = "lossreg-quantile 0.1.0: 1 loss\n  quantile  "
+    assert listed in said["lossreg list"]
     assert "  q: number above 0 and below 1, default 0.5\n" in said["lossreg show quantile"]
 
 

@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lossreg.config.models import Divisor, Each, TermConfig, Weight
+from lossreg.plugin.choice import Chosen
 from lossreg.vocabulary.arguments import REQUIRED
 from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route, is_schedule
@@ -184,7 +185,14 @@ def _each(each: Each) -> str:
     return in_text(words)
 
 
+def _chosen(chosen: Chosen) -> str:
+    """A chosen component, with its parameters that are not their defaults."""
+    fields = ", ".join(f"{name}={text}" for name, text in set_fields(chosen.params).items())
+    return f"{chosen.name}({fields})" if fields else chosen.name
+
+
 _OF_THE_LANGUAGE: tuple[tuple[type, Callable[[Any], str]], ...] = (
+    (Chosen, _chosen),
     (Divisor, _divisor),
     (Each, _each),
     (Route, _route),

@@ -16,6 +16,7 @@ from lossreg.config.faults.faults import clipped
 from lossreg.config.grammar import COMPOSITE, GROUP
 from lossreg.config.models import CompositeConfig, TermConfig, Weight
 from lossreg.names import closest
+from lossreg.plugin.requirements import unmet
 from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route, Transform
 from lossreg.vocabulary.transforms import definition_of
@@ -266,6 +267,11 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
     if around.derived is not None and term.is_complete:
         around.derived.check_lists(term, config, faults)
     _check_size(term, config, faults)
+    if loss.definition.requires and config.enabled:
+        for lacking in unmet(loss.definition.requires):
+            message = f"'{config.type}' needs {lacking}"
+            place = term.node.value["type"]
+            faults.add("LR907", (term.path, "type"), message, place, severity="warning")
     return config
 
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from lossreg.plugin.choice import Choice, Chosen, Component
 from lossreg.plugin.definition import (
     Denominator,
     LossDefinition,
@@ -54,7 +55,10 @@ from lossreg.plugin.problems import (
 from lossreg.plugin.task import TaskDefinition
 
 __all__ = [
+    "Choice",
+    "Chosen",
     "ClassWeights",
+    "Component",
     "DType",
     "Denominator",
     "Domain",

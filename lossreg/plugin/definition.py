@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from lossreg.plugin.calls import check_call, shape_of_mask
 from lossreg.plugin.fields import LossConfig
 from lossreg.plugin.inputs import LossInput
+from lossreg.plugin.requirements import parsed
 from lossreg.plugin.shapes import ANY_SHAPE, Shape
 
 if TYPE_CHECKING:
@@ -138,6 +139,16 @@ def _checked_page(definition: LossDefinition) -> None:
         raise TypeError(f"LossDefinition.worked must be a WorkedExample or None, not {worked!r}")
 
 
+def _checked_names(definition: LossDefinition) -> None:
+    """Refuse requirements and aliases that are not tuples of them."""
+    for name in ("requires", "aliases"):
+        entries: object = getattr(definition, name)
+        if not isinstance(entries, tuple) or not all(isinstance(text, str) for text in entries):
+            raise TypeError(f"LossDefinition.{name} must be a tuple of strings, not {entries!r}")
+    for text in definition.requires:
+        parsed(text)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossDefinition:
     r"""A plugin's description of one loss.
@@ -186,12 +197,17 @@ class LossDefinition:
         parts: The names of what the module returns instead of one number: a mapping with these
             keys, or a tuple in this order. The loss is their sum, and each is logged as
             `loss/TERM/PART`.
+        requires: What must be installed to build it, with bounds of the version: `monai>=1.4`.
+            It is read from metadata: nothing is imported to find out.
+        aliases: What other libraries call it, such as `DiceCELoss` or, with its module,
+            `monai.losses.DiceCELoss`. They serve guesses at a name, and are never accepted.
         unreduced_letters: The unreduced loss's shape, parsed.
 
     Raises:
         TypeError: A field is of the wrong type.
         ValueError: The name is empty or has other characters than letters, digits, `_` and `-`;
-            an input is named twice; or the unreduced loss has several shapes.
+            an input is named twice; the unreduced loss has several shapes; or a requirement has
+            another form than a distribution and bounds.
     """
 
     name: str
@@ -219,6 +235,8 @@ class LossDefinition:
     call: Literal["position", "keyword"] = "position"
     mask: str | None = None
     parts: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     unreduced_letters: Shape = field(init=False, repr=False, compare=False)
 
     @classmethod
@@ -307,5 +325,6 @@ class LossDefinition:
             if not (hook is None or callable(hook)):
                 raise TypeError(f"LossDefinition.{name} must be callable or None, not {hook!r}")
         _checked_page(self)
+        _checked_names(self)
         if not isinstance(self.compiles, bool):
             raise TypeError(f"LossDefinition.compiles must be True or False, not {self.compiles!r}")

@@ -18,6 +18,7 @@ from lossreg.registry.distributions import (
     InstalledDistribution,
     normalized,
 )
+from lossreg.registry.guesses import guessed
 from lossreg.registry.kinds import KINDS, LOSSES, Kind, Record, RecordT
 from lossreg.registry.plugins import Origin
 
@@ -52,7 +53,8 @@ class RegistryEntry(NamedTuple):
 class Definitions(Mapping[str, RecordT]):
     """The definitions of one kind, as a read-only mapping from their names.
 
-    Looking up a name loads only that plugin. `distribution:name` picks one distribution's
+    Looking up a name loads only that plugin, but for an unknown name without a near spelling: then
+    the others are loaded for their aliases. `distribution:name` picks one distribution's
     definition. Threads may share the mapping.
 
     Args:
@@ -68,7 +70,7 @@ class Definitions(Mapping[str, RecordT]):
         self._claims = claims
 
     def __getitem__(self, name: str) -> RecordT:
-        return self._claim(name).load()
+        return self._claim(name, may_load=True).load()
 
     def origin(self, name: str) -> Origin:
         """Where a definition is from; loads nothing.
@@ -83,14 +85,14 @@ class Definitions(Mapping[str, RecordT]):
         """The distributions, or modules, that claim a name; loads nothing."""
         return sorted({claim.plugin.claimant for claim in self._claims.by_name.get(name, ())})
 
-    def _claim(self, name: str) -> Claim[RecordT]:
+    def _claim(self, name: str, *, may_load: bool = False) -> Claim[RecordT]:
         claimant, colon, bare = name.rpartition(":") if isinstance(name, str) else ("", "", name)
         claims = self._claims.by_name.get(bare, [])
         if colon:
             wanted = normalized(claimant)
             claims = [claim for claim in claims if normalized(claim.plugin.claimant) == wanted]
         if not claims:
-            raise self._unknown(name, claimant, bare)
+            raise self._unknown(name, claimant, bare, may_load=may_load)
         if len(claims) > 1:
             raise self._claims.kind.duplicate(
                 name=bare,
@@ -101,7 +103,9 @@ class Definitions(Mapping[str, RecordT]):
             )
         return claims[0]
 
-    def _unknown(self, name: object, claimant: str, bare: str) -> UnknownNameError:
+    def _unknown(
+        self, name: object, claimant: str, bare: str, *, may_load: bool
+    ) -> UnknownNameError:
         kind = self._claims.kind
         unreadable = tuple(
             f"{origin.release or origin.module}: {reason}"
@@ -111,9 +115,7 @@ class Definitions(Mapping[str, RecordT]):
         if claimant:
             suggestion, remark = self._of_claimant(claimant, bare)
         else:
-            by_name = self._claims.by_name.items()
-            modules = {known: claims[0].plugin.module for known, claims in by_name}
-            suggestion, remark = kind.guess(bare, modules)
+            suggestion, remark = guessed(bare, self._claims, may_load=may_load)
         return kind.unknown(
             name, suggestion=suggestion, remark=remark, unreadable=unreadable, kind=kind.noun
         )
@@ -151,13 +153,37 @@ class Definitions(Mapping[str, RecordT]):
     def __len__(self) -> int:
         return len(self._claims.by_name)
 
-    def entries(self) -> list[RegistryEntry]:
-        """Every claim to a name, loaded, including broken and conflicting ones."""
+    def providers(self) -> dict[str, str]:
+        """The distributions and modules that have definitions, by their name in lower case.
+
+        Loads nothing.
+        """
+        claimants = [
+            *(
+                claim.plugin.claimant
+                for claims in self._claims.by_name.values()
+                for claim in claims
+            ),
+            *(unusable.origin.claimant for unusable in self._claims.unusable),
+        ]
+        return {normalized(claimant): claimant for claimant in sorted(claimants)}
+
+    def entries(self, provider: str | None = None) -> list[RegistryEntry]:
+        """Every claim to a name, loaded, including broken and conflicting ones.
+
+        Args:
+            provider: A key of `providers`, of which alone the claims are wanted.
+        """
+
+        def is_wanted(claimant: str) -> bool:
+            return provider is None or normalized(claimant) == provider
+
         return [
             *(
                 _entry(claim, claims if len(claims) > 1 else ())
                 for claims in self._claims.by_name.values()
                 for claim in claims
+                if is_wanted(claim.plugin.claimant)
             ),
             *(
                 RegistryEntry(
@@ -170,6 +196,7 @@ class Definitions(Mapping[str, RecordT]):
                     definition=None,
                 )
                 for name, origin, reason in self._claims.unusable
+                if is_wanted(origin.claimant)
             ),
         ]
 

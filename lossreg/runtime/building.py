@@ -117,6 +117,7 @@ def create(name: str, /, *, registry: Registry | None = None, **params: Any) -> 
         DuplicateLossError: Several distributions claim it.
         PluginLoadError: Its plugin cannot be loaded.
         ConfigError: A parameter is unknown, missing or out of bounds.
+        MissingExtraError: Something that the loss requires is not installed.
 
     >>> create("smooth_l1", beta=0.5)
     SmoothL1Loss()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from lossreg.config.faults.faults import path_text
-from lossreg.errors import ConfigError, Diagnostic, described
+from lossreg.errors import ConfigError, Diagnostic, MissingExtraError, described
 from lossreg.plugin.fields import with_tensors
+from lossreg.plugin.requirements import unmet
 from lossreg.runtime.reduction import share_state
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def construct(
 
     Raises:
         ConfigError: It cannot be built.
+        MissingExtraError: Something that it requires is not installed.
     """
+    for lacking in unmet(definition.requires):
+        what = f"'{definition.name}' ({origin or definition.config.__module__})"
+        raise MissingExtraError(what, missing=lacking.text, installed=lacking.installed)
     try:
         module: object = definition.build(config)
     except KeyboardInterrupt:

@@ -74,7 +74,10 @@ def test_another_name_is_an_attribute_error() -> None:
 
 def test_a_plugin_author_gets_these_names() -> None:
     assert set(lossreg.plugin.__all__) == {
+        "Choice",
+        "Chosen",
         "ClassWeights",
+        "Component",
         "DType",
         "Denominator",
         "Domain",

@@ -14,6 +14,7 @@ from lossreg.cli.render.value import shape_in_words, symbols, worked_in_words
 from lossreg.config.tools.divisors import divisors
 from lossreg.errors import printable
 from lossreg.plugin import LossDefinition
+from lossreg.plugin.requirements import parsed, unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +78,9 @@ def _loss_as_dict(definition: LossDefinition, origin: str) -> dict[str, Any]:
         "compiles": definition.compiles,
         "example": definition.example,
         "generated": definition.generated,
+        "requires": list(definition.requires),
+        "missing": [lacking.text for lacking in unmet(definition.requires)],
+        "aliases": list(definition.aliases),
     }
 
 
@@ -89,7 +93,7 @@ def _head(definition: Record, origin: str) -> str:
 def _loss_sections(
     definition: LossDefinition, width: int, can_show: Callable[[str], bool]
 ) -> list[str]:
-    sections = []
+    sections = [_needs(definition, width)] if definition.requires else []
     for title, prose in (
         ("Use it when", definition.use_when),
         ("Choose another when", definition.avoid_when),
@@ -123,7 +127,22 @@ def _loss_sections(
     if definition.references:
         references = "\n".join(_indented(reference, width) for reference in definition.references)
         sections.append("References\n" + references)
-    return sections
+    return sections + _elsewhere(definition, width)
+
+
+def _elsewhere(definition: LossDefinition, width: int) -> list[str]:
+    """What other libraries call the loss, if its definition says so."""
+    names = ", ".join(definition.aliases)
+    return [f"Other libraries' names\n{_indented(names, width)}"] if names else []
+
+
+def _needs(definition: LossDefinition, width: int) -> str:
+    lacking = {entry.text: str(entry) for entry in unmet(definition.requires)}
+    lines = [
+        lacking.get(parsed(text).text, f"{text}, which is installed")
+        for text in definition.requires
+    ]
+    return "\n".join(["Needs", *(_indented(line, width) for line in lines)])
 
 
 def _formula(definition: LossDefinition, width: int, can_show: Callable[[str], bool]) -> list[str]:
@@ -169,13 +188,19 @@ def _reduction(definition: LossDefinition) -> str:
     return " ".join(sentences)
 
 
-def _blocks(parameters: list[Parameter], width: int) -> str:
+def _blocks(parameters: list[Parameter], width: int, by: int = 2) -> str:
     lines = []
     for parameter in parameters:
         default = "required" if parameter.default is None else f"default {parameter.default}"
-        lines.append(printable(f"  {parameter.name}: {parameter.kind}, {default}"))
+        lines.append(printable(f"{' ' * by}{parameter.name}: {parameter.kind}, {default}"))
         if parameter.description:
-            lines.append(_indented(parameter.description, width, by=6))
+            lines.append(_indented(parameter.description, width, by=by + 4))
+        for component in parameter.components:
+            if component.summary or component.parameters:
+                about = f"{component.name}: {component.summary}".rstrip()
+                lines.append(_indented(printable(about), width, by=by + 4))
+            if component.parameters:
+                lines.append(_blocks(component.parameters, width, by=by + 8))
     return "\n".join(lines)
 
 

@@ -12,8 +12,9 @@ from lossreg.cli.render.value import shape_in_words, symbols, worked_in_words
 from lossreg.config.tools.divisors import divisors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from lossreg.cli.render.parameters import Parameter
     from lossreg.plugin import LossDefinition, TaskDefinition
     from lossreg.registry.kinds import Record
 
@@ -34,6 +35,8 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         origin: The distribution and version that provide it.
     """
     sections = _head(definition)
+    needs = ", ".join(f"`{text}`" for text in definition.requires)
+    sections += [f"**Needs:** {needs}"] * bool(needs)
     for title, prose in (
         ("Use it when", definition.use_when),
         ("Choose another when", definition.avoid_when),
@@ -44,15 +47,7 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         sections += ["## Formula", displayed(definition.formula), *_symbols(definition)]
     parameters = parameters_in_words(definition.config.model_json_schema())
     if parameters:
-        rows = [
-            (
-                f"`{parameter.name}`",
-                escaped(parameter.kind),
-                "required" if parameter.default is None else f"`{parameter.default}`",
-                escaped(parameter.description),
-            )
-            for parameter in parameters
-        ]
+        rows = list(_parameters(parameters))
         sections += [
             "## Parameters",
             _table(("parameter", "values", "default", "meaning"), rows),
@@ -68,6 +63,7 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
     if definition.references:
         listed = "\n".join(f"- {_linked(reference)}" for reference in definition.references)
         sections += ["## References", listed]
+    sections += _elsewhere(definition)
     generated = ", generated from its signature" if definition.generated else ""
     return "\n\n".join([*sections, f"From {escaped(origin)}{generated}."]) + "\n"
 
@@ -82,6 +78,24 @@ def task_page(definition: TaskDefinition, origin: str) -> str:
     return "\n\n".join([*_head(definition), f"From {escaped(origin)}."]) + "\n"
 
 
+def _parameters(
+    parameters: Iterable[Parameter], prefix: str = "", of: str = ""
+) -> Iterator[tuple[str, str, str, str]]:
+    """A row for each parameter, and for each one of the components that it is chosen from."""
+    for parameter in parameters:
+        summaries = [f"{entry.name}: {entry.summary}" for entry in parameter.components]
+        described = any(entry.summary for entry in parameter.components)
+        yield (
+            f"`{prefix}{parameter.name}`",
+            escaped(parameter.kind),
+            "required" if parameter.default is None else f"`{parameter.default}`",
+            escaped(" ".join([f"{of}{parameter.description}", *summaries * described]).strip()),
+        )
+        for entry in parameter.components:
+            inner = f"{prefix}{parameter.name}."
+            yield from _parameters(entry.parameters, inner, f"Of {entry.name}: ")
+
+
 def _head(definition: Record) -> list[str]:
     return [f"# {escaped(definition.name)}", f"{escaped(definition.summary)}."]
 
@@ -91,6 +105,12 @@ def displayed(latex: str) -> str:
     # `$$` or an empty line would end the block early, and the rest would be read as markup.
     ends = "$$" in latex or any(not line.strip() for line in latex.splitlines())
     return _fenced(latex, "latex") if ends else f"$$\n{latex}\n$$"
+
+
+def _elsewhere(definition: LossDefinition) -> list[str]:
+    """What other libraries call the loss, if its definition says so."""
+    names = ", ".join(f"`{alias}`" for alias in definition.aliases)
+    return ["## Other libraries' names", names] if names else []
 
 
 def _symbols(definition: LossDefinition) -> list[str]:

@@ -137,7 +137,9 @@ def table(rows: Sequence[Sequence[str]], *, width: int) -> str:
         start = "".join(
             cell.ljust(wide) + "  " for cell, wide in zip(row[:-1], widths, strict=True)
         )
-        wrapped = textwrap.wrap(printable(row[-1], keep="\n"), max(width - indent, 20)) or [""]
+        # Hyphenated names and commands stay whole, so that they can be copied.
+        text, space = printable(row[-1], keep="\n"), max(width - indent, 20)
+        wrapped = textwrap.wrap(text, space, break_on_hyphens=False) or [""]
         lines.append((start + wrapped[0]).rstrip())
         lines.extend(" " * indent + line for line in wrapped[1:])
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from lossreg.config.faults.faults import describe, holds_interpolation
 from lossreg.config.faults.guesses import Guesses, missing_space
 from lossreg.config.read.nodes import MOST_FAULTS, SourceError
 from lossreg.names import closest, closest_spelling
+from lossreg.plugin.choice import selections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from lossreg.config.faults.faults import ConfigPath, Faults
     from lossreg.config.read.nodes import Node, Span
 
-__all__ = ["plain", "validated"]
+__all__ = ["names_of", "plain", "validated"]
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -45,6 +46,7 @@ _BOUNDS = {
     "less_than": ("lt", "below"),
     "less_than_equal": ("le", "of at most"),
 }
+_OF_LOSSREG = {"class_weights": "LR208", "misplaced": "LR209"}
 _LENGTHS = {"too_long": ("max_length", "fewer"), "too_short": ("min_length", "more")}
 # Names of parameters in Keras, in configs of other systems, and in older versions of torch.
 _FOREIGN = {
@@ -101,6 +103,7 @@ def validated(
     faults: Faults,
     key: Span | None = None,
     elsewhere: Callable[[str], str | None] = lambda _: None,
+    loss: str = "",
 ) -> ConfigT | None:
     """The model made from a mapping of parameters, or None after noting the faults.
 
@@ -112,9 +115,11 @@ def validated(
         faults: Takes the faults.
         key: Where the mapping's key is written; a missing parameter is noted there.
         elsewhere: What to do with a name that belongs elsewhere; None for other names.
+        loss: The loss that `lossreg show` shows the parameters with; by default, `owner`.
     """
+    loss = loss or owner
     try:
-        node, faulty = _with_numbers(model, node, owner, path, faults)
+        node, faulty = _as_values(model, node, owner, path, faults, loss)
         config, errors = _judged_by(model, node)
         if config is not None:
             return config if check_float32(node, path, faults) and not faulty else None
@@ -122,7 +127,7 @@ def validated(
         if unknown:
             # Judge the parameters that were probably meant: one run finds all faults.
             node, dropped = _as_meant(unknown, model, node, owner, path, faults, elsewhere)
-            node, more = _with_numbers(model, node, owner, path, faults)
+            node, more = _as_values(model, node, owner, path, faults, loss)
             faulty = [*faulty, *more, *([""] if dropped else ())]
             _, errors = _judged_by(model, node)
         if faulty:
@@ -138,7 +143,7 @@ def validated(
         if faults.interpolations and _is_beside_one(wrong, node):
             continue
         hint = _ways(model, wrong) if wrong["type"] == "missing" else ""
-        _note(wrong, node, owner=owner, path=path, faults=faults, key=key, hint=hint)
+        _note(wrong, node, owner=owner, path=path, faults=faults, key=key, hint=hint, loss=loss)
     return None
 
 
@@ -148,16 +153,25 @@ def _is_beside_one(error: ErrorDetails, node: Node) -> bool:
     return bool(inner) and name in node.keys and holds_interpolation(node.value[str(name)])
 
 
-def _with_numbers(
-    model: type[BaseModel], node: Node, owner: str, path: ConfigPath, faults: Faults
+def _as_values(
+    model: type[BaseModel], node: Node, owner: str, path: ConfigPath, faults: Faults, loss: str
 ) -> tuple[Node, list[str]]:
-    """The parameters with class weights as numbers, and the names of those that have a fault."""
-    if not any(isinstance(child.value, dict) for child in node.value.values()):
-        return node, []
-    # Imported late: few configs have class weights that are not a list.
-    from lossreg.config.declare.class_weights import with_numbers
+    """The parameters with class weights as numbers and chosen components as values.
 
-    return with_numbers(model, node, owner, path, faults)
+    Also gives the names of those that have a fault.
+    """
+    faulty: list[str] = []
+    if any(isinstance(child.value, dict) for child in node.value.values()):
+        # Imported late: few configs have class weights that are not a list.
+        from lossreg.config.declare.class_weights import with_numbers
+
+        node, faulty = with_numbers(model, node, owner, path, faults)
+    if node.value and selections(model):
+        from lossreg.config.declare.choices import with_chosen  # imported late: few have any
+
+        node, more = with_chosen(model, node, path, faults, owner=owner, loss=loss)
+        faulty = [*faulty, *more]
+    return node, faulty
 
 
 def _ways(model: type[BaseModel], error: ErrorDetails) -> str:
@@ -180,14 +194,15 @@ def _judged_by(model: type[ConfigT], node: Node) -> tuple[ConfigT | None, list[E
 
 def _unknown(errors: list[ErrorDetails], model: type[BaseModel], node: Node) -> list[str]:
     """The parameters in a mapping that a model does not have."""
-    known = _names(model)
+    known = names_of(model)
     extra = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
     names = [str(step) for step, *_ in filter(None, extra)]
     # A plugin's validator may have renamed parameters before pydantic judged them.
     return [name for name in names if name in node.keys and name not in known]
 
 
-def _names(model: type[BaseModel]) -> list[str]:
+def names_of(model: type[BaseModel]) -> list[str]:
+    """The names of a model's parameters, as a config writes them."""
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
@@ -205,13 +220,14 @@ def _as_meant(
     Returns:
         The parameters that the model has, and whether unknown ones were left out.
     """
-    known = _names(model)
+    known = names_of(model)
     astray = {
         name: hint
         for name in unknown
         if (
             hint := elsewhere(missing_space(name)[0])
             or _RETIRED.get(name)
+            or _of_component(model, node, name)
             or _DIFFERENT.get((owner, missing_space(name)[0]))
         )
     }
@@ -229,6 +245,15 @@ def _as_meant(
     for name in dropped:
         del meant.value[name], meant.keys[name]
     return meant, bool(dropped)
+
+
+def _of_component(model: type[BaseModel], node: Node, name: str) -> str | None:
+    """What to do with an unknown parameter that belongs to a chosen component."""
+    if not selections(model):
+        return None
+    from lossreg.config.declare.choices import belongs_to_component
+
+    return belongs_to_component(model, node, name)
 
 
 def _errors(
@@ -258,6 +283,7 @@ def _note(
     faults: Faults,
     key: Span | None,
     hint: str,
+    loss: str,
 ) -> None:
     # A rule for a whole list may say which element breaks it, in lists of lists by a tuple.
     index = error.get("ctx", {}).get("index", ())
@@ -273,7 +299,7 @@ def _note(
     kind, last = error["type"], error["loc"][-1] if error["loc"] else None
     if kind == "extra_forbidden":
         # From a model inside the parameters, or raised by the plugin itself.
-        message = f"unknown parameter of '{owner}'; see `lossreg show {owner}`"
+        message = f"unknown parameter of '{owner}'; see `lossreg show {loss}`"
         faults.add("LR103", path, message, key or node)
     elif kind == "missing" and isinstance(last, int):
         # An element of a tuple of fixed length.
@@ -289,9 +315,9 @@ def _note(
         note_wrong_type(node, path, _SCALARS[kind], faults)
     else:
         try:
-            code, message = _judged(error, node, owner)
+            code, message = _judged(error, node, owner, loss)
         except KeyError:  # a plugin's own error with the name of one of pydantic's
-            code, message = "LR209", _not_taken(node, owner)
+            code, message = "LR209", _not_taken(node, owner, loss)
         faults.add(code, path, message, node)
 
 
@@ -299,7 +325,7 @@ def _is_schedule(node: Node) -> bool:
     return isinstance(node.value, dict) and "schedule" in node.value
 
 
-def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:
+def _judged(error: ErrorDetails, node: Node, owner: str, loss: str) -> tuple[str, str]:
     """The code and the message for a value that is given, but wrong."""
     kind, context = error["type"], error.get("ctx", {})
     found = f"found {describe(node.value)}"
@@ -331,17 +357,17 @@ def _judged(error: ErrorDetails, node: Node, owner: str) -> tuple[str, str]:
         meant = foreign if foreign in choices else closest(node.value, choices)
         hint = f"; did you mean '{meant}'?" if meant else ""
         return "LR203", f"expected {expected}, {found}{hint}"
-    if kind == "class_weights":
-        return "LR208", error["msg"][:300]
-    if kind == "misplaced":
-        return "LR209", error["msg"]
+    if kind == "choice":
+        return "LR203", f"{error['msg']}, {found}"
+    if kind in _OF_LOSSREG:
+        return _OF_LOSSREG[kind], error["msg"][:300]
     if kind in ("value_error", "assertion_error"):
         # The message of a plugin's own validator, after pydantic's "Value error, ".
         words = error["msg"].partition(", ")[2] or error["msg"]
         return "LR209", f"{words[:300]} ({found})"
-    return "LR209", _not_taken(node, owner)
+    return "LR209", _not_taken(node, owner, loss)
 
 
-def _not_taken(node: Node, owner: str) -> str:
+def _not_taken(node: Node, owner: str, loss: str) -> str:
     found = f"found {describe(node.value)}"
-    return f"expected a value that '{owner}' accepts, {found}; see `lossreg show {owner}`"
+    return f"expected a value that '{owner}' accepts, {found}; see `lossreg show {loss}`"

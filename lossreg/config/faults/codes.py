@@ -477,6 +477,16 @@ _ALL = (
         good="terms:\n  fit: {type: mse, inputs: [{from: x, apply: [exp]}, y]}\n",
         warning=True,
     ),
+    Code(
+        code="LR907",
+        title="what a loss needs is not installed",
+        explanation="The loss's plugin says which distributions it needs, and one of them is not "
+        "installed, or in another version. The config can be checked, but not built: install what "
+        "the message names. `lossreg check --strict` fails.",
+        bad="",
+        good=_GOOD,
+        warning=True,
+    ),
 )
 
 CODES = {code.code: code for code in _ALL}

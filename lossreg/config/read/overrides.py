@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lossreg.config.faults.faults import clipped, describe, path_text
+from lossreg.config.faults.faults import clipped, describe, is_interpolation, path_text
 from lossreg.config.read.documents import MAX_LEVELS, read_document
 from lossreg.config.read.nodes import Document, Node, SourceError
 from lossreg.vocabulary.paths import PathError, ValuePath
@@ -64,7 +64,7 @@ def _set(
 ) -> None:
     path: ConfigPath = ""
     node = root
-    for step in steps[:-1]:
+    for place, step in enumerate(steps[:-1]):
         child = _child(node, step)
         is_missing = child is None or child.value is None
         if is_missing and isinstance(step, str) and isinstance(node.value, dict):
@@ -74,7 +74,10 @@ def _set(
             _refuse(node, step, path, target, faults)
             return
         # An anchored node has several users; the override means only this one.
-        child = node.value[step] = child.copy()
+        child = child.copy()
+        if "params" in steps[:place] and isinstance(steps[place + 1], str):
+            child = _with_parameters(child)
+        node.value[step] = child
         node, path = child, (path, step)
     last = steps[-1]
     if isinstance(node.value, dict) and isinstance(last, str):
@@ -83,6 +86,15 @@ def _set(
         node.value[last] = value
     else:
         _refuse(node, last, path, target, faults)
+
+
+def _with_parameters(node: Node) -> Node:
+    """A component's name as the mapping that its parameters can be put into."""
+    if not isinstance(node.value, str) or is_interpolation(node.value):
+        return node
+    mapping = Node({"type": node}, *node.span)
+    mapping.keys["type"] = node.span
+    return mapping
 
 
 def _value(override: str, start: int, document: Document) -> Node:

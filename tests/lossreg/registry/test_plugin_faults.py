@@ -79,8 +79,9 @@ def assert_told(capsys: pytest.CaptureFixture[str], name: str, *said: str) -> No
     """`list` shows the loss as broken, with what is said; all others are fine."""
     assert main(["list", "--json"]) == 0
     assert main(["list"]) == 0
-    text = " ".join(capsys.readouterr().out.partition("\nNAME")[2].split())
-    assert f"{name} {OWNER} BROKEN: " in text.replace("\xa0", " ")
+    text = " ".join(capsys.readouterr().out.partition("\n]\n")[2].split())
+    row = f"{name} BROKEN: ".lstrip()
+    assert f"{OWNER}: 1 loss {row}" in text.replace("\xa0", " ")
     for each in said:
         assert " ".join(each.split())[:30] in text
     fine = {each.name for each in Registry.installed().entries() if each.state == "ok"}

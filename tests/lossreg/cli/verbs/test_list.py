@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from typing import Any
 
 import pytest
@@ -50,7 +52,7 @@ def test_every_loss_has_a_row_with_its_summary(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     rows = listed(capsys).splitlines()
-    assert rows[0].split() == ["NAME", "FROM", "SUMMARY"]
+    assert re.fullmatch(rf"lossreg \S+: {len(Registry.installed())} losses", rows[0])
     assert [row.split()[0] for row in rows[1:]] == list(Registry.installed())
     for row, definition in zip(rows[1:], Registry.installed().values(), strict=True):
         assert row.endswith(definition.summary)
@@ -69,6 +71,8 @@ def test_json_says_all_of_each_loss(capsys: pytest.CaptureFixture[str]) -> None:
         "state": "ok",
         "reason": None,
         "generated": False,
+        "aliases": [],
+        "missing": [],
     }
     assert {each["state"] for each in found.values()} == {"ok"}
 
@@ -85,6 +89,8 @@ def test_json_names_the_broken_and_the_conflicting(capsys: pytest.CaptureFixture
         "state": "ok",
         "reason": None,
         "generated": False,
+        "aliases": [],
+        "missing": [],
     }
     assert found["odd"] == {
         **acme,
@@ -94,6 +100,8 @@ def test_json_names_the_broken_and_the_conflicting(capsys: pytest.CaptureFixture
         "state": "broken",
         "reason": "ModuleNotFoundError: No module named 'no_such_module_anywhere'",
         "generated": None,
+        "aliases": [],
+        "missing": [],
     }
     assert found["acme:l1"] == {
         **acme,
@@ -103,6 +111,8 @@ def test_json_names_the_broken_and_the_conflicting(capsys: pytest.CaptureFixture
         "state": "conflict",
         "reason": "claimed by acme and lossreg",
         "generated": False,
+        "aliases": [],
+        "missing": [],
     }
     assert found["lossreg:l1"]["module"] == "lossreg_losses.l1"
     assert found["lossreg:l1"]["state"] == "conflict"
@@ -117,12 +127,11 @@ def test_the_table_names_the_broken_and_the_conflicting(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     text = " ".join(listed(capsys).split())
-    assert (
-        "odd acme 2.1 BROKEN: ModuleNotFoundError: No module named 'no_such_module_anywhere' "
-        "(acme_odd)"
-    ) in text
-    assert "acme:l1 acme 2.1 CONFLICT: claimed by acme and lossreg (acme_l1)" in text
-    assert "fine acme 2.1 made up" in text
+    assert text.startswith(
+        "acme 2.1: 3 losses fine made up acme:l1 CONFLICT: claimed by acme and lossreg (acme_l1) "
+        "odd BROKEN: ModuleNotFoundError: No module named 'no_such_module_anywhere' (acme_odd) "
+        "lossreg "
+    )
 
 
 def test_tasks_are_listed_when_they_are_asked_for(
@@ -133,9 +142,8 @@ def test_tasks_are_listed_when_they_are_asked_for(
     site.add("acme", {"line": "acme_line", "odd": "acme_odd"}, modules, group=TASKS)
     assert main(["list", "--kind", "task"]) == 0
     rows = [" ".join(row.split()) for row in capsys.readouterr().out.splitlines()]
-    assert "line acme 1.0 made up" in rows
-    assert "odd acme 1.0 BROKEN: SystemExit: 3 (acme_odd)" in rows
-    assert any(row.startswith("digits lossreg ") for row in rows)
+    assert rows[:3] == ["acme 1.0: 2 tasks", "line made up", "odd BROKEN: SystemExit: 3 (acme_odd)"]
+    assert any(row.startswith("digits ") for row in rows)
     assert not any(row.startswith("l1 ") for row in rows)
     assert main(["list", "--kind", "task", "--json"]) == 0
     (line,) = [each for each in json.loads(capsys.readouterr().out) if each["name"] == "line"]
@@ -148,5 +156,109 @@ def test_tasks_are_listed_when_they_are_asked_for(
         "state": "ok",
         "reason": None,
         "generated": None,
+        "aliases": [],
+        "missing": [],
     }
     assert "line" not in listed_as_json(capsys)
+
+
+@pytest.fixture
+def bridged(site: Site) -> None:
+    """Two bridges of a library that is not installed, one of which needs more for one loss."""
+    needs = "('no-such-library>=1.4',)"
+    names = ("far_dice", "far_focal")
+    whole = plugin(*names).replace("name=name,", f"name=name, requires={needs},")
+    aliases = "aliases=('DiceCELoss',) if name == 'near_ce' else (),"
+    more = "requires=('torch', 'no-such-thing') if name == 'near_ce' else (),"
+    part = plugin("near_ce", "near_iou").replace("name=name,", f"name=name, {aliases} {more}")
+    site.add("far-losses", dict.fromkeys(names, "far"), {"far": whole})
+    site.add("near-losses", dict.fromkeys(("near_ce", "near_iou"), "near"), {"near": part})
+
+
+@pytest.mark.usefixtures("bridged")
+@pytest.mark.parametrize("width", [80, 60])
+def test_what_is_missing_stands_once_where_all_need_it(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = listed(capsys)
+    assert max(map(len, text.splitlines())) <= width
+    words = " ".join(text.split())
+    assert words.startswith(
+        "far-losses 1.0: 2 losses needs no-such-library>=1.4, which is not installed: "
+        "pip install 'no-such-library>=1.4' far_dice made up far_focal made up lossreg "
+    )
+    assert words.endswith(
+        "near-losses 1.0: 2 losses near_ce made up (needs no-such-thing, which is not installed: "
+        "pip install 'no-such-thing') near_iou made up"
+    )
+    found = listed_as_json(capsys)
+    assert found["far_dice"]["missing"] == ["no-such-library>=1.4"]
+    assert found["near_ce"]["missing"] == ["no-such-thing"]
+    assert found["near_ce"]["aliases"] == ["DiceCELoss"]
+
+
+def names(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    assert main(["list", "--json", *arguments]) == 0
+    return [each["name"] for each in json.loads(capsys.readouterr().out)]
+
+
+@pytest.mark.usefixtures("bridged")
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--search", "dice"), ["far_dice", "near_ce"]),
+        (("--search", "DiceCE"), ["near_ce"]),
+        (("--search", "MADE UP"), ["far_dice", "far_focal", "near_ce", "near_iou"]),
+        (("--search", "cross-entropy"), ["bce", "bce_with_logits", "cross_entropy"]),
+        (("--from", "near-losses"), ["near_ce", "near_iou"]),
+        (("--from", "Near_Losses", "--search", "iou"), ["near_iou"]),
+    ],
+)
+def test_some_are_listed(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], expected: list[str]
+) -> None:
+    found = names(capsys, *arguments)
+    assert found == expected or set(expected) <= set(found) <= set(BUILT_INS)
+
+
+@pytest.mark.usefixtures("crowded")
+def test_broken_and_conflicting_ones_of_a_distribution_are_listed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert names(capsys, "--from", "acme") == ["fine", "acme:l1", "odd"]
+
+
+def test_one_distribution_loads_no_other(site: Site) -> None:
+    site.add("acme", {"one": "acme_one"}, {"acme_one": plugin("one")})
+    site.add("other", {"two": "other_two"}, {"other_two": plugin("two")})
+    assert main(["list", "--from", "acme"]) == 0
+    assert "acme_one" in sys.modules
+    assert "other_two" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--search", "qwzkj"), 1, "no loss has 'qwzkj' in its name or summary\n"),
+        (
+            ("--search", "lpips"),
+            1,
+            "; piq has a loss of this name; it may be in lossreg-vision, which is not installed:",
+        ),
+        (
+            ("--from", "lossreg-monai"),
+            1,
+            "no losses are from 'lossreg-monai'; it is not installed: pip install lossreg-monai",
+        ),
+        (("--from", "lossregg"), 1, "no losses are from 'lossregg'; did you mean 'lossreg'?"),
+        (("--from", "qwzkj"), 1, "no losses are from 'qwzkj'; there are lossreg"),
+    ],
+)
+def test_what_is_not_there_is_said(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    assert main(["list", *arguments]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err

@@ -227,3 +227,18 @@ def test_a_terminal_without_unicode_gets_latex(
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding=encoding))
     assert main(["show", "mse"]) == 0
     assert line in written.getvalue().decode(encoding).splitlines()
+
+
+def test_other_names_and_needs_are_shown(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    fields = "name=name, aliases=('OddLoss', 'far.OddLoss'), requires=('no-such-thing>=2',),"
+    site.add("acme", {"odd": "acme_odd"}, {"acme_odd": plugin("odd").replace("name=name,", fields)})
+    text = shown("odd", capsys)
+    assert text.endswith("\nOther libraries' names\n  OddLoss, far.OddLoss\n")
+    assert "\nNeeds\n  no-such-thing>=2, which is not installed: pip install" in text
+    data = shown_as_json("odd", capsys)
+    assert data["aliases"] == ["OddLoss", "far.OddLoss"]
+    assert data["requires"] == data["missing"] == ["no-such-thing>=2"]
+    assert main(["show", "--markdown", "odd"]) == 0
+    page = capsys.readouterr().out
+    assert "**Needs:** `no-such-thing>=2`\n" in page
+    assert "## Other libraries' names\n\n`OddLoss`, `far.OddLoss`\n" in page
