@@ -176,6 +176,8 @@ class LossDefinition:
         compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
             breaks the graph, so that `fullgraph=True` refuses it.
         generated: Whether the parameters were inferred from a signature.
+        stateful: Whether it remembers what it saw: a memory bank, a moving centre. Its forward
+            changes buffers of it in training, and nothing in `eval()`.
         unreduced_letters: The unreduced loss's shape, parsed.
 
     Raises:
@@ -206,6 +208,7 @@ class LossDefinition:
     additive: bool = False
     compiles: bool = True
     generated: bool = False
+    stateful: bool = False
     unreduced_letters: Shape = field(init=False, repr=False, compare=False)
 
     @classmethod
@@ -291,5 +294,7 @@ class LossDefinition:
             if not (hook is None or callable(hook)):
                 raise TypeError(f"LossDefinition.{name} must be callable or None, not {hook!r}")
         _checked_page(self)
-        if not isinstance(self.compiles, bool):
-            raise TypeError(f"LossDefinition.compiles must be True or False, not {self.compiles!r}")
+        for name in ("compiles", "stateful"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise TypeError(f"LossDefinition.{name} must be True or False, not {value!r}")

@@ -59,12 +59,15 @@ class InfoNCE(nn.Module):
     def _embeddings(self, tensor: Tensor) -> Tensor:
         # A temperature of 0.07 makes errors of half precision 14 times larger.
         wide = tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-        return F.normalize(wide, dim=-1) if self.normalize else wide
+        if self.normalize:
+            wide = F.normalize(wide, dim=-1)
+        return wide
 
     def _of_all_ranks(self, tensor: Tensor) -> Tensor:
         if not (self.gather and distributed.is_available() and distributed.is_initialized()):
             return tensor
-        return _gathered(tensor)
+        gathered: Tensor = _gathered(tensor)
+        return gathered
 
     def _choice(self, anchors: Tensor, others: Tensor, own_side: Tensor) -> Tensor:
         """Each anchor's loss; the rows of this rank stand first in what it chooses from."""
