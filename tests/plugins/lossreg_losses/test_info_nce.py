@@ -72,6 +72,7 @@ def example(draw: Draw) -> Example:
 class TestInfoNCE(LossContract):
     loss = "info_nce"
     torch_free = True
+    inert = {"gather": "there is one rank"}  # noqa: RUF012  (the suite declares it)
 
     def batch(self) -> dict[str, Tensor]:
         return make_batch()
