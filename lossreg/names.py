@@ -23,10 +23,12 @@ _SAME = {
     "meanabsoluteerror": ("l1", ""),
     "meansquarederror": ("mse", ""),
     "negativeloglikelihood": ("nll", "of classes, from log-probabilities"),
+    "meanpinball": ("pinball", "with q, which scikit-learn calls alpha"),
     "poisson": (
         "poisson_nll",
         "its input is the logarithm of a rate; log_input: false takes a rate",
     ),
+    "quantile": ("pinball", "of one quantile, q"),
     "sigmoidbinarycrossentropy": ("bce_with_logits", ""),
     "sigmoidcrossentropy": ("bce_with_logits", ""),
     "sigmoidcrossentropywithlogits": ("bce_with_logits", ""),
@@ -62,10 +64,6 @@ _DIFFERENT = {
     "categoricalcrossentropy": ("cross_entropy", _TAKES_LOGITS),
     "cosinesimilarity": ("cosine_embedding", "'cosine_embedding' is 1 - cosine, for a target of 1"),
     "hinge": ("hinge_embedding", "'hinge_embedding' is a hinge of distances, not of scores"),
-    "huber": (
-        "smooth_l1",
-        "'smooth_l1' is huber divided by delta: set beta to delta, multiply the weight by delta",
-    ),
     "kl": ("kl_div", _DIVERGENCE),
     "kld": ("kl_div", _DIVERGENCE),
     "kldivergence": ("kl_div", _DIVERGENCE),

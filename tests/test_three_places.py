@@ -16,7 +16,7 @@ from environments import ROOT
 WRITTEN = ROOT / "tests" / "support" / "newcomer"
 LOSS_TESTS = "tests/plugins/lossreg_losses"
 # Where a new loss shows: what is asked of each loss, and the lists of all.
-ASKED = "huber or test_list or test_names or table or declares or is_a_line"
+ASKED = "clipped_mse or test_list or test_names or table or declares or is_a_line"
 OF_LOSSES = (
     "tests/plugins",
     "tests/test_built_ins.py",
@@ -35,21 +35,22 @@ def text(name: str) -> str:
     return (WRITTEN / name).read_text(encoding="utf-8")
 
 
-def with_huber(folder: Path) -> Copy:
+def with_clipped_mse(folder: Path) -> Copy:
     copy = Copy(folder)
-    copy.add("plugins/lossreg_losses/huber.py", text("loss.py"))
-    copy.add(f"{LOSS_TESTS}/test_huber.py", text("loss_tests.py"))
-    copy.insert("pyproject.toml", 'huber = "lossreg_losses.huber"\n', before='kl_div = "lossreg')
+    copy.add("plugins/lossreg_losses/clipped_mse.py", text("loss.py"))
+    copy.add(f"{LOSS_TESTS}/test_clipped_mse.py", text("loss_tests.py"))
+    line = 'clipped_mse = "lossreg_losses.clipped_mse"\n'
+    copy.insert("pyproject.toml", line, before='cosine_embedding = "lossreg')
     return copy
 
 
 def test_a_loss_is_its_file_its_test_and_a_line_of_pyproject(tmp_path: Path) -> None:
-    copy = with_huber(tmp_path)
+    copy = with_clipped_mse(tmp_path)
     copy.run_tests("-k", ASKED, "-m", "not nightly", *OF_LOSSES)
     assert copy.changed() == {
-        "plugins/lossreg_losses/huber.py",
+        "plugins/lossreg_losses/clipped_mse.py",
         "pyproject.toml",
-        f"{LOSS_TESTS}/test_huber.py",
+        f"{LOSS_TESTS}/test_clipped_mse.py",
     }
 
 
@@ -57,7 +58,7 @@ def test_a_loss_is_its_file_its_test_and_a_line_of_pyproject(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "tests",
     [
-        ["-k", "huber", "tests/lossreg/cli", "tests/lossreg/runtime", "tests/plugins"],
+        ["-k", "clipped_mse", "tests/lossreg/cli", "tests/lossreg/runtime", "tests/plugins"],
         ["tests/lossreg/runtime/test_oracle.py", "-m", "not nightly"],
         ["tests/lossreg/registry", "tests/lossreg/config/test_corpus.py"],
         ["tests/docs", "tests/test_readme.py"],
@@ -65,7 +66,7 @@ def test_a_loss_is_its_file_its_test_and_a_line_of_pyproject(tmp_path: Path) -> 
     ids=["of each loss", "of random losses", "of names", "of documents"],
 )
 def test_whatever_looks_at_losses_passes_with_one_more(tmp_path: Path, tests: list[str]) -> None:
-    with_huber(tmp_path).run_tests(*tests)
+    with_clipped_mse(tmp_path).run_tests(*tests)
 
 
 SCHEDULES = "lossreg/vocabulary/schedules.py"

@@ -201,6 +201,8 @@ class LossDefinition:
             It is read from metadata: nothing is imported to find out.
         aliases: What other libraries call it, such as `DiceCELoss` or, with its module,
             `monai.losses.DiceCELoss`. They serve guesses at a name, and are never accepted.
+        stateful: Whether it remembers what it saw: a memory bank, a moving centre. Its forward
+            changes buffers of it in training, and nothing in `eval()`.
         unreduced_letters: The unreduced loss's shape, parsed.
 
     Raises:
@@ -237,6 +239,7 @@ class LossDefinition:
     parts: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    stateful: bool = False
     unreduced_letters: Shape = field(init=False, repr=False, compare=False)
 
     @classmethod
@@ -326,5 +329,7 @@ class LossDefinition:
                 raise TypeError(f"LossDefinition.{name} must be callable or None, not {hook!r}")
         _checked_page(self)
         _checked_names(self)
-        if not isinstance(self.compiles, bool):
-            raise TypeError(f"LossDefinition.compiles must be True or False, not {self.compiles!r}")
+        for name in ("compiles", "stateful"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise TypeError(f"LossDefinition.{name} must be True or False, not {value!r}")

@@ -17,6 +17,7 @@ from lossreg.runtime.identity import Identity, compare, describe
 from lossreg.runtime.nonfinite import NonFinite
 from lossreg.runtime.numbers import Numbers
 from lossreg.runtime.output import LossOutput, Named
+from lossreg.runtime.ranks import OwnParameters
 from lossreg.runtime.terms import Terms
 from lossreg.runtime.unsaved import ClassWeights
 from lossreg.runtime.weighting import Weighting
@@ -70,6 +71,9 @@ class CompositeLoss(nn.Module):
         )
         self._all_in_graph = weighting.in_graph == self._names
         self._keys = (*self._names, *weighting.regularizers)
+        self._own_parameters = OwnParameters(
+            {term.name: module for term, (module, _) in zip(terms, built, strict=True)}
+        )
         self._nonfinite = NonFinite(weighting.watched, config.on_nonfinite)
         self.identity = Identity(config)
         self._narrow()
@@ -135,6 +139,7 @@ class CompositeLoss(nn.Module):
         def call(*values: Any, **tensors: Any) -> Any:
             if not torch.compiler.is_compiling():
                 self._terms.look_ahead(values[0] if values else tensors)
+                self._look_at_ranks()
                 if isinstance(tensors.get("denominators"), Denominators):
                     self._terms.divisors(tensors["denominators"])
             return graph(*values, **tensors)
@@ -273,6 +278,8 @@ class CompositeLoss(nn.Module):
             whole, share = self._terms.divisors(denominators), denominators.share
         parts: dict[str, Tensor] | None = {} if self._parts else None
         raw, factors = self._terms.present(values, whole, parts=parts)
+        if not torch.compiler.is_compiling():
+            self._look_at_ranks()
         output = self._weighting.combine(raw, share, factors)
         total, terms, weights = output.total, output.terms, output.weights
         looked_at = self._weighting.look_at(terms, weights)
@@ -286,6 +293,10 @@ class CompositeLoss(nn.Module):
         if torch.compiler.is_compiling():
             return LossOutput(total, terms, weights, parts)
         return LossOutput(total, Named(terms), Named(weights), Named(parts))
+
+    def _look_at_ranks(self) -> None:
+        if self._own_parameters and self.training:
+            self._own_parameters.look()
 
     def _described(self, name: str, values: Any) -> str:
         """Describe what a value that is not finite was made from; names are `NonFinite`'s."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, nn
 
 from lossreg.errors import warn
 from lossreg.runtime.nonfinite import DelayedFlags
+from lossreg.runtime.ranks import OutsideDDP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -126,7 +126,8 @@ class _Watch:
         self._first: list[Tensor] = []
         self._same: Tensor | None = None
         self._delayed = DelayedFlags()
-        self._is_done = self._is_outside = False
+        self._is_done = False
+        self._outside = OutsideDDP(f"the learned weight of {_listed(names)} is")
 
     def restart(self) -> None:
         """Count again from 0, because the parameters were replaced."""
@@ -163,24 +164,8 @@ class _Watch:
 
     def look(self) -> None:
         """Warn of a forward pass after which nothing averages the gradients over ranks."""
-        if self._is_outside or not _has_ranks():
-            return
-        if DistributedDataParallel._active_ddp_module is not None:  # noqa: SLF001 - torch has no other name for it
-            return
-        self._is_outside = True
-        warn(
-            f"the learned weight of {_listed(self._names)} is outside of the forward pass of "
-            "DistributedDataParallel, so each rank learns another one: make the loss a part of "
-            "the module that DDP wraps and call it in that module's forward, or average the "
-            "gradients of loss.parameters() over the ranks before each optimizer.step()"
-        )
+        self._outside.look()
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:
     return ", ".join(f"'{name}'" for name in names)
-
-
-def _has_ranks() -> bool:
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return False
-    return distributed.get_world_size() > 1

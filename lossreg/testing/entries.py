@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EntryChecks"]
 
+_FITTING = "Write unreduced in the letters of the inputs' shapes, or leave reduction none out"
+
 
 class EntryChecks(Subject):
     """What lossreg relies on when it reduces a loss itself; passes without reduction `none`."""
@@ -128,7 +130,8 @@ class EntryChecks(Subject):
         """The numerator, and the denominator computed only from the counted inputs."""
         definition, module = self._definition, self.module(reduction="none")
         how: dict[str, Any] = {"reduction": reduction, "keep": None, "sample_weight": None}
-        total, shape = numerator(definition, module, self.value(module, batch), batch, **how)
+        with self._explaining("its entries cannot be reduced", _FITTING):
+            total, shape = numerator(definition, module, self.value(module, batch), batch, **how)
         counted = self._counted(batch)
         with self._explaining(
             f"the denominator's count fails with only the counted inputs, {listed(counted)}",
@@ -149,7 +152,8 @@ class EntryChecks(Subject):
         if not (self._offers("none") and count):
             return
         nothing = torch.zeros(count, dtype=torch.bool)
-        batch = self._leaves(filled(self._definition, batch, nothing))
+        with self._explaining("its inputs cannot be masked", _FITTING):
+            batch = self._leaves(filled(self._definition, batch, nothing))
         loss = self.value(self.module(reduction="none"), batch)
         gradients = self._gradients(loss, batch).values()
         self._require(
@@ -198,23 +202,53 @@ class EntryChecks(Subject):
                 remedy,
             )
 
+    def test_ignored_targets_do_not_count(self) -> None:
+        """A row whose target is the `ignore_index` gives what the batch gives without that row."""
+        ignored = getattr(self._config(), "ignore_index", None)
+        batch = self._batch()
+        rows = self._rows(batch)
+        count = count_of(batch, rows)
+        targets = [
+            argument.name
+            for argument in self._definition.inputs
+            if argument.domain.startswith("class index")
+            and argument.name in rows
+            and not batch[argument.name].is_floating_point()
+        ]
+        if not (isinstance(ignored, int) and targets and self._offers("none")) or count < 2:  # noqa: PLR2004 - one ignored, one kept
+            return
+        marked = dict(batch)
+        for name in targets:
+            marked[name] = batch[name].clone()
+            marked[name].narrow(rows[name], 0, 1).fill_(ignored)
+        without = self._selected(batch, torch.arange(1, count))
+        for reduction in ("mean", "sum"):
+            if self._offers(reduction):
+                module = self.module(reduction=reduction)
+                actual, expected = self.value(module, marked), self.value(module, without)
+                self._require(
+                    is_close(actual, expected),
+                    f"with reduction {reduction!r}, a batch with one target of ignore_index "
+                    f"{ignored} gives {actual}, without that row {expected}",
+                    "Leave ignored targets out of the mean's denominator as well as of its sum",
+                )
+
     def _reduced_by_lossreg(
         self, batch: Mapping[str, Tensor], reduction: str, keep: Tensor | None
     ) -> Tensor:
-        if keep is not None:
-            batch = filled(self._definition, batch, keep)
         module = self.module(reduction="none")
-        loss = self.value(module, batch)
         with self._explaining(
             "its entries cannot be reduced",
-            "Make forward accept filled batches, and make count and scale return what broadcasts "
-            "to the unreduced loss",
+            "Make forward accept filled batches, write unreduced in the letters of the inputs, and "
+            "make count and scale return what broadcasts to the unreduced loss",
         ):
+            if keep is not None:
+                batch = filled(self._definition, batch, keep)
             return divided(
                 *reduced(
                     self._definition,
                     module,
-                    loss,
+                    self.value(module, batch),
                     batch,
                     reduction=reduction,
                     keep=keep,

@@ -12,6 +12,7 @@ from torch import Tensor
 from lossreg.errors import described
 from lossreg.plugin.calls import by_position_and_name, called
 from lossreg.plugin.fields import with_tensors
+from lossreg.plugin.inputs import ANY_SHAPE
 from lossreg.registry import LOSSES, Registry
 from lossreg.runtime.parts import added, as_vector, fault_of
 
@@ -33,10 +34,20 @@ class Subject:
     params: ClassVar[Mapping[str, Any]] = {}
     torch_free: ClassVar[bool] = False
     any_order: ClassVar[bool] = True
+    inert: ClassVar[Mapping[str, str]] = {}
+    library: ClassVar[str | None] = None
+    library_params: ClassVar[Mapping[str, Any] | None] = None
 
     def batch(self) -> dict[str, Tensor]:
         """One small batch of good inputs, by argument name, on the CPU."""
         raise NotImplementedError(f"{type(self).__name__}.batch must return a batch")
+
+    def reference(self, **inputs: Tensor) -> Tensor | None:  # noqa: ARG002 - for authors to use
+        """The right value of a batch, computed in another way; None if there is none."""
+        return None
+
+    def after_step(self, module: nn.Module) -> None:
+        """Call what the training loop calls of the loss after each step; by default, nothing."""
 
     def registry(self) -> Registry:
         """The registry that has the loss; by default, all installed plugins."""
@@ -52,8 +63,12 @@ class Subject:
             return self.registry()[self.loss]
 
     def module(self, **params: Any) -> nn.Module:
-        """The loss, built with `params` over those of the class, always from the same seed."""
-        return self._built(0, **params)
+        """The loss, built with `params` over those of the class, always from the same seed.
+
+        One that is stateful is in `eval()`, where each call gives the same.
+        """
+        module = self._built(0, **params)
+        return module.eval() if self._definition.stateful else module
 
     def value(self, module: Callable[..., Any], batch: Mapping[str, Tensor]) -> Tensor:
         """The module's value on a batch."""
@@ -124,6 +139,14 @@ class Subject:
             gradients = torch.autograd.grad(value.sum(), list(leaves.values()), allow_unused=True)
         return dict(zip(leaves, gradients, strict=True))
 
+    def _once(
+        self, module: nn.Module, batch: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor | None]]:
+        """The value, and its gradients in copies of the batch."""
+        batch = self._leaves(batch)
+        value = self.value(module, batch)
+        return value, self._gradients(value, batch)
+
     def _called(
         self,
         module: Callable[..., Any],
@@ -160,9 +183,12 @@ class Subject:
     def _rows(self, batch: Mapping[str, Tensor]) -> dict[str, int]:
         """For each input that has rows, their dimension.
 
-        Rows are the first dimension of the unreduced loss, or `N` if no input has that. Empty if
-        an input holds them in another form, such as concatenated label sequences.
+        Rows are the first dimension of the unreduced loss, or `N` if no input has that or there is
+        no unreduced loss. Empty if an input holds them in another form, such as concatenated label
+        sequences, or if the shape of one is not known.
         """
+        if any(argument.shape == ANY_SHAPE for argument in self._definition.inputs):
+            return {}
         first = self._definition.inputs[0]
         shapes = {
             argument.name: argument.letters_of(batch[argument.name], first)
@@ -170,7 +196,9 @@ class Subject:
             if argument.name in batch
         }
         entries = self._definition.unreduced_letters
-        row = next((letter for form in entries.forms for letter in form), "N")
+        row = "N"
+        if self._offers("none"):
+            row = next((letter for form in entries.forms for letter in form), "N")
         if not any(_has_letter(shape, row) for shape in shapes.values()):
             row = "N"
         rows = {}

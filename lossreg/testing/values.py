@@ -256,13 +256,6 @@ class ValueChecks(Subject):
                 "and differences of large numbers",
             )
 
-    def _once(
-        self, module: torch.nn.Module, batch: Mapping[str, Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor | None]]:
-        batch = self._leaves(batch)
-        value = self.value(module, batch)
-        return value, self._gradients(value, batch)
-
 
 @contextmanager
 def _compiling() -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import torch
 from torch import Tensor
@@ -78,6 +78,9 @@ def _parameters(
     """The parameters of one entry: a factor of each entry is the entry's own."""
     values = dict(definition.config(**params))
     for name, field in definition.config.model_fields.items():
+        if get_origin(field.annotation) is Literal:
+            for choice in get_args(field.annotation):
+                values[f"{name}_is_{choice}".replace(" ", "_")] = values[name] == choice
         weights = weights_of(field)
         if weights is not None:
             wide = shape if weights.any_shape else [sizes["C"]]

@@ -5,7 +5,8 @@ The subset of LaTeX that formulas use: `\frac`, `\sqrt`, `\log`, `\exp`, `\max`,
 helper lines such as `d(u, v) &= ...` or `p_c &= ...` in `aligned`.
 
 - `c` is an index of the dimension `C`, and so is `c'`; a sum over `c` is over all of it.
-- `\text{if log input}` is the parameter `log_input`, `\text{margin}` the parameter `margin`.
+- `\text{if log input}` is the parameter `log_input`, `\text{margin}` the parameter `margin`, and
+  `\text{if distance is cosine}` whether the parameter `distance` is `cosine`.
 - An integer is a class index; what a class index list holds ends at the first -1.
 """
 
@@ -61,6 +62,8 @@ _FUNCTIONS: dict[str, Callable[[float], float]] = {
     r"\sqrt": math.sqrt,
 }
 
+_CONSTANTS = {r"\pi": math.pi, r"\infty": math.inf}
+
 
 class Formula:
     """A formula, read.
@@ -109,8 +112,8 @@ def _resolved(name: str, names: Names) -> Value:
         arguments, rule = names["helpers"][name]
         if not arguments:
             return rule(names)
-    if name == r"\pi":
-        return math.pi
+    if name in _CONSTANTS:
+        return _CONSTANTS[name]
     raise UnreadableError(f"nobody explains {name!r}")
 
 

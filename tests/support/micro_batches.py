@@ -85,6 +85,10 @@ class Case:
     def reductions(self) -> tuple[str, ...]:
         return tuple(each for each in Registry.installed()[self.name].reductions if each != "none")
 
+    @property
+    def has_entries(self) -> bool:
+        return "none" in Registry.installed()[self.name].reductions
+
     def value(self, inputs: dict[str, Tensor], reduction: str) -> Tensor:
         return self.torch(*inputs.values(), reduction=reduction)
 

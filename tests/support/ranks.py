@@ -22,6 +22,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import lossreg
+from losses_of_ranks import LOSSES_HELD
 from lossreg.integrations.accumulation import mean_over_ranks, optimizer_steps
 from lossreg.integrations.averaging import Average
 from properties import ulps
@@ -435,6 +436,7 @@ HELD = {
         learned_weights_are_added_once,
         a_rare_learned_weight_is_added_once,
         a_learned_weight_outside_ddp_is_warned_of,
+        *LOSSES_HELD,
     )
 }
 

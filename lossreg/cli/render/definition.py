@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from lossreg.cli.render.latex import unicode_text
-from lossreg.cli.render.page import BREAKS
+from lossreg.cli.render.page import BREAKS, REMEMBERS
 from lossreg.cli.render.parameters import parameters_in_words
 from lossreg.cli.render.report import table
 from lossreg.cli.render.value import shape_in_words, symbols, worked_in_words
@@ -76,6 +76,7 @@ def _loss_as_dict(definition: LossDefinition, origin: str) -> dict[str, Any]:
         "divided_by": divisors(definition),
         "worked": None if definition.worked is None else definition.worked._asdict(),
         "compiles": definition.compiles,
+        "stateful": definition.stateful,
         "example": definition.example,
         "generated": definition.generated,
         "requires": list(definition.requires),
@@ -119,8 +120,9 @@ def _loss_sections(
         sections.append(f"Reduction\n{_indented(reduction, width)}")
     if definition.worked is not None:
         sections.append(f"Worked number\n{_indented(worked_in_words(definition), width)}")
-    if not definition.compiles:
-        sections.append(f"torch.compile\n{_indented(BREAKS, width)}")
+    remarks = [("torch.compile", BREAKS)] * (not definition.compiles)
+    remarks += [("State", REMEMBERS)] * definition.stateful
+    sections += [f"{title}\n{_indented(prose, width)}" for title, prose in remarks]
     if definition.example:
         example = textwrap.indent(definition.example.rstrip(), "    ")
         sections.append(f"Example\n  terms:\n{example}")

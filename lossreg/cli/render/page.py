@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from lossreg.plugin import LossDefinition, TaskDefinition
     from lossreg.registry.kinds import Record
 
-__all__ = ["BREAKS", "displayed", "escaped", "loss_page", "task_page"]
+__all__ = ["BREAKS", "REMEMBERS", "displayed", "escaped", "loss_page", "task_page"]
 
 BREAKS = "The graph breaks at this loss, so fullgraph=True is refused; the rest is compiled."
 """What is shown of a loss that `torch.compile` cannot take as one graph."""
+
+REMEMBERS = (
+    "It remembers what it saw in training, in buffers that the state_dict has. Each rank keeps its "
+    "own, unless it is part of a module whose buffers DistributedDataParallel broadcasts: then all "
+    "have the first rank's. Where steps are split into micro-batches, each one moves it."
+)
+"""What is shown of a loss that keeps state."""
 
 _LINK = re.compile(r"https?://\S*[^\s.,;)]")
 _MARKUP = re.compile(r"([\\`*_{}\[\]|$])")
@@ -57,6 +64,8 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         sections += ["## Worked number", escaped(worked_in_words(definition))]
     if not definition.compiles:
         sections += ["## torch.compile", escaped(BREAKS)]
+    if definition.stateful:
+        sections += ["## State", escaped(REMEMBERS)]
     if definition.example:
         example = textwrap.indent(definition.example.rstrip(), "  ")
         sections += ["## Example", _fenced(f"terms:\n{example}", "yaml")]

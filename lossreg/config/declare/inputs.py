@@ -163,6 +163,8 @@ def _warn_of_twins(
 ) -> None:
     readers: dict[Route, str] = {}
     for argument, node, step, _ in bound:
+        if type(node.value) is dict and _is_constant(node):
+            continue  # two arguments may well be the same number
         route = routes[argument]
         first = readers.setdefault(route, argument)
         if first != argument:

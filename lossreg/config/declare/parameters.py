@@ -70,7 +70,8 @@ _FOREIGN = {
 }
 # Parameters of another loss that looks like the same one, by loss and name.
 _DIFFERENT = {
-    ("smooth_l1", "delta"): "it is huber's; 'smooth_l1' is huber divided by its 'beta'",
+    ("huber", "beta"): "it is smooth_l1's; with delta: b, it is b times 'smooth_l1' of beta: b",
+    ("smooth_l1", "delta"): "it is huber's; 'smooth_l1' is 'huber' divided by its 'beta'",
 }
 _RETIRED = dict.fromkeys(
     ("reduce", "size_average"),

@@ -4,8 +4,7 @@ A bad file ends in a comment for each diagnostic, in their order:
 
     # expect: CODE LINE:COLUMN PATH "PART OF THE MESSAGE"
 
-with `-` for a path that is empty. One that says what differs from a loss that is not installed
-names it, in case it is: `# without: NAME`.
+with `-` for a path that is empty.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from built_ins import without_built_in
 from lossreg.config import examine
-from lossreg.registry import Registry
 from yaml_faults import verdicts
 
 if TYPE_CHECKING:
@@ -101,16 +98,11 @@ def shown(diagnostic: Diagnostic) -> str:
     return f'{diagnostic.code} {place} {diagnostic.path or "-"} "{diagnostic.message}"'
 
 
-def registry_of(file: Path) -> Registry:
-    line = re.search(r"^# without: (\w+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
-    return Registry.installed() if line is None else without_built_in(line[1])
-
-
 @pytest.mark.parametrize("file", BAD, ids=[each.stem for each in BAD])
 def test_a_mistake_is_told_in_full(file: Path) -> None:
     lines = re.findall(r"^# expect: .*", file.read_text(encoding="utf-8"), re.MULTILINE)
     expected = [re.fullmatch(_EXPECTATION, line) for line in lines]
-    found = examine(file, registry=registry_of(file)).diagnostics
+    found = examine(file).diagnostics
     report = "\n".join(map(shown, found))
     assert len(found) == len(expected) > 0, report
     for match, diagnostic in zip(expected, found, strict=True):

@@ -48,7 +48,7 @@ def build(case: Case, combine: str, reduction: str) -> lossreg.CompositeLoss:
 @pytest.mark.parametrize("case", ALL.values(), ids=ALL)
 def test_it_is_what_torch_gives(case: Case, combine: str) -> None:
     for reduction in case.reductions:
-        if (reduction, combine) == ("sum", "pooled"):
+        if combine == "pooled" and (reduction == "sum" or not case.has_entries):
             continue  # refused when the file is read
         if case.name == "value" and reduction == "batchmean" and combine != "pooled":
             continue  # its example knows the rows of the whole batch only

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from oracles import Example, Tensors
 
+REGISTRY = lossreg.Registry.installed()
+WITH_ENTRIES = [name for name in BUILT_INS if "none" in REGISTRY[name].reductions]
 COUNT, NIGHTLY_COUNT = 200, 2_000
 SEEDS = [
     pytest.param(seed, marks=[pytest.mark.nightly] if seed >= COUNT else [])
@@ -199,9 +201,9 @@ class Composite:
 
     def add(self, name: str, place: Place, *, may_be_absent: bool) -> None:
         rng = self.rng
-        loss = rng.choice(BUILT_INS)
+        loss = rng.choice(BUILT_INS if place.denominator is None else WITH_ENTRIES)
         example = built_in(loss).example(self.draw)
-        batchmean = ["batchmean"] if loss in ("kl_div", "value") else []
+        batchmean = ["batchmean"] if "batchmean" in REGISTRY[loss].reductions else []
         weight = draw_weight(rng)
         term = Term(
             loss=loss,
@@ -220,9 +222,9 @@ class Composite:
             "inputs": {key: f"{name}.{key}" for key in example.tensors},
         }
         given: dict[str, Any] = {}
-        if loss != "value" and rng.random() < 0.6:
+        if loss in WITH_ENTRIES and loss != "value" and rng.random() < 0.6:
             self.choose_entries(name, term, written, given)
-        if rng.random() < 0.2:
+        if loss in WITH_ENTRIES and rng.random() < 0.2:
             term.denominator = rng.choice([0.0, 2.0, 5.5])
             given["count"] = rng.choice([torch.tensor, float])(term.denominator)
             written["divide_by"] = {"number": f"{name}.count"}

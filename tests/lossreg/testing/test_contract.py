@@ -28,7 +28,14 @@ from wrong_losses.fair import (
     fair,
     whole,
 )
-from wrong_losses.values import Detaching, Neighbours, OneElement, Reading
+from wrong_losses.remembering import Bank
+from wrong_losses.values import (
+    Detaching,
+    Neighbours,
+    OneElement,
+    Reading,
+    as_it_should_be,
+)
 
 
 def failures(suite: LossContract) -> dict[str, str]:
@@ -264,6 +271,28 @@ def test_autocast_can_be_refused_if_another_loss_is_named() -> None:
     assert_says_what_to_do(found["autocast_keeps_the_value"], "fair")
 
 
+def test_a_loss_may_remember_in_buffers() -> None:
+    assert failures(contract(whole(Bank, stateful=True))) == {}
+
+
+def test_a_reference_that_agrees_passes() -> None:
+    assert failures(contract(fair(), reference=as_it_should_be)) == {}
+    squares = {"library": "torch.nn.MSELoss", "library_params": {"reduction": "mean"}}
+    batch = {"input": BATCH["input"], "target": BATCH["target"]}
+    assert failures(contract(Registry.installed()["mse"], batch=batch, **squares)) == {}
+
+
+def test_shapes_that_are_not_known_are_not_moved_or_masked() -> None:
+    unknown = (
+        dataclasses.replace(INPUT, shape="..."),
+        dataclasses.replace(TARGET, shape="...", counted=False),
+    )
+    assert failures(contract(fair(inputs=unknown, unreduced="..."))) == {}
+    half = (INPUT, dataclasses.replace(TARGET, shape="...", counted=False))
+    for message in failures(contract(fair(inputs=half))).values():
+        assert_says_what_to_do(message, "fair")
+
+
 def test_a_gradient_need_not_reach_what_is_not_declared() -> None:
     assert failures(contract(fair(Detaching))) == {}
 
@@ -325,4 +354,5 @@ def test_label_sequences_one_after_another_have_no_rows() -> None:
         "input_lengths": torch.tensor([5, 4]),
         "target_lengths": torch.tensor([2, 1]),
     }
-    assert failing(Registry.installed()["ctc"], batch) == set()
+    inert = {"zero_infinity": "all targets fit"}
+    assert failures(contract(Registry.installed()["ctc"], batch=batch, inert=inert)) == {}

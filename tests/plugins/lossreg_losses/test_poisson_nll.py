@@ -48,6 +48,7 @@ def example(draw: Draw) -> Example:
 class TestPoissonNLL(LossContract):
     loss = "poisson_nll"
     torch_free = True
+    inert = {"eps": "the input is a logarithm"}  # noqa: RUF012  (the suite declares it)
 
     def batch(self) -> dict[str, Tensor]:
         return make_batch()
@@ -55,6 +56,7 @@ class TestPoissonNLL(LossContract):
 
 class TestPoissonNLLOfRates(TestPoissonNLL):
     params = {"log_input": False}  # noqa: RUF012  (the suite declares it)
+    inert = {}  # noqa: RUF012
 
 
 def test_value_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Huber loss: what a newcomer's plugin file holds."""
+"""Squared error with clipped gradients, as DQN's: what a newcomer's plugin file holds."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class HuberConfig(LossConfig):
+class ClippedMSEConfig(LossConfig):
     """Squared error below delta, absolute error times delta above it."""
 
     reduction: Reduction = "mean"
     delta: float = Field(1.0, gt=0, description="Where the loss turns from squared to linear.")
 
 
-def build(config: HuberConfig) -> nn.Module:
+def build(config: ClippedMSEConfig) -> nn.Module:
     """torch's module with these parameters."""
     from torch import nn
 
@@ -40,11 +40,11 @@ FORMULA = r"""\ell = \begin{cases}
 
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
-    """Huber."""
+    """Squared error with clipped gradients."""
     return [
         LossDefinition(
-            name="huber",
-            config=HuberConfig,
+            name="clipped_mse",
+            config=ClippedMSEConfig,
             build=build,
             inputs=(
                 LossInput(name="input", meaning="predictions", gradient=True),
@@ -61,6 +61,6 @@ def lossreg_losses() -> list[LossDefinition]:
                 value=1.3125,
             ),
             references=("https://pytorch.org/docs/stable/generated/torch.nn.HuberLoss.html",),
-            example=("boxes:\n  type: huber\n  inputs: {input: boxes, target: target_boxes}\n"),
+            example=("value:\n  type: clipped_mse\n  inputs: {input: q, target: q_target}\n"),
         )
     ]

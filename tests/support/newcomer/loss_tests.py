@@ -1,4 +1,4 @@
-"""Huber loss: what the test file of a newcomer's plugin holds."""
+"""Squared error with clipped gradients: what the test file of a newcomer's plugin holds."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def example(draw: Draw) -> Example:
     return entrywise(lambda t, r: F.huber_loss(**t, reduction=r, **params), tensors, **params)
 
 
-class TestHuber(LossContract):
-    loss = "huber"
+class TestClippedMSE(LossContract):
+    loss = "clipped_mse"
     torch_free = True
 
     def batch(self) -> dict[str, Tensor]:
@@ -33,5 +33,5 @@ class TestHuber(LossContract):
 
 def test_value_by_hand() -> None:
     # delta is 1. 0.5 is below it: 0.5^2 / 2 = 0.125. 3 is not: 3 - 1/2 = 2.5.
-    module = lossreg.create("huber", reduction="none")
+    module = lossreg.create("clipped_mse", reduction="none")
     assert module(torch.tensor([0.5, 3.0]), torch.zeros(2)).tolist() == [0.125, 2.5]

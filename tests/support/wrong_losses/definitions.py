@@ -22,7 +22,11 @@ WORKED = WorkedExample(
 
 
 class WithoutDescription(FairConfig):
-    gamma: float = 2.0
+    beta: float = 1.0
+
+
+class WithAnIdleOne(FairConfig):
+    gamma: float = Field(2.0, ge=0, description="Nothing.")
 
 
 class Clamping(FairConfig):
@@ -110,7 +114,17 @@ DEFINITIONS = {
     "a parameter without a description": Wrong(
         contract(fair(config=WithoutDescription)),
         ("every_parameter_is_described",),
-        "the parameters 'gamma' have no description",
+        "the parameters 'beta' have no description",
+    ),
+    "a parameter that nothing reads": Wrong(
+        contract(fair(config=WithAnIdleOne)),
+        ("every_parameter_is_read",),
+        "no other value of 'gamma' changes the value or a gradient of the batch",
+    ),
+    "an idle parameter that is not there": Wrong(
+        contract(fair(), inert={"gamma": "it is for the future"}),
+        ("every_parameter_is_read",),
+        "says that 'gamma' is inert, but the config has no such parameter",
     ),
     "a number made good": Wrong(
         contract(fair(config=Clamping)),

@@ -6,9 +6,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from torch import Tensor
+import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
+from torch import Tensor, nn
 
-from lossreg.plugin import Denominator, Field
+from lossreg.plugin import (
+    Denominator,
+    Field,
+    IgnoreIndex,
+    LossConfig,
+    LossInput,
+    Reduction,
+)
 from wrong_losses.fair import INPUT, TARGET, Fair, FairConfig, Wrong, contract, fair
 
 
@@ -61,7 +70,7 @@ class Ratio(Unweighed):
     """Infinite where its target is 0."""
 
     def entries(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
-        return input / target
+        return self.beta * input / target
 
 
 class Rooted(Fair):
@@ -85,7 +94,57 @@ def inverse(_: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     return 1 / inputs["target"].abs().sum()
 
 
+class ClassesConfig(LossConfig):
+    """A loss that leaves out targets of one index."""
+
+    reduction: Reduction = "mean"
+    ignore_index: IgnoreIndex = Field(-100, description="The target to leave out.")
+
+
+class OverAll(nn.Module):
+    """Cross entropy whose mean counts the rows that it leaves out."""
+
+    def __init__(self, config: ClassesConfig) -> None:
+        super().__init__()
+        self.reduction, self.ignore_index = config.reduction, config.ignore_index
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+        each = F.cross_entropy(input, target, reduction="none", ignore_index=self.ignore_index)
+        return each if self.reduction == "none" else getattr(each, self.reduction)()
+
+
+CLASSES = (
+    LossInput(name="input", meaning="logits", shape="N C", gradient=True),
+    LossInput(
+        name="target",
+        meaning="classes",
+        dtype="int",
+        shape="N",
+        domain="class index",
+        counted=True,
+    ),
+)
+LABELLED = {
+    "input": torch.tensor([[0.5, -1.0], [2.0, 0.25], [-0.5, 1.5]]),
+    "target": torch.tensor([0, 1, 1]),
+}
+
 ENTRIES = {
+    "a mean over what it leaves out": Wrong(
+        contract(
+            fair(
+                OverAll,
+                config=ClassesConfig,
+                example="",
+                inputs=CLASSES,
+                unreduced="N",
+                denominator=Denominator(),
+            ),
+            batch=LABELLED,
+        ),
+        ("ignored_targets_do_not_count",),
+        "a batch with one target of ignore_index -100 gives",
+    ),
     "letters of another shape": Wrong(
         contract(fair(unreduced="N", inputs=(INPUT, dataclasses.replace(TARGET, counted=False)))),
         ("without_reduction_it_has_the_declared_shape",),

@@ -16,6 +16,44 @@ class Writing(Fair):
         return super().forward(input, target.clamp_(min=-1e6))
 
 
+class Clipping(Fair):
+    """Writes where no version counts, and only into numbers that the author never gave."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+        if not torch.compiler.is_compiling():
+            target.data.clamp_(-50, 50)
+        return super().forward(input, target)
+
+
+class Elsewhere(Fair):
+    """A product with numbers that are always on the CPU."""
+
+    def entries(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+        return torch.ones(2, dtype=input.dtype) * super().entries(input, target)
+
+
+class Listing(Fair):
+    """Holds a tensor where `.to(device)` does not find it."""
+
+    def __init__(self, config: LossConfig) -> None:
+        super().__init__(config)
+        self.scales = [torch.ones(2)]
+
+    def entries(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+        return self.scales[0].to(input.dtype) * super().entries(input, target)
+
+
+class Tallying(Fair):
+    """Counts its calls where no state_dict finds them."""
+
+    calls = 0
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+        if not torch.compiler.is_compiling():
+            self.calls = self.calls + 1
+        return super().forward(input, target)
+
+
 class Stepping(Fair):
     steps: Tensor
 
@@ -93,6 +131,24 @@ class Holding(Fair):
 MODULES = {
     "an argument is written into": Wrong(
         contract(fair(Writing)), ("inputs_are_not_modified",), "forward writes into 'target'"
+    ),
+    "an argument is written into where it is large": Wrong(
+        contract(fair(Clipping)), ("inputs_are_not_modified",), "forward writes into 'target'"
+    ),
+    "numbers on the CPU": Wrong(
+        contract(fair(Elsewhere)),
+        ("tensors_are_made_on_the_inputs_device",),
+        "it computes with a tensor of the CPU: ",
+    ),
+    "tensors in a list": Wrong(
+        contract(fair(Listing)),
+        ("tensors_are_made_on_the_inputs_device",),
+        "it computes with a tensor of the CPU: ",
+    ),
+    "calls are tallied": Wrong(
+        contract(fair(Tallying)),
+        ("state_is_kept_in_buffers",),
+        "3 steps change the attributes 'calls', which are not saved",
     ),
     "calls are counted": Wrong(
         contract(fair(Stepping)), ("state_is_not_modified",), "forward changes 'steps'"

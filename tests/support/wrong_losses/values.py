@@ -56,6 +56,33 @@ class Neighbours(Fair):
         return super().forward(input, target) + (input[1:] - input[:-1]).abs().mean()
 
 
+class First(Fair):
+    """Its rows count more, the later they come."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+        order = torch.arange(1, len(input) + 1, device=input.device, dtype=input.dtype)
+        each = self.entries(input, target).flatten(1).mean(1)
+        return (order * each).mean()
+
+
+def half_again(self: Any, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002, ARG001
+    return 1.5 * (target.abs() * (input - target) ** 2).sum() / target.abs().sum()
+
+
+class Kinked(Fair):
+    """Right on the author's numbers, and clipped beyond them."""
+
+    def entries(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
+        return super().entries(input.clamp(max=4.5), target)
+
+
+def as_it_should_be(self: Any, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002, ARG001
+    return (target.abs() * (input - target) ** 2).sum() / target.abs().sum()
+
+
+IMAGES = {name: tensor[:, :, None, None].expand(4, 2, 3, 3) for name, tensor in BATCH.items()}
+
+
 class Seeding(Fair):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
         if not torch.compiler.is_compiling():
@@ -123,7 +150,7 @@ VALUES = {
     ),
     "a gradient of zero": Wrong(
         contract(fair(), batch={**BATCH, "input": BATCH["target"]}),
-        ("gradient_reaches_each_declared_input",),
+        ("gradient_reaches_each_declared_input", "every_parameter_is_read"),
         "the gradient of 'input' is zero everywhere",
     ),
     "another gradient": Wrong(
@@ -136,12 +163,53 @@ VALUES = {
         ("order_of_rows_does_not_matter",),
         "rows in the order [3, 0, 1, 2] change the value from",
     ),
+    "rows of images that are weighed by their place": Wrong(
+        contract(
+            whole(
+                First,
+                inputs=(
+                    dataclasses.replace(INPUT, shape="N C *"),
+                    dataclasses.replace(TARGET, shape="N C *", counted=False),
+                ),
+                unreduced="*",
+            ),
+            batch=IMAGES,
+        ),
+        ("order_of_rows_does_not_matter",),
+        "rows in the order [3, 0, 1, 2] change the value from",
+    ),
+    "another value than the reference's": Wrong(
+        contract(fair(), reference=half_again),
+        ("the_value_is_that_of_the_reference",),
+        "on the batch, its value is ",
+    ),
+    "another value than the reference's beyond the batch": Wrong(
+        contract(fair(Kinked), reference=as_it_should_be),
+        ("the_value_is_that_of_the_reference",),
+        "on a batch of other numbers, its value is ",
+    ),
+    "another value than the library's": Wrong(
+        contract(fair(), library="torch.nn.MSELoss"),
+        ("the_value_is_that_of_the_reference",),
+        "on the batch, its value is ",
+    ),
+    "a library that is not there": Wrong(
+        contract(fair(), library="no_such_library.FairLoss"),
+        ("the_value_is_that_of_the_reference",),
+        "no_such_library.FairLoss cannot be built: ModuleNotFoundError",
+    ),
     "a seed of its own": Wrong(
         contract(whole(Seeding)), ("it_is_deterministic",), "moves or seeds the random numbers"
     ),
     "a value that grows": Wrong(
         contract(whole(Growing)),
-        ("it_is_deterministic", "gradient_is_the_slope_of_the_value", "pickles_and_copies"),
+        (
+            "it_is_deterministic",
+            "gradient_is_the_slope_of_the_value",
+            "pickles_and_copies",
+            "state_is_kept_in_buffers",
+            "state_dict_round_trips",
+        ),
         "it differs in 'the value'",
     ),
     "a value that is read": Wrong(

@@ -37,7 +37,7 @@ def crowded(site: Site) -> None:
     site.add("acme", entry_points, modules, version="2.1")
 
 
-@pytest.mark.parametrize("width", [80, 60])
+@pytest.mark.parametrize("width", [80, 70])
 def test_the_table_fits_the_terminal(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -12,8 +15,13 @@ import yaml
 from environments import ROOT, environment, install, run
 from fake_distributions import Site, plugin
 from lossreg.cli import main
-from lossreg.cli.verbs.new import distribution
+from lossreg.cli.verbs.new import Owner, distribution
 from lossreg.config import load_config
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 EXAMPLE = ROOT / "plugins" / "lossreg-example"
 
@@ -73,7 +81,123 @@ def test_it_can_write_elsewhere(folder: Path, capsys: pytest.CaptureFixture[str]
 
 def test_no_place_is_left_unfilled() -> None:
     for path, text in distribution("log_cosh").items():
-        assert "{{" not in path + text.replace("${{ matrix.python }}", ""), path
+        assert not re.search(r"\{\{\w", path + text), path
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads(text)
+    return found
+
+
+def test_nothing_is_uploaded_until_a_licence_is_chosen(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["new", "log_cosh"]) == 0
+    assert "before it is published, choose a licence" in capsys.readouterr().out
+    written = files(folder / "lossreg-log-cosh")
+    project = read_toml(written["pyproject.toml"])["project"]
+    assert "Private :: Do Not Upload" in project["classifiers"]
+    assert project.keys().isdisjoint({"license", "authors", "urls"})
+    assert "LICENSE" not in written
+
+
+def test_a_licence_authors_and_an_address_are_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whose = ["--license", "MIT", "--author", 'Ada "L" Lovelace <ada@example.org>']
+    whose += ["--author", "Émilie", "--url", "https://github.com/ada/log-cosh/"]
+    assert main(["new", "log_cosh", *whose]) == 0
+    assert "licence" not in capsys.readouterr().out
+    written = files(folder / "lossreg-log-cosh")
+    project = read_toml(written["pyproject.toml"])["project"]
+    assert (project["license"], project["license-files"]) == ("MIT", ["LICENSE"])
+    assert project["authors"] == [
+        {"name": 'Ada "L" Lovelace', "email": "ada@example.org"},
+        {"name": "Émilie"},
+    ]
+    assert project["urls"] == {
+        "Homepage": "https://github.com/ada/log-cosh",
+        "Issues": "https://github.com/ada/log-cosh/issues",
+    }
+    assert not any("Private" in classifier for classifier in project["classifiers"])
+    assert re.search(r'Copyright \(c\) 20\d\d Ada "L" Lovelace, Émilie\n', written["LICENSE"])
+    assert "MIT, as in [LICENSE](LICENSE)." in written["README.md"]
+
+
+def test_a_licence_whose_text_is_not_here_is_named() -> None:
+    written = distribution("log_cosh", Owner(licence="Apache-2.0"))
+    project = read_toml(written["pyproject.toml"])["project"]
+    assert project["license"] == "Apache-2.0"
+    assert "license-files" not in project
+    assert "Apache-2.0: put its text into `LICENSE`." in written["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--license", 'MIT"', "a name of https://spdx.org/licenses"),
+        ("--license", "", "a name of https://spdx.org/licenses"),
+        ("--author", "<ada@example.org>", "expected a name, and a mail address"),
+        ("--author", "Ada <ada>", "expected a name, and a mail address"),
+        ("--author", "Ada\nLovelace", "expected a name, and a mail address"),
+        ("--url", "github.com/ada", "expected an address"),
+        ("--url", 'https://a"b', "expected an address"),
+    ],
+)
+def test_a_bad_owner_is_wrong_usage(
+    option: str, value: str, expected: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert expected in usage_error(capsys, "log_cosh", option, value)
+    assert list(folder.iterdir()) == []
+
+
+def test_the_lowest_versions_are_those_of_pyproject() -> None:
+    written = distribution("log_cosh")
+    project = read_toml(written["pyproject.toml"])["project"]
+    lowest = [line.replace(">=", "==") for line in project["dependencies"]]
+    assert [line.removesuffix(".0") for line in lowest] == [
+        line.removesuffix(".0") for line in written["constraints-lowest.txt"].splitlines()
+    ]
+
+
+def test_workflows_ask_for_no_more_than_they_need() -> None:
+    written = distribution("log_cosh")
+    for path in (".github/workflows/test.yml", ".github/workflows/release.yml"):
+        workflow = yaml.safe_load(written[path])
+        assert workflow["permissions"] == {"contents": "read"}
+        for name, job in workflow["jobs"].items():
+            wanted = {"id-token": "write"} if name == "publish" else None
+            assert job.get("permissions") == wanted
+    assert "schedule" in yaml.safe_load(written[".github/workflows/test.yml"])[True]
+
+
+@pytest.mark.parametrize("left", ["summary", "formula", "worked", "references"])
+def test_a_text_of_the_example_that_is_left_behind_is_noticed(left: str) -> None:
+    written = distribution("log_cosh")
+    texts = {
+        "summary": ("Absolute error, rounded off below eps", "Another one"),
+        "formula": (r"\text{eps}", r"\text{scale}"),
+        "worked": ("value=4.5", "value=4.25"),
+        "references": ("Charbonnier et al.", "Somebody"),
+    }
+
+    def check(*changed: str) -> None:
+        source = written["src/lossreg_log_cosh/plugin.py"]
+        for name in changed:
+            assert texts[name][0] in source
+            source = source.replace(*texts[name])
+        plugin_module: dict[str, Any] = {"__name__": "plugin"}
+        exec(source, plugin_module)
+        (definition,) = plugin_module["lossreg_losses"]()
+        test: dict[str, Any] = {"__name__": "test"}
+        exec(written["tests/test_log_cosh.py"], test)
+        test["Registry"] = SimpleNamespace(installed=lambda: {"log_cosh": definition})
+        test["test_no_text_of_the_example_is_left"]()
+
+    check()
+    check(*texts)
+    with pytest.raises(AssertionError, match=f"still the example's: \\['{left}'\\]"):
+        check(*(name for name in texts if name != left))
 
 
 @pytest.mark.parametrize("kind", ["folder", "empty folder", "file", "link"])

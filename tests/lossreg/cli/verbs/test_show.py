@@ -72,6 +72,7 @@ def test_json_tells_the_same(name: str, capsys: pytest.CaptureFixture[str]) -> N
     assert found["divided_by"] == divisors(definition)
     assert found["worked"] == definition.worked._asdict()
     assert found["compiles"] is definition.compiles
+    assert found["stateful"] is definition.stateful
     assert found["parameters"] == definition.config.model_json_schema()
     assert [each["name"] for each in found["inputs"]] == [each.name for each in definition.inputs]
     assert set(found["inputs"][0]) == {
@@ -242,3 +243,16 @@ def test_other_names_and_needs_are_shown(site: Site, capsys: pytest.CaptureFixtu
     page = capsys.readouterr().out
     assert "**Needs:** `no-such-thing>=2`\n" in page
     assert "## Other libraries' names\n\n`OddLoss`, `far.OddLoss`\n" in page
+
+
+@pytest.mark.parametrize("how", [[], ["--markdown"]])
+def test_a_loss_that_remembers_says_so(
+    how: list[str], site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stateful in (True, False):
+        name = f"bank_{stateful}".lower()
+        source = plugin(name).replace("summary=", f"stateful={stateful}, summary=")
+        site.add(f"acme-{stateful}", {name: f"acme_{name}"}, {f"acme_{name}": source})
+        assert main(["show", *how, name]) == 0
+        words = " ".join(capsys.readouterr().out.split())
+        assert ("Each rank keeps its own" in words) == stateful

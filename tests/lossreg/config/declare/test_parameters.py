@@ -252,7 +252,7 @@ def test_a_validator_that_fails_is_the_plugins_fault() -> None:
 
 
 def test_a_loss_without_parameters_says_so() -> None:
-    _, (found,) = read("{beta: 2}", NoParameters)
+    _, (found,) = read("{gain: 2}", NoParameters)
     assert found.message == "unknown parameter of 'huber'; it has none"
 
 

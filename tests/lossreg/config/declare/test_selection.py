@@ -12,8 +12,10 @@ from lossreg.registry import Registry
 if TYPE_CHECKING:
     from lossreg.config.models import TermConfig
 
-LOSSES = sorted(Registry.installed())
-WITHOUT_TARGETS = ["value", "ctc", "multilabel_margin", "multilabel_soft_margin", "triplet_margin"]
+REGISTRY = Registry.installed()
+# A loss without an unreduced form has nothing to choose from.
+LOSSES = sorted(name for name in REGISTRY if "none" in REGISTRY[name].reductions)
+WITHOUT_TARGETS = [name for name in LOSSES if REGISTRY[name].target is None]
 
 
 def codes(**term: Any) -> list[tuple[str, str]]:
