@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from lossreg.cli.render.latex import unicode_text
-from lossreg.cli.render.page import BREAKS
+from lossreg.cli.render.page import compiling_in_words
 from lossreg.cli.render.parameters import parameters_in_words
 from lossreg.cli.render.report import table
 from lossreg.cli.render.value import shape_in_words, symbols, worked_in_words
@@ -77,6 +77,7 @@ def _loss_as_dict(definition: LossDefinition, origin: str) -> dict[str, Any]:
         "compiles": definition.compiles,
         "example": definition.example,
         "generated": definition.generated,
+        "not_offered": dict(definition.not_offered),
     }
 
 
@@ -115,14 +116,24 @@ def _loss_sections(
         sections.append(f"Reduction\n{_indented(reduction, width)}")
     if definition.worked is not None:
         sections.append(f"Worked number\n{_indented(worked_in_words(definition), width)}")
-    if not definition.compiles:
-        sections.append(f"torch.compile\n{_indented(BREAKS, width)}")
+    sections += _untold(definition, width)
     if definition.example:
         example = textwrap.indent(definition.example.rstrip(), "    ")
         sections.append(f"Example\n  terms:\n{example}")
     if definition.references:
         references = "\n".join(_indented(reference, width) for reference in definition.references)
         sections.append("References\n" + references)
+    return sections
+
+
+def _untold(definition: LossDefinition, width: int) -> list[str]:
+    """What it does not promise, and what of the class a config cannot reach."""
+    sections = []
+    if remark := compiling_in_words(definition):
+        sections.append(f"torch.compile\n{_indented(remark, width)}")
+    if definition.not_offered:
+        rows = [(f"  {name}", reason) for name, reason in definition.not_offered.items()]
+        sections.append("Not offered: it keeps its default\n" + table(rows, width=width))
     return sections
 
 

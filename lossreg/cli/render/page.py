@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     from lossreg.plugin import LossDefinition, TaskDefinition
     from lossreg.registry.kinds import Record
 
-__all__ = ["BREAKS", "displayed", "escaped", "loss_page", "task_page"]
+__all__ = ["compiling_in_words", "displayed", "escaped", "loss_page", "task_page"]
 
-BREAKS = "The graph breaks at this loss, so fullgraph=True is refused; the rest is compiled."
-"""What is shown of a loss that `torch.compile` cannot take as one graph."""
+_BREAKS = "The graph breaks at this loss, so fullgraph=True is refused; the rest is compiled."
+_NOT_TRIED = "Not tried: whether the graph breaks at this loss is not known."
 
 _LINK = re.compile(r"https?://\S*[^\s.,;)]")
 _MARKUP = re.compile(r"([\\`*_{}\[\]|$])")
+
+
+def compiling_in_words(definition: LossDefinition) -> str:
+    """What is said of `torch.compile`; nothing of a loss that it takes as one graph."""
+    return {True: "", False: _BREAKS, None: _NOT_TRIED}[definition.compiles]
 
 
 def loss_page(definition: LossDefinition, origin: str) -> str:
@@ -60,8 +65,11 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
     sections += ["## Inputs", _inputs(definition), _reductions(definition)]
     if definition.worked is not None:
         sections += ["## Worked number", escaped(worked_in_words(definition))]
-    if not definition.compiles:
-        sections += ["## torch.compile", escaped(BREAKS)]
+    if remark := compiling_in_words(definition):
+        sections += ["## torch.compile", escaped(remark)]
+    if definition.not_offered:
+        kept = [(f"`{name}`", escaped(reason)) for name, reason in definition.not_offered.items()]
+        sections += ["## Not offered", _table(("argument", "why it keeps its default"), kept)]
     if definition.example:
         example = textwrap.indent(definition.example.rstrip(), "  ")
         sections += ["## Example", _fenced(f"terms:\n{example}", "yaml")]

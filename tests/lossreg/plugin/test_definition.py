@@ -48,7 +48,7 @@ INPUT = LossInput(name="input", meaning="predictions")
         ({"inputs": ()}, TypeError, "at least one LossInput"),
         ({"inputs": ("input",)}, TypeError, "at least one LossInput"),
         ({"inputs": (INPUT, INPUT)}, ValueError, "names an argument twice"),
-        ({"compiles": None}, TypeError, "compiles must be True or False, not None"),
+        ({"compiles": 1}, TypeError, "compiles must be True, False or None, not 1"),
         ({"check": 1}, TypeError, "check must be callable or None, not 1"),
         ({"check_shapes": "no"}, TypeError, "check_shapes must be callable or None, not 'no'"),
         ({"check_values": ()}, TypeError, r"check_values must be callable or None, not \(\)"),
