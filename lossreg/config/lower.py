@@ -318,7 +318,7 @@ def _check_regularizers(terms: tuple[TermConfig, ...], composite: Declared, faul
 
 def _inputs(term: Declared, loss: Loss) -> dict[str, Route]:
     routes: dict[str, Route] | None = term.values.get("inputs")
-    return routes or {name: Route(ValuePath((name,))) for name in loss.arguments}
+    return routes or {name: Route(ValuePath((name,))) for name in loss.required}
 
 
 def _with_detached(inputs: Mapping[str, Route], names: tuple[str, ...]) -> dict[str, Route]:

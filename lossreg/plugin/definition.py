@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+from lossreg.plugin.calls import check_call
 from lossreg.plugin.fields import LossConfig
 from lossreg.plugin.inputs import LossInput
 from lossreg.plugin.shapes import ANY_SHAPE, Shape
@@ -146,7 +147,7 @@ class LossDefinition:
         name: The loss's name, the same as its entry point's.
         config: The model of its parameters.
         build: Makes the module from a validated config. The module is called with the arguments of
-            `inputs`, by position and in their order.
+            `inputs`, in their order, as `call` says.
         inputs: The arguments of the module's forward.
         summary: What the loss is, in one line.
         use_when: When to choose it.
@@ -179,6 +180,8 @@ class LossDefinition:
         generated: Whether the parameters were inferred from a signature.
         not_offered: What the class takes and a config cannot give, by name, each with the reason:
             it keeps the class's own default.
+        call: How the module is called: by `position`, up to the first input that is left out, or
+            by `keyword`.
         unreduced_letters: The unreduced loss's shape, parsed.
 
     Raises:
@@ -210,6 +213,7 @@ class LossDefinition:
     compiles: bool | None = True
     generated: bool = False
     not_offered: Mapping[str, str] = field(default_factory=dict, hash=False)
+    call: Literal["position", "keyword"] = "position"
     unreduced_letters: Shape = field(init=False, repr=False, compare=False)
 
     @classmethod
@@ -234,7 +238,8 @@ class LossDefinition:
         strings, literals, enumerations, lists and tuples of them; an optional tensor becomes class
         weights. A `**kwargs` that a constructor only hands on is followed to the base class. What
         has a default and cannot be described keeps it, and is listed in `not_offered`, as are the
-        arguments of forward that have a default. Inputs are the required arguments of forward.
+        arguments of forward with a default other than None. Inputs are the arguments of forward:
+        those with the default None are optional, and one by keyword only makes `call` `keyword`.
         Their shapes are not known, so they are not checked and nothing can be masked, unless
         `inputs` and `unreduced` declare them.
 
@@ -350,6 +355,7 @@ class LossDefinition:
             raise TypeError("LossDefinition.inputs must hold at least one LossInput")
         if len({argument.name for argument in self.inputs}) != len(self.inputs):
             raise ValueError("LossDefinition.inputs names an argument twice")
+        check_call(self)
         letters = Shape(self.unreduced)
         if len(letters.forms) > 1:
             raise ValueError(f"LossDefinition.unreduced must be one shape, not {self.unreduced!r}")

@@ -68,6 +68,7 @@ class LossInput:
             the model, and has every dimension of the unreduced loss.
         fill: The value that replaces a masked entry before the loss sees it; by default, a value
             that is safe for the domain.
+        optional: Whether a term may leave it out; then it is neither looked up nor passed.
         letters: The shape, parsed.
 
     Raises:
@@ -83,6 +84,7 @@ class LossInput:
     gradient: bool = False
     counted: bool = False
     fill: float | None = None
+    optional: bool = False
     letters: Shape = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

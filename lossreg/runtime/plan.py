@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import InputError, printable
+from lossreg.plugin.calls import by_position_and_name, called
+from lossreg.runtime.arguments import of_inputs
 from lossreg.runtime.checks import CLASS_DIM, check_divisor, check_result, is_changed
 from lossreg.runtime.dimensions import placed
 from lossreg.runtime.factors import Factors
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lossreg.config.models import TermConfig
-    from lossreg.plugin import LossDefinition
     from lossreg.runtime.routing import Router
     from lossreg.runtime.unsaved import ClassWeights
     from lossreg.vocabulary.routes import Route
@@ -61,6 +62,9 @@ class Plan:
         class_weights: The class weights of its built loss.
 
     Attributes:
+        definition: The loss, with the inputs that the term has.
+        by_position: The inputs that go by position.
+        by_name: The inputs that go by keyword.
         inputs: Each argument of the loss, in order, and its place in the router's tensors.
         places: Each tensor of the term by argument, with its mask and sample weight, and its place.
         needs: The places of the loss's arguments only.
@@ -85,7 +89,8 @@ class Plan:
         self.term = term
         self.name = name
         self.optional = optional
-        self.definition: LossDefinition = term.definition
+        self.definition = of_inputs(term.definition, term.inputs)
+        self.by_position, self.by_name = by_position_and_name(term.definition, term.inputs)
         self.class_dim = term.class_dim
         self.ignore = term.ignore
         self.divisor = term.divide_by
@@ -95,6 +100,7 @@ class Plan:
         is_divided = self.divisor is not None
         # Masks and sample weights make a term unreduced.
         self.handled = self.reduced_here or is_divided or self.definition.check is not None
+        self.handled = self.handled or self.definition is not term.definition or bool(self.by_name)
         # Its micro-batches' own means are averaged.
         self.averages = self.definition.denominator.averaged and not self.reduced_here
         self.in_graph = not term.weight.is_zero
@@ -152,6 +158,10 @@ class Plan:
             if argument.dtype != "int" and name in routes and not follows(routes[name]):
                 return router.add(routes[name], self.name, name, self.optional)
         return None
+
+    def called(self, module: nn.Module, inputs: Mapping[str, Any]) -> Any:
+        """The result of its loss for its inputs."""
+        return called(module, inputs, self.by_position, self.by_name)
 
     def absent(self, tensors: Sequence[Any]) -> tuple[str, int] | None:
         """The first argument without a tensor, and its place."""

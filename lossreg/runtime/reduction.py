@@ -141,12 +141,14 @@ def filled(
 ) -> dict[str, Tensor]:
     """The arguments in `inputs`, with a safe value where an entry is masked.
 
+    An optional one of unknown shape is left as it is.
+
     Raises:
         Misfit: The mask does not fit an input.
     """
-    safe_inputs = {}
+    safe_inputs = dict(inputs)
     for argument in definition.inputs:
-        if argument.name not in inputs:
+        if argument.name not in inputs or (argument.optional and not argument.letters.forms):
             continue
         tensor = inputs[argument.name]
         view = _as_seen_by(argument, tensor, keep, definition).to(tensor.device)
@@ -186,6 +188,7 @@ def _as_seen_by(
 def numerator(
     definition: LossDefinition,
     module: nn.Module,
+    loss: Tensor,
     inputs: Mapping[str, Tensor],
     *,
     reduction: str,
@@ -193,11 +196,12 @@ def numerator(
     sample_weight: Tensor | None,
     divisor: Divisor | None = None,
 ) -> tuple[Tensor, torch.Size]:
-    """The sum of a term's entries, from a module that leaves its loss unreduced.
+    """The sum of a term's entries, from its unreduced loss.
 
     Args:
         definition: The loss.
         module: Built with reduction `none`.
+        loss: The module's result for the inputs.
         inputs: The forward arguments by name, filled where they are masked.
         reduction: What is wanted: `mean`, `sum` or `batchmean`.
         keep: Which entries count, or None for all.
@@ -210,7 +214,6 @@ def numerator(
     Raises:
         Misfit: The mask or the weights do not fit.
     """
-    loss: Tensor = module(*(inputs[argument.name] for argument in definition.inputs))
     if not isinstance(loss, Tensor):
         raise TypeError(f"expected a tensor as its result, found a {type(loss).__name__}")
     if loss.dtype in _HALF:
@@ -340,6 +343,7 @@ def _kept_of_each_row(
 def reduced(
     definition: LossDefinition,
     module: nn.Module,
+    loss: Tensor,
     inputs: Mapping[str, Tensor],
     *,
     reduction: str,
@@ -351,6 +355,7 @@ def reduced(
     total, shape = numerator(
         definition,
         module,
+        loss,
         inputs,
         reduction=reduction,
         keep=keep,

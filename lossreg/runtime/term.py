@@ -284,10 +284,11 @@ class Term(Plan):
             total = self._numerator(module, inputs, keep, weight)
             return total, self.given_divisor(total, values, tensors.__getitem__)
         if not self.reduced_here:
-            return module(*inputs.values()), None
+            return self.called(module, inputs), None
         return reduced(
             self.definition,
             module,
+            self.called(module, inputs),
             inputs,
             reduction=self.reduction,
             keep=keep,
@@ -306,7 +307,7 @@ class Term(Plan):
         if not self.reduced_here:
             sums = self.divisor is not None or self.reduction == "sum"  # built with `sum`
             if sums or self.averages or not self.entries:
-                value = module(*inputs.values())
+                value = self.called(module, inputs)
                 if not isinstance(value, Tensor) or value.dim():
                     raise self.no_number(value)
                 # In half precision a sum overflows, or loses the digits that the division needs.
@@ -315,6 +316,7 @@ class Term(Plan):
         total, shape = numerator(
             self.definition,
             module,
+            self.called(module, inputs),
             inputs,
             reduction=self.reduction,
             keep=keep,

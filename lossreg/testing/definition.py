@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from lossreg.config import examine
+from lossreg.runtime.arguments import of_inputs
 from lossreg.runtime.checks import check_inputs, check_values, suspicions
 from lossreg.runtime.reduction import Misfit
 from lossreg.testing.loading import fault_without_torch
@@ -200,7 +201,8 @@ class DefinitionChecks(Subject):
 
     def test_the_batch_fits_what_the_definition_says(self) -> None:
         """The batch passes a composite's checks."""
-        definition, batch, module = self._definition, self._batch(), self.module()
+        batch, module = self._batch(), self.module()
+        definition = of_inputs(self._definition, batch)
         try:
             sizes = check_inputs(definition, batch)
             problems = suspicions(definition, module, batch, values=False)

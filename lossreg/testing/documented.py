@@ -41,7 +41,11 @@ class DocumentedChecks(Subject):
         worked = self._definition.worked
         if worked is None:
             return
-        names = [argument.name for argument in self._definition.inputs]
+        names = [
+            argument.name
+            for argument in self._definition.inputs
+            if not argument.optional or argument.name in worked.inputs
+        ]
         self._require(
             set(worked.inputs) == set(names),
             f"the worked example has the inputs {listed(worked.inputs)}",
@@ -93,6 +97,7 @@ class DocumentedChecks(Subject):
             return reduced(
                 self._definition,
                 module,
+                self.value(module, batch),
                 batch,
                 reduction=reduction,
                 keep=None,

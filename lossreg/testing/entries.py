@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lossreg.runtime.arguments import of_inputs
 from lossreg.runtime.reduction import (
     denominator,
     divided,
@@ -42,7 +43,7 @@ class EntryChecks(Subject):
 
     def _declared_shape(self, batch: Mapping[str, Tensor]) -> tuple[int, ...] | None:
         """The declared unreduced shape; None if it cannot be known from the inputs."""
-        definition = self._definition
+        definition = of_inputs(self._definition, batch)
         sizes: dict[str, int] = {}
         for argument in definition.inputs:
             tensor = batch[argument.name]
@@ -120,13 +121,14 @@ class EntryChecks(Subject):
     def _counted(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The inputs that the definition marks with `counted`."""
         inputs = self._definition.inputs
-        return {argument.name: batch[argument.name] for argument in inputs if argument.counted}
+        counted = [argument.name for argument in inputs if argument.counted]
+        return {name: batch[name] for name in counted if name in batch}
 
     def _halves(self, batch: Mapping[str, Tensor], reduction: str) -> tuple[Tensor, Tensor]:
         """The numerator, and the denominator computed only from the counted inputs."""
         definition, module = self._definition, self.module(reduction="none")
         how: dict[str, Any] = {"reduction": reduction, "keep": None, "sample_weight": None}
-        total, shape = numerator(definition, module, batch, **how)
+        total, shape = numerator(definition, module, self.value(module, batch), batch, **how)
         counted = self._counted(batch)
         with self._explaining(
             f"the denominator's count fails with only the counted inputs, {listed(counted)}",
@@ -201,6 +203,8 @@ class EntryChecks(Subject):
     ) -> Tensor:
         if keep is not None:
             batch = filled(self._definition, batch, keep)
+        module = self.module(reduction="none")
+        loss = self.value(module, batch)
         with self._explaining(
             "its entries cannot be reduced",
             "Make forward accept filled batches, and make count and scale return what broadcasts "
@@ -209,7 +213,8 @@ class EntryChecks(Subject):
             return divided(
                 *reduced(
                     self._definition,
-                    self.module(reduction="none"),
+                    module,
+                    loss,
                     batch,
                     reduction=reduction,
                     keep=keep,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import described
+from lossreg.plugin.calls import by_position_and_name, called
 from lossreg.plugin.fields import with_tensors
 from lossreg.registry import LOSSES, Registry
 
@@ -83,6 +84,8 @@ class Subject:
         copied = {}
         for argument in self._definition.inputs:
             tensor = self._first_batch.get(argument.name)
+            if tensor is None and argument.optional:
+                continue
             self._require(
                 isinstance(tensor, Tensor),
                 f"the batch has no tensor {argument.name!r}",
@@ -97,7 +100,9 @@ class Subject:
         return [
             argument.name
             for argument in self._definition.inputs
-            if argument.gradient and batch[argument.name].is_floating_point()
+            if argument.gradient
+            and argument.name in batch
+            and batch[argument.name].is_floating_point()
         ]
 
     def _leaves(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -125,9 +130,8 @@ class Subject:
         problem: str,
         remedy: str,
     ) -> Tensor:
-        arguments = [batch[argument.name] for argument in self._definition.inputs]
         with self._explaining(problem, remedy):
-            result = module(*arguments)
+            result = called(module, batch, *by_position_and_name(self._definition, batch))
         self._require(
             isinstance(result, Tensor),
             f"forward returns a {type(result).__name__}",
@@ -157,6 +161,7 @@ class Subject:
         shapes = {
             argument.name: argument.letters_of(batch[argument.name], first)
             for argument in self._definition.inputs
+            if argument.name in batch
         }
         entries = self._definition.unreduced_letters
         row = next((letter for form in entries.forms for letter in form), "N")

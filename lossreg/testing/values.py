@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError, gradcheck
 
+from lossreg.plugin.calls import by_position_and_name, called
 from lossreg.testing.subject import Subject, count_of, in_double, is_close, listed, place_of
 
 if TYPE_CHECKING:
@@ -231,10 +232,10 @@ class ValueChecks(Subject):
             whole = {name: tensor.to(batch[name].dtype) for name, tensor in half.items()}
             expected = self.value(module, whole)
             half = self._leaves(half)
-            arguments = [half[argument.name] for argument in self._definition.inputs]
+            split = by_position_and_name(self._definition, half)
             try:
                 with torch.autocast("cpu", dtype=torch.bfloat16):
-                    actual = module(*arguments)
+                    actual = called(module, half, *split)
             except Exception as error:  # noqa: BLE001 - all but one are failures of this check
                 # A composite quotes only the first line.
                 reason = str(error).strip().partition("\n")[0]

@@ -157,6 +157,7 @@ def _formula(definition: LossDefinition, width: int, can_show: Callable[[str], b
 
 def _in_brackets(argument: LossInput) -> str:
     remarks: list[str] = [] if argument.domain == "real" else [argument.domain]
+    remarks += ["optional"] * argument.optional
     remarks += ["has a gradient"] * argument.gradient
     return f" ({', '.join(remarks)})" if remarks else ""
 

@@ -72,17 +72,29 @@ def _read_name(node: Node, path: ConfigPath, faults: Faults) -> str | None:
 
 def check_detached(term: Declared, loss: Loss, faults: Faults) -> None:
     """Note names under a term's `detach` that are not arguments of its loss."""
+    bound = term.values.get("inputs") or loss.required
     for index, name in enumerate(term.values.get("detach") or ()):
+        if name in bound:
+            continue
         if name in loss.arguments:
+            if term.node.value.get("inputs") is not None and not term.values.get("inputs"):
+                continue  # which inputs there are is not known
+            message = f"'{name}' is not among the term's inputs, so it has no gradient to stop"
+            hint = "write it under 'inputs', or remove it here"
+            _note(term, index, f"{message}; {hint}", faults)
             continue
         if name in ("mask", "sample_weight"):
             hint = "no gradient goes through masks and sample weights"
         else:
             hint = _guess(name, loss.arguments)
         message = f"'{loss.definition.name}' has no argument '{clipped(name)}'; {hint}"
-        place = (term.path, "detach")
-        faults.add("LR106", (place, index), message, term.node.value["detach"].value[index])
-        term.is_complete = False
+        _note(term, index, message, faults)
+
+
+def _note(term: Declared, index: int, message: str, faults: Faults) -> None:
+    place = (term.path, "detach")
+    faults.add("LR106", (place, index), message, term.node.value["detach"].value[index])
+    term.is_complete = False
 
 
 def check_detached_of_group(group: Declared, faults: Faults) -> None:

@@ -60,12 +60,14 @@ def read_inputs(
             routes[argument] = route
     if constants:
         _read_constants(constants, routes, path, loss, faults)
-    if len(routes) < len(arguments):
+    if len(routes) < len(bound) or not routes.keys() >= set(loss.required):
         return None
     if len(set(routes.values())) < len(routes):
         _warn_of_twins(routes, bound, path, faults)
     # In the order of the arguments, as the loss is called with them.
-    return {name: routes[name] for name in arguments} if constants else routes
+    if not constants:
+        return routes
+    return {name: routes[name] for name in arguments if name in routes}
 
 
 def _read_constants(
@@ -79,7 +81,7 @@ def _read_constants(
     from lossreg.config.declare.constants import read_constant  # imported late: few have constants
 
     tensors = dict(routes)
-    is_complete = len(tensors) + len(constants) == len(loss.arguments)
+    is_complete = tensors.keys() | {bound[0] for bound in constants} >= set(loss.required)
     for argument, node, step, written in constants:
         if not tensors:
             if is_complete:
@@ -126,9 +128,13 @@ def _warn_of_twins(
 
 
 def _by_position(inputs: Node, path: ConfigPath, loss: Loss, faults: Faults) -> list[_Bound]:
-    arguments = loss.arguments
-    if len(inputs.value) != len(arguments):
+    arguments, required = loss.arguments, loss.required
+    # Those behind the last one that every term needs may be left out.
+    least = arguments.index(required[-1]) + 1
+    if not least <= len(inputs.value) <= len(arguments):
         count = f"{len(arguments)} path{'' if len(arguments) == 1 else 's'}"
+        if least < len(arguments):
+            count = f"{least} to {count}"
         message = (
             f"expected {count} for {', '.join(arguments)} of "
             f"'{loss.definition.name}', found {len(inputs.value)}"
@@ -140,7 +146,7 @@ def _by_position(inputs: Node, path: ConfigPath, loss: Loss, faults: Faults) -> 
 def _by_name(inputs: Node, path: ConfigPath, key: Span, loss: Loss, faults: Faults) -> list[_Bound]:
     arguments = loss.arguments
     unknown = [name for name in inputs.value if name not in arguments][: MOST_FAULTS + 1]
-    missing = [name for name in arguments if name not in inputs.value]
+    missing = [name for name in loss.required if name not in inputs.value]
     if unknown:
         inputs, missing = _as_meant(inputs, path, loss, unknown, faults)
     for name in missing:
@@ -164,7 +170,7 @@ def _as_meant(
             astray[name] = "it is a key of the term: move it one level up"
     guesses = Guesses(inputs, arguments, astray=astray)
     written = guesses.written
-    missing = [name for name in arguments if name not in inputs.value and name not in written]
+    missing = [name for name in loss.required if name not in inputs.value and name not in written]
     strange = [name for name in unknown if name not in astray and name not in written.values()]
     if len(missing) == len(strange) == 1:
         written[missing.pop()] = strange[0]

@@ -35,8 +35,8 @@ def read_ignored(node: Node, path: ConfigPath, faults: Faults) -> float | None:
 
 
 def _declares_shapes(definition: LossDefinition) -> bool:
-    shapes = (definition.unreduced, *(argument.shape for argument in definition.inputs))
-    return ANY_SHAPE not in shapes
+    shapes = (argument.shape for argument in definition.inputs if not argument.optional)
+    return ANY_SHAPE not in (definition.unreduced, *shapes)
 
 
 def check_selection(term: Declared, definition: LossDefinition, faults: Faults) -> None:

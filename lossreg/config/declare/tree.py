@@ -31,6 +31,11 @@ class Loss(NamedTuple):
     arguments: list[str]
     is_guess: bool = False
 
+    @property
+    def required(self) -> list[str]:
+        """The names of the arguments that every term needs."""
+        return [argument.name for argument in self.definition.inputs if not argument.optional]
+
 
 class Declared:
     """A mapping of the language: a composite, a group or a term.

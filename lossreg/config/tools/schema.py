@@ -270,13 +270,14 @@ def _named(losses: list[tuple[str, LossDefinition]]) -> _Schema:
 def _of_loss(name: str, definition: LossDefinition) -> _Schema:
     """What a term of one loss may have under `params`, `inputs` and `detach`."""
     arguments = [argument.name for argument in definition.inputs]
+    required = [argument.name for argument in definition.inputs if not argument.optional]
     by_name = {
         argument.name: {**_ref("input"), "description": argument.meaning}
         for argument in definition.inputs
     }
     inputs = _any_of(
-        {"type": "array", "minItems": len(by_name), "maxItems": len(by_name)},
-        {"type": "object", "required": arguments},
+        {"type": "array", "minItems": arguments.index(required[-1]) + 1, "maxItems": len(by_name)},
+        {"type": "object", "required": required},
     )
     return {
         "if": {"properties": {"type": {"const": name}}, "required": ["type"]},

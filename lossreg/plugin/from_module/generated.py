@@ -126,11 +126,12 @@ def _fields(
         _check_fit(source, config)  # LossDefinition itself refuses anything else
     model: Any = config
     not_offered: dict[str, str] = {}
+    call = "position"
     if config is None:
         model = generated_config(owner, options)
         not_offered |= model.__not_offered__
     if inputs is None:
-        inputs, others = generated_inputs(
+        inputs, others, call = generated_inputs(
             f"{owner.__name__}.forward" if isinstance(owner, type) else owner.__name__,
             source.called_with,
             source.documented,
@@ -147,6 +148,7 @@ def _fields(
         "compiles": None,
         "generated": config is None,
         "not_offered": not_offered,
+        "call": call,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
 from lossreg.plugin.from_module.annotations import Refusal, is_tensor_type
 from lossreg.plugin.inputs import ANY_SHAPE, LossInput
@@ -27,10 +27,12 @@ class Inputs(NamedTuple):
     Attributes:
         inputs: What is bound in a config.
         not_offered: The other arguments of forward, each with the reason.
+        call: How they are given.
     """
 
     inputs: tuple[LossInput, ...]
     not_offered: Mapping[str, str]
+    call: Literal["position", "keyword"]
 
 
 def generated_inputs(
@@ -53,17 +55,20 @@ def generated_inputs(
     """
     inputs: list[LossInput] = []
     not_offered: dict[str, str] = {}
-    required = [argument for argument in arguments if not _is_optional(argument)]
-    names = [argument.parameter.name for argument in required]
+    call: Literal["position", "keyword"] = "position"
+    names = [argument.parameter.name for argument in arguments if _is_required(argument)]
+    chosen = gradient if gradient is not None else _first(names)
     for argument in arguments:
         parameter = argument.parameter
-        if argument.gathers or argument not in required:
-            if not argument.gathers:
-                not_offered[parameter.name] = f"is left at {_default(parameter)} in each call"
+        if argument.gathers:
+            continue
+        if not (_is_required(argument) or _may_be_left_out(argument)):
+            not_offered[parameter.name] = f"is left at {_default(parameter)} in each call"
             continue
         _check(name, argument)
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            call = "keyword"
         text = documented[parameter.name].text if parameter.name in documented else ""
-        chosen = gradient if gradient is not None else _first(names)
         inputs.append(
             LossInput(
                 name=parameter.name,
@@ -71,15 +76,20 @@ def generated_inputs(
                 dtype="float" if parameter.name in chosen else "float or int",
                 shape=ANY_SHAPE,
                 gradient=parameter.name in chosen,
+                optional=not _is_required(argument),
             )
         )
-    if not inputs:
+    if not names:
         raise TypeError(f"{name} is not called with a named argument; pass `inputs`")
-    return Inputs(tuple(inputs), not_offered)
+    return Inputs(tuple(inputs), not_offered, call)
 
 
-def _is_optional(argument: Argument) -> bool:
-    return argument.gathers or argument.parameter.default is not inspect.Parameter.empty
+def _is_required(argument: Argument) -> bool:
+    return not argument.gathers and argument.parameter.default is inspect.Parameter.empty
+
+
+def _may_be_left_out(argument: Argument) -> bool:
+    return argument.parameter.default is None and _may_be_tensor(argument.hint)
 
 
 def _default(parameter: inspect.Parameter) -> str:
@@ -92,12 +102,8 @@ def _first(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check(name: str, argument: Argument) -> None:
-    """Refuse an argument that is not a tensor, or cannot be given by position."""
+    """Refuse an argument that is not a tensor."""
     parameter, hint = argument.parameter, argument.hint
-    if parameter.kind is parameter.KEYWORD_ONLY:
-        raise TypeError(
-            f"{name} takes {parameter.name!r} only by keyword, but a loss is called by position"
-        )
     if not _may_be_tensor(hint):
         shown = getattr(hint, "__name__", None) or str(hint)
         raise TypeError(

@@ -83,6 +83,7 @@ def test_json_tells_the_same(name: str, capsys: pytest.CaptureFixture[str]) -> N
         "gradient",
         "counted",
         "fill",
+        "optional",
     }
 
 
