@@ -1,9 +1,9 @@
 """How many losses of the libraries that are installed `from_module` takes, and whether rightly.
 
 Every exported class of a loss is tried, first with no options, then with the types of parameters
-that have neither an annotation nor a default. Of those that are taken, each default is compared with
-the signature; and what is built with `mean` is compared with what the class itself builds, attribute
-by attribute.
+that have neither an annotation nor a default. Of those that are taken, each default is compared
+with the signature; and what is built with `mean` is compared with what the class itself builds,
+attribute by attribute.
 
     python benchmarks/libraries.py [--refused] [LIBRARY ...]
 """

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
-from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 
+from lossreg.cli.distribution import advice, filled, written
 from lossreg.cli.output import complain, say
 from lossreg.config.read.scalars import resolve
-from lossreg.errors import printable
 from lossreg.registry import Registry
 
 __all__ = ["EXAMPLES", "add_arguments", "distribution", "run"]
 
-# Each file that is written, and its template. Templates end in .txt because they are not valid
-# Python or TOML before they are filled in.
+# Each file that is written, and its template.
 _FILES: dict[str, str | None] = {
     ".github/workflows/test.yml": "workflow.yml.txt",
     ".gitignore": "gitignore.txt",
@@ -29,7 +26,6 @@ _FILES: dict[str, str | None] = {
     "src/{{package}}/py.typed": None,
     "tests/test_{{name}}.py": "test_loss.py.txt",
 }
-_PLACE = re.compile(r"\{\{(\w+)\}\}")
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST = 40
 # `LossConfig` and `lossreg_losses`, the names made from these words, are lossreg's own.
@@ -88,21 +84,9 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     files = distribution(name)
     folder = arguments.into / _distribution(name)
-    try:
-        arguments.into.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
-        for path, text in files.items():
-            file = folder / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8", newline="\n")
-    except FileExistsError as error:
-        place = printable(str(error.filename))
-        complain(f"error: {place} already exists; nothing is overwritten")
+    if not written(folder, files):
         return 1
-    except OSError as error:
-        complain(f"error: {printable(str(error.filename))}: {error.strerror}")
-        return 1
-    say(_advice(folder, files))
+    say(advice(folder, files))
     return 0
 
 
@@ -112,35 +96,20 @@ def distribution(name: str) -> dict[str, str]:
     Args:
         name: The loss's name.
     """
+    package = f"lossreg_{name}"
     values = {
         "name": name,
         "distribution": _distribution(name),
-        "package": f"lossreg_{name}",
+        "package": package,
         "title": "".join(word.capitalize() for word in name.split("_")),
         "version": version("lossreg"),
+        "subject": f"The loss {name}",
+        "dependencies": "",
+        "entry_points": f'{name} = "{package}.plugin"',
+        "untyped": "",
     }
-    templates = resources.files("lossreg.cli") / "templates"
-
-    def filled(text: str) -> str:
-        return _PLACE.sub(lambda match: values[match[1]], text)
-
-    return {
-        filled(path): filled((templates / template).read_text(encoding="utf-8")) if template else ""
-        for path, template in _FILES.items()
-    }
+    return filled(_FILES, values)
 
 
 def _distribution(name: str) -> str:
     return f"lossreg-{name.replace('_', '-')}"
-
-
-def _advice(folder: Path, files: dict[str, str]) -> str:
-    lines = [f"wrote {printable(folder.as_posix())}:"]
-    lines += [f"  {path}" for path in files]
-    lines += [
-        "next:",
-        f"  cd {printable(shlex.quote(str(folder)))}",
-        "  python -m pip install --editable '.[test]'",
-        "  python -m pytest",
-    ]
-    return "\n".join(lines)
