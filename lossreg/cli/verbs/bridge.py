@@ -94,7 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not written(folder, files):
         return 1
     say(advice(folder, files))
-    say(f"{len(losses)} losses written, {len(refused)} not{':' * bool(refused)}")
+    count = "1 loss" if len(losses) == 1 else f"{len(losses)} losses"
+    say(f"{count} written, {len(refused)} not{':' * bool(refused)}")
     for line in refused:
         say(f"  {printable(line)}")
     say("correct what is marked: grep -rn '# guessed' src tests")
@@ -105,7 +106,7 @@ def _described(module: ModuleType, prefix: str) -> tuple[list[Bridged], list[str
     """The losses that were described and ran once; and of the others, why not."""
     import torch  # noqa: F401 - a library may import it only later
 
-    from lossreg.cli.bridging.finding import exported_losses
+    from lossreg.cli.bridging.finding import exported_functions, exported_losses
 
     losses: list[Bridged] = []
     refused = []
@@ -115,6 +116,10 @@ def _described(module: ModuleType, prefix: str) -> tuple[list[Bridged], list[str
             refused.append(f"{name}: {bridged}")
         else:
             losses.append(bridged)
+    functions = exported_functions(module)
+    refused += [
+        f"{name}: a function; LossDefinition.from_function describes one" for name in functions
+    ]
     return losses, refused
 
 
