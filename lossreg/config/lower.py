@@ -21,7 +21,7 @@ from lossreg.vocabulary.routes import Route, Transform
 from lossreg.vocabulary.transforms import definition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from lossreg.config.declare.derived import Derived
     from lossreg.config.declare.tree import Declared, Loss
@@ -33,7 +33,8 @@ __all__ = ["lower"]
 # Each guess at a path compares it with all that are known.
 _MOST_KNOWN, _MOST_GUESSED = 1_000, 20
 _ORDINARY = 1e-9  # it and its reciprocal are far within float32
-_HERE, _ONE, _MINUS, _DETACH = ValuePath(()), Weight(), Weight(-1.0), Transform("detach")
+_HERE, _ONE, _MINUS = ValuePath(()), Weight(), Weight(-1.0)
+_DETACH, _DETACH_ALL = Transform("detach"), Transform("detach_all")
 # Fields of the model that are a key's value as it was read; groups may still add to them.
 _AS_READ = frozenset(TermConfig._fields).difference(
     ("name", "weight", "inputs", "divide_by", "active")
@@ -261,7 +262,9 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
 
         check_repeated(term, config, around.each, faults)
     if config.detach:
-        config = config._replace(inputs=_with_detached(config.inputs, config.detach))
+        config = config._replace(inputs=_with_detached(config, config.detach))
+    if around.derived is not None and term.is_complete:
+        around.derived.check_lists(term, config, faults)
     _check_size(term, config, faults)
     return config
 
@@ -321,11 +324,13 @@ def _inputs(term: Declared, loss: Loss) -> dict[str, Route]:
     return routes or {name: Route(ValuePath((name,))) for name in loss.required}
 
 
-def _with_detached(inputs: Mapping[str, Route], names: tuple[str, ...]) -> dict[str, Route]:
-    routes = dict(inputs)
+def _with_detached(term: TermConfig, names: tuple[str, ...]) -> dict[str, Route]:
+    routes = dict(term.inputs)
     for name in names:
-        if routes[name].transforms[-1:] != (_DETACH,):
-            routes[name] = routes[name]._replace(transforms=(*routes[name].transforms, _DETACH))
+        holds = term.definition.input(name).holds
+        stop = _DETACH_ALL if holds == "list" else _DETACH
+        if holds != "number" and routes[name].transforms[-1:] != (stop,):
+            routes[name] = routes[name]._replace(transforms=(*routes[name].transforms, stop))
     return routes
 
 
@@ -342,7 +347,10 @@ def _with_frozen(config: CompositeConfig) -> CompositeConfig:
         each = term.each
         stop = partial(stopped, each=each)
         return term._replace(
-            inputs={name: stop(route) for name, route in term.inputs.items()},
+            inputs={
+                name: stop(route, holds=term.definition.input(name).holds)
+                for name, route in term.inputs.items()
+            },
             mask=None if term.mask is None else stop(term.mask),
             sample_weight=None if term.sample_weight is None else stop(term.sample_weight),
             each=each and each._replace(over={k: stopped_list(v) for k, v in each.over.items()}),
@@ -351,7 +359,12 @@ def _with_frozen(config: CompositeConfig) -> CompositeConfig:
     return config._replace(terms=tuple(map(stopped_term, config.terms)))
 
 
-def _stopped(frozen: set[tuple[str | int, ...]], route: Route, each: Each | None = None) -> Route:
+def _stopped(
+    frozen: set[tuple[str | int, ...]],
+    route: Route,
+    each: Each | None = None,
+    holds: str = "tensor",
+) -> Route:
     """A route with a detached start, if it reads a frozen path or what is below one."""
     route = route.with_operands(partial(_stopped, frozen, each=each))
     steps, transforms = route.path.steps, route.transforms
@@ -365,8 +378,10 @@ def _stopped(frozen: set[tuple[str | int, ...]], route: Route, each: Each | None
     # At a path to a list there is nothing to detach before the list has become a tensor.
     is_list = bool(transforms) and definition_of(transforms[0].name).takes == "list"
     first, rest = transforms[:is_list], transforms[is_list:]
-    if not is_frozen or rest[:1] == (_DETACH,):
+    if not is_frozen or rest[:1] == (_DETACH,) or first == (_DETACH_ALL,):
         return route
+    if not transforms and holds != "tensor":
+        return route._replace(transforms=(_DETACH_ALL,) if holds == "list" else ())
     return route._replace(transforms=(*first, _DETACH, *rest))
 
 

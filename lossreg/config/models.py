@@ -351,7 +351,9 @@ class TermConfig(NamedTuple):
     @property
     def reduced_by_lossreg(self) -> bool:
         """Whether the loss is built without its own reduction, for lossreg to do it."""
-        if self.mask is not None or self.sample_weight is not None or self.ignore is not None:
+        if self.definition.mask is None and (
+            self.mask is not None or self.sample_weight is not None or self.ignore is not None
+        ):
             return True
         is_pooled = self.each is not None and self.each.combine == "pooled"
         # A loss without entries is built with its own sum.

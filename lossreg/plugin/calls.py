@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from lossreg.plugin.definition import LossDefinition
 
-__all__ = ["by_position_and_name", "called", "check_call"]
+__all__ = ["by_position_and_name", "called", "check_call", "shape_of_mask"]
 
 
 def check_call(definition: LossDefinition) -> None:
@@ -24,6 +24,29 @@ def check_call(definition: LossDefinition) -> None:
         raise ValueError(
             f"LossDefinition.call must be 'position' or 'keyword', not {definition.call!r}"
         )
+
+
+def shape_of_mask(definition: LossDefinition) -> str:
+    """The shape of the input that takes a term's mask.
+
+    Raises:
+        ValueError: There is no such input, or it cannot take a mask; or lossreg masks the loss,
+            because it has a reduction `none`.
+    """
+    found = [argument for argument in definition.inputs if argument.name == definition.mask]
+    wanted = "an optional input that is a tensor of one shape"
+    if not found or not found[0].optional or found[0].holds != "tensor":
+        raise ValueError(f"LossDefinition.mask must name {wanted}, not {definition.mask!r}")
+    if len(found[0].letters.forms) != 1:
+        raise ValueError(
+            f"LossDefinition.mask must name {wanted}; {definition.mask!r} has the shape "
+            f"{found[0].letters.text!r}"
+        )
+    if "none" in definition.reductions:
+        raise ValueError(
+            "LossDefinition.mask is for a loss without reduction 'none', which lossreg cannot mask"
+        )
+    return found[0].letters.text
 
 
 def by_position_and_name(

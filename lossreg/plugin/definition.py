@@ -9,7 +9,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from lossreg.plugin.calls import check_call
+from lossreg.plugin.calls import check_call, shape_of_mask
 from lossreg.plugin.fields import LossConfig
 from lossreg.plugin.inputs import LossInput
 from lossreg.plugin.shapes import ANY_SHAPE, Shape
@@ -182,6 +182,10 @@ class LossDefinition:
             it keeps the class's own default.
         call: How the module is called: by `position`, up to the first input that is left out, or
             by `keyword`.
+        mask: The optional input that takes the term's `mask` and `ignore`, for a loss without
+            reduction `none`, such as dice: in the input's shape, true where an entry counts, as
+            bools, or as 0 and 1 if its dtype is `float`. Other inputs are filled where it is
+            false. `unreduced` is then this shape.
         unreduced_letters: The unreduced loss's shape, parsed.
 
     Raises:
@@ -214,6 +218,7 @@ class LossDefinition:
     generated: bool = False
     not_offered: Mapping[str, str] = field(default_factory=dict, hash=False)
     call: Literal["position", "keyword"] = "position"
+    mask: str | None = None
     unreduced_letters: Shape = field(init=False, repr=False, compare=False)
 
     @classmethod
@@ -341,7 +346,7 @@ class LossDefinition:
     @property
     def with_classes(self) -> tuple[str, ...]:
         """The inputs whose classes, the letter C, are at dimension 1."""
-        return tuple(argument.name for argument in self.inputs if argument.letters.has("C", 1))
+        return tuple(argument.name for argument in self.inputs if argument.has_classes)
 
     def __post_init__(self) -> None:
         checked_name(self)
@@ -356,6 +361,8 @@ class LossDefinition:
         if len({argument.name for argument in self.inputs}) != len(self.inputs):
             raise ValueError("LossDefinition.inputs names an argument twice")
         check_call(self)
+        if self.mask is not None:
+            object.__setattr__(self, "unreduced", shape_of_mask(self))
         letters = Shape(self.unreduced)
         if len(letters.forms) > 1:
             raise ValueError(f"LossDefinition.unreduced must be one shape, not {self.unreduced!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from lossreg.plugin.shapes import ANY_SHAPE, Shape
 
@@ -14,6 +14,11 @@ __all__ = ["ANY_SHAPE", "DType", "Domain", "LossInput"]
 
 DType: TypeAlias = Literal["float", "int", "float or int"]
 """The dtype kind of an input."""
+
+Holds: TypeAlias = Literal["tensor", "list", "number"]
+"""What is passed for an input."""
+
+_HOLDS = "'tensor', 'list' or 'number'"
 
 Domain: TypeAlias = Literal[
     "real",
@@ -59,9 +64,9 @@ class LossInput:
         meaning: What it holds, in a few words.
         dtype: The dtype kind.
         shape: The shape in letters: `N C *`, where a number is a size (`N 1`) and `|` separates
-            alternatives; a C as the second are classes, which a term's `class_dim` says where to
-            find; `...` if the shape is not known, so that it is not checked and no entry
-            can be masked.
+            alternatives, which a tuple of shapes stands for as well; a C as the second are
+            classes, which a term's `class_dim` says where to find; `...` if the shape is not
+            known, so that it is not checked and no entry can be masked.
         domain: Its allowed values.
         gradient: Whether the loss is differentiated with respect to it.
         counted: Whether a denominator counts its entries: it is known before the forward pass of
@@ -69,26 +74,38 @@ class LossInput:
         fill: The value that replaces a masked entry before the loss sees it; by default, a value
             that is safe for the domain.
         optional: Whether a term may leave it out; then it is neither looked up nor passed.
+        holds: What is passed: a `tensor`; a `list` of tensors, each of which has the shape and
+            dtype, with sizes of its own; or a `number`, a Python one or a 0-d tensor.
         letters: The shape, parsed.
 
     Raises:
         TypeError: The shape is not a string.
-        ValueError: It has more than one `*`, or `...` among its letters.
+        ValueError: It has more than one `*`, or `...` among its letters; `holds` is not one of
+            its words; or a list or a number is counted, or a number differentiated.
     """
 
     name: str
     meaning: str
     dtype: DType = "float"
-    shape: str = "*"
+    shape: str | tuple[str, ...] = "*"
     domain: Domain = "real"
     gradient: bool = False
     counted: bool = False
     fill: float | None = None
     optional: bool = False
+    holds: Holds = "tensor"
     letters: Shape = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "letters", Shape(self.shape))
+        letters = Shape.of_any(self.shape)
+        object.__setattr__(self, "shape", letters.text)
+        object.__setattr__(self, "letters", letters)
+        if self.holds not in get_args(Holds):
+            raise ValueError(f"LossInput.holds must be {_HOLDS}, not {self.holds!r}")
+        if self.holds != "tensor" and self.counted:
+            raise ValueError(f"only a tensor can be counted, and {self.name!r} is a {self.holds}")
+        if self.holds == "number" and self.gradient:
+            raise ValueError(f"{self.name!r} is a number, which has no gradient")
 
     def letters_of(self, tensor: torch.Tensor, first: LossInput) -> Shape:
         """The letters of one tensor's shape.
@@ -100,6 +117,11 @@ class LossInput:
         if self.domain == "class index or probability" and tensor.is_floating_point():
             return first.letters
         return self.letters
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether it is a tensor with classes, the letter C, at dimension 1."""
+        return self.holds == "tensor" and self.letters.has("C", 1)
 
     @property
     def safe(self) -> float:

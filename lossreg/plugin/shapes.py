@@ -56,17 +56,34 @@ class Shape:
             tuple(letter for letter in form if letter not in ("N", "*")) for form in forms
         )
 
+    @classmethod
+    def of_any(cls, shapes: str | tuple[str, ...]) -> Shape:
+        """A shape, or several, of which a tensor fits any.
+
+        >>> Shape.of_any(("N 1 *", "N C *"))
+        Shape('N 1 * | N C *')
+        """
+        # A tuple of letters is one shape, written wrong.
+        is_several = isinstance(shapes, tuple) and all(isinstance(shape, str) for shape in shapes)
+        if is_several and any(len(shape.split()) > 1 or "*" in shape for shape in shapes):
+            return cls(" | ".join(shapes))
+        return cls(shapes)  # type: ignore[arg-type]  # it is refused if it is not a string
+
     def has(self, letter: str, place: int | None = None) -> bool:
-        """Whether an alternative has a letter; or whether all have it, at the same place.
+        """Whether an alternative has a letter; or whether all have it, or a size, at one place.
 
         >>> Shape("N C *").has("C", 1), Shape("* C").has("C", 1), Shape("* C").has("C")
         (True, False, True)
+        >>> Shape("N 1 * | N C *").has("C", 1), Shape("N * | N C *").has("C", 1)
+        (True, False)
         """
         if place is None:
             return any(letter in form for form in self.forms)
-        places = [form.index(letter) if letter in form else -1 for form in self.forms]
-        starred = any("*" in form[:place] for form in self.forms)
-        return set(places) == {place} and not starred
+        labels = [
+            form[place] if place < len(form) and "*" not in form[:place] else ""
+            for form in self.forms
+        ]
+        return letter in labels and all(label == letter or label.isdigit() for label in labels)
 
     def sizes(
         self, shape: Sequence[int], *, batched: bool = True

@@ -17,7 +17,7 @@ from lossreg.plugin.problems import Problem
 from lossreg.runtime.reduction import Misfit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor, nn
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLASS_DIM",
+    "check_alone",
     "check_divisor",
     "check_inputs",
     "check_mask",
@@ -51,6 +52,8 @@ def _check_devices(definition: LossDefinition, inputs: Mapping[str, Tensor]) -> 
     Raises:
         Misfit: A tensor is on another device.
     """
+    if not definition.inputs:
+        return
     first = inputs[definition.inputs[0].name].device
     for argument in definition.inputs:
         tensor = inputs[argument.name]
@@ -155,6 +158,36 @@ def check_values(
             raise Misfit(argument.name, f"expected {wanted}, found {worst:g}")
 
 
+def check_alone(
+    argument: LossInput, tensor: Tensor, place: str, device: torch.device | None, *, values: bool
+) -> None:
+    """Check a number, or one tensor of a list, whose sizes are its own.
+
+    Args:
+        argument: The input.
+        tensor: The tensor; of a number, its dtype and shape have been checked.
+        place: Where it is in a list, to end a message with.
+        device: Where it should be; None for a number.
+        values: Whether to check its values, as far as they are no class indices.
+
+    Raises:
+        Misfit: It does not fit.
+    """
+    if argument.holds == "list":
+        _check_layout(argument, tensor)
+        if tensor.device != device:
+            message = f"expected a tensor on {device}, found one on {tensor.device}{place}"
+            raise Misfit(argument.name, message)
+        _check_dtype(argument, tensor, place)
+        if argument.letters.forms and argument.letters.sizes(tensor.shape) is None:
+            message = f"expected the shape {argument.letters} of each tensor in the list, found "
+            raise Misfit(argument.name, f"{message}{tuple(tensor.shape)}{place}")
+    outside = _values(argument.domain, tensor) if values else None
+    if outside is not None and bool(outside[0].any()):
+        worst = tensor[outside[0]].flatten()[0].item()
+        raise Misfit(argument.name, f"expected {outside[1]}, found {worst:g}{place}")
+
+
 def check_mask(mask: Tensor | None) -> list[str]:
     """Return what is suspicious in a mask that is not bool.
 
@@ -253,21 +286,23 @@ def is_changed(before: Tensor, after: Tensor) -> bool:
     return not bool(((before == after) | is_nan).all())
 
 
-def check_result(definition: LossDefinition, inputs: Mapping[str, Tensor], value: Tensor) -> str:
+def check_result(
+    definition: LossDefinition, inputs: Mapping[str, Sequence[Tensor]], value: Tensor
+) -> str:
     """Say what is wrong with a loss's result, which is a 0-d tensor; empty if nothing is.
 
     Reads no value, so it does not wait for a device.
 
     Args:
         definition: The loss.
-        inputs: Its arguments by name.
+        inputs: By argument, its tensors: one, or those of a list.
         value: The result.
     """
     if not value.is_floating_point():
         return f"expected a floating-point number, found {value.dtype}"
     wanted = [argument.name for argument in definition.inputs if argument.gradient]
     if torch.is_grad_enabled() and not value.requires_grad:
-        attached = [name for name in wanted if inputs[name].requires_grad]
+        attached = [name for name in wanted if any(t.requires_grad for t in inputs.get(name, ()))]
         if attached:
             names = " and ".join(f"'{name}'" for name in attached)
             return f"expected a value with a gradient for {names}, found one detached from it"
@@ -290,13 +325,13 @@ def _check_layout(argument: LossInput, tensor: Tensor) -> None:
         raise Misfit(argument.name, message)
 
 
-def _check_dtype(argument: LossInput, tensor: Tensor) -> None:
+def _check_dtype(argument: LossInput, tensor: Tensor, place: str = "") -> None:
     is_float = tensor.is_floating_point()
     is_int = not is_float and not tensor.is_complex()
     fits = {"float": is_float, "int": is_int, "float or int": is_float or is_int}[argument.dtype]
     if not fits:
         wanted = "a floating-point tensor" if argument.dtype == "float" else "an integer tensor"
-        message = f"expected {wanted}, found {tensor.dtype}"
+        message = f"expected {wanted}, found {tensor.dtype}{place}"
         if tensor.is_complex() and argument.dtype == "float":
             message += (
                 "; give its magnitudes, x.abs(), or its two parts as a dimension more, "

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import ConfigError, InputError
+from lossreg.runtime.arguments import tensors_in
 from lossreg.runtime.elements import ListRouter
 from lossreg.runtime.reduction import Misfit, divided
 from lossreg.runtime.term import Term
@@ -321,7 +322,7 @@ class EachTerm(Term):
 
     def _is_finite(self, element: Element) -> bool:
         found = (element.tensors[place] for _, place in self.places)
-        return all(bool(tensor.isfinite().all()) for tensor in found if isinstance(tensor, Tensor))
+        return all(bool(part.isfinite().all()) for value in found for part in tensors_in(value))
 
 
 def _added(numbers: Sequence[Tensor]) -> Tensor:

@@ -129,16 +129,16 @@ class OfElement(Router):
         return self._outside.absence(values, outside, term=term, argument=argument)
 
     def _add(
-        self, route: Route, need: tuple[str, str, bool], like: int | None, *, is_list: bool
+        self, route: Route, need: tuple[str, str, bool], like: int | None, *, holds: str
     ) -> int:
         follows_element = like is not None and follows(route) and self.varies(like)
         if route.path.steps[0] in self._shared or follows_element or self._each.varies(route):
-            return super()._add(route, need, like, is_list=is_list)
+            return super()._add(route, need, like, holds=holds)
         met = None if like is None or self.varies(like) else self._shared[str(self._key(like))]
-        place = self._outside._add(route, need, met, is_list=is_list)  # noqa: SLF001 - of its class
+        place = self._outside._add(route, need, met, holds=holds)  # noqa: SLF001 - of its class
         key = f"outside {place}"  # a path has no blanks
         self._shared[key] = place
-        return super()._add(Route(ValuePath((key,))), need, None, is_list=is_list)
+        return super()._add(Route(ValuePath((key,))), need, None, holds=holds)
 
     def _key(self, place: int) -> str | int | None:
         return self._stops[place].key

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lossreg.errors import warn
+from lossreg.runtime.arguments import check_others, tensors_in
 from lossreg.runtime.checks import (
     check_inputs,
     check_mask,
@@ -69,6 +70,7 @@ class Notices:
             Misfit: A tensor does not fit the definition.
         """
         sizes = check_inputs(term.definition, inputs, term.class_dim)
+        check_others(term.others, inputs, term.device_of(inputs), values=True)
         self._suspect(term, module, inputs, values=False)
         for problem in check_mask(mask):
             self.note(term, "mask", problem)
@@ -171,7 +173,7 @@ class Notices:
 
     def trained(self, term: Plan, argument: str, tensor: object) -> None:
         """Warn about a target that requires a gradient, if nothing says that this is meant."""
-        if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
+        if any(part.requires_grad for part in tensors_in(tensor)):
             self.note(
                 term,
                 argument,

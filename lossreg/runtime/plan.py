@@ -10,12 +10,12 @@ from torch import Tensor
 
 from lossreg.errors import InputError, printable
 from lossreg.plugin.calls import by_position_and_name, called
-from lossreg.runtime.arguments import of_inputs
+from lossreg.runtime.arguments import of_inputs, tensors_in
 from lossreg.runtime.checks import CLASS_DIM, check_divisor, check_result, is_changed
 from lossreg.runtime.dimensions import placed
 from lossreg.runtime.factors import Factors
 from lossreg.runtime.nonfinite import describe
-from lossreg.runtime.reduction import Misfit, kept_entries
+from lossreg.runtime.reduction import Misfit, entry_shape, kept_entries, spread
 from lossreg.runtime.routing import find, follows
 from lossreg.vocabulary.routes import Transform
 
@@ -25,18 +25,34 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lossreg.config.models import TermConfig
+    from lossreg.plugin import LossInput
     from lossreg.runtime.routing import Router
     from lossreg.runtime.unsaved import ClassWeights
     from lossreg.vocabulary.routes import Route
 
-__all__ = ["TARGETS", "Plan", "seen"]
+__all__ = ["DETACHING", "TARGETS", "Plan", "seen"]
+
+DETACHING = ("detach", "detach_all")
+"""The transforms that end a gradient's way."""
 
 TARGETS = ("target", "targets")
 """The arguments that are mostly data, and have a gradient only if the config says so."""
 
 
 def _is_detached(term: TermConfig, argument: str) -> bool:
-    return any(transform.name == "detach" for transform in term.inputs[argument].transforms)
+    return any(transform.name in DETACHING for transform in term.inputs[argument].transforms)
+
+
+def _others(term: TermConfig) -> tuple[LossInput, ...]:
+    """The inputs of a term that are a list or a number."""
+    inputs = (argument for argument in term.definition.inputs if argument.name in term.inputs)
+    return tuple(argument for argument in inputs if argument.holds != "tensor")
+
+
+def _takes_mask(term: TermConfig) -> str | None:
+    """The input of a term's loss that takes its mask, if there is a mask and such an input."""
+    is_masked = term.mask is not None or term.ignore is not None
+    return term.definition.mask if is_masked else None
 
 
 def seen(term: TermConfig, argument: str) -> Route:
@@ -46,7 +62,8 @@ def seen(term: TermConfig, argument: str) -> Route:
         return route
     definition = term.definition
     # Only probabilities have classes, and the tensor's dtype says whether it holds them.
-    is_soft = definition.input(argument).domain == "class index or probability"
+    entry = definition.input(argument)
+    is_soft = entry.domain == "class index or probability" and entry.holds == "tensor"
     if not is_soft and argument not in definition.with_classes:
         return route
     moved = Transform("class_dim", (("dim", term.class_dim), ("floats_only", is_soft)))
@@ -63,9 +80,12 @@ class Plan:
 
     Attributes:
         definition: The loss, with the inputs that the term has.
+        takes_mask: The input that takes the mask, if the loss does.
         by_position: The inputs that go by position.
         by_name: The inputs that go by keyword.
         inputs: Each argument of the loss, in order, and its place in the router's tensors.
+        first: The first argument that is a tensor, and its place; None if there is none.
+        others: The arguments that are a list or a number.
         places: Each tensor of the term by argument, with its mask and sample weight, and its place.
         needs: The places of the loss's arguments only.
         follows: Whether it has class weights, which follow the tensors to their device.
@@ -90,26 +110,34 @@ class Plan:
         self.name = name
         self.optional = optional
         self.definition = of_inputs(term.definition, term.inputs)
-        self.by_position, self.by_name = by_position_and_name(term.definition, term.inputs)
+        self.takes_mask = _takes_mask(term)
+        names = (*term.inputs, *filter(None, [self.takes_mask]))
+        self.by_position, self.by_name = by_position_and_name(term.definition, names)
         self.class_dim = term.class_dim
         self.ignore = term.ignore
         self.divisor = term.divide_by
         self.reduction = term.reduction
         self.reduced_here = term.reduced_by_lossreg
+        self.is_masked = self.reduced_here or self.takes_mask is not None
         self.entries = "none" in term.definition.reductions
-        is_divided = self.divisor is not None
-        # Masks and sample weights make a term unreduced.
-        self.handled = self.reduced_here or is_divided or self.definition.check is not None
-        self.handled = self.handled or self.definition is not term.definition or bool(self.by_name)
+        # Masks and sample weights make a term unreduced; the fast way is for tensors by position.
+        is_plain = self.definition is term.definition and not (
+            self.by_name or self.definition.check
+        )
+        self.handled = self.reduced_here or term.divide_by is not None or not is_plain
         # Its micro-batches' own means are averaged.
         self.averages = self.definition.denominator.averaged and not self.reduced_here
         self.in_graph = not term.weight.is_zero
         self.twin: nn.Module | None = None
         like = self._met(router)
         self.inputs = tuple(
-            (argument, router.add(seen(term, argument), name, argument, optional, like=like))
-            for argument in term.inputs
+            (entry.name, self._added(entry, router, like))
+            for entry in term.definition.inputs
+            if entry.name in term.inputs
         )
+        of_tensors = {argument.name for argument in self.definition.inputs}
+        self.first = next((entry for entry in self.inputs if entry[0] in of_tensors), None)
+        self.others = _others(term)
         places = list(self.inputs)
         self.mask = self.sample_weight = self.mask_dims = self.weight_dims = None
         if term.mask is not None:
@@ -143,6 +171,15 @@ class Plan:
             if argument in TARGETS and term.detach is None and not _is_detached(term, argument)
         )
 
+    def _added(self, argument: LossInput, router: Router, like: int | None) -> int:
+        route, name = seen(self.term, argument.name), argument.name
+        holds = argument.holds
+        return router.add(route, self.name, name, self.optional, like=like, holds=holds)
+
+    def device_of(self, inputs: Mapping[str, Any]) -> torch.device | None:
+        """Where the first argument that is a tensor is; None if there is none."""
+        return inputs[self.first[0]].device if self.first is not None else None
+
     def _met(self, router: Router) -> int | None:
         """The place of the tensor whose dtype others follow, as `one_hot` does.
 
@@ -155,13 +192,27 @@ class Plan:
         # Arguments that may also hold integers come last; where they do, nothing follows them.
         for argument in sorted(self.definition.inputs, key=lambda entry: entry.dtype != "float"):
             name = argument.name
-            if argument.dtype != "int" and name in routes and not follows(routes[name]):
+            if argument.holds != "tensor" or argument.dtype == "int" or name not in routes:
+                continue
+            if not follows(routes[name]):
                 return router.add(routes[name], self.name, name, self.optional)
         return None
 
     def called(self, module: nn.Module, inputs: Mapping[str, Any]) -> Any:
         """The result of its loss for its inputs."""
         return called(module, inputs, self.by_position, self.by_name)
+
+    def with_mask(self, inputs: Mapping[str, Any], keep: Tensor) -> dict[str, Any]:
+        """The arguments with the one that takes the mask, in its shape and kind of dtype."""
+        name = self.takes_mask
+        assert name is not None  # noqa: S101 - the caller has looked
+        shape = entry_shape(self.definition, inputs)
+        mask = keep if shape is None else spread("mask", keep, shape).expand(shape)
+        if self.term.definition.input(name).dtype == "float":
+            first = mask if self.first is None else inputs[self.first[0]]
+            floats = first.dtype if first.is_floating_point() else torch.get_default_dtype()
+            mask = mask.to(floats)
+        return {**inputs, name: mask}
 
     def absent(self, tensors: Sequence[Any]) -> tuple[str, int] | None:
         """The first argument without a tensor, and its place."""
@@ -245,7 +296,8 @@ class Plan:
     def refuse_unsafe(self, module: nn.Module, inputs: Mapping[str, Tensor]) -> None:
         """Refuse values that would make torch's CPU kernels read outside of their memory."""
         unsafe = self.definition.check
-        if unsafe is None or inputs[self.inputs[0][0]].device.type != "cpu":
+        first = self.first
+        if unsafe is None or (first is not None and inputs[first[0]].device.type != "cpu"):
             return
         problem = unsafe(module, inputs)
         if problem is not None:
@@ -318,12 +370,18 @@ class Plan:
         """How often each tensor was written to; None where torch does not count it."""
         return [
             None if tensor.is_inference() else tensor._version  # noqa: SLF001 - torch has no other name for it
-            for tensor in (tensors[place] for _, place in self.places)
+            for _, tensor in self._tensors(tensors)
         ]
 
     def copies(self, tensors: Sequence[Any]) -> list[Tensor]:
         """A copy of each tensor: torch does not count writes through `.data` or numpy."""
-        return [tensors[place].detach().clone() for _, place in self.places]
+        return [tensor.detach().clone() for _, tensor in self._tensors(tensors)]
+
+    def _tensors(self, tensors: Sequence[Any]) -> list[tuple[str, Tensor]]:
+        """Each tensor that the loss or its reduction gets, with its argument; numbers are none."""
+        return [
+            (name, tensor) for name, place in self.places for tensor in tensors_in(tensors[place])
+        ]
 
     def judge(
         self,
@@ -344,13 +402,14 @@ class Plan:
             InputError: The result cannot be used for training, or an input was changed in place.
         """
         # A list: torch 2.6 cannot go on with a strict `zip` after a graph break.
-        after = list(zip(self.places, versions, self.versions(tensors), strict=True))
+        own = self._tensors(tensors)
+        after = list(zip(own, versions, self.versions(tensors), strict=True))
         changed = [name for (name, _), old, new in after if old != new]
         if copies:
             changed += [
                 name
-                for (name, place), copy in zip(self.places, copies, strict=True)
-                if is_changed(copy, tensors[place])
+                for (name, tensor), copy in zip(own, copies, strict=True)
+                if is_changed(copy, tensor)
             ]
         if changed:
             raise self._blamed(
@@ -358,7 +417,9 @@ class Plan:
                 f"'{self.routes[changed[0]]}' changed in place"
             )
         problem = check_result(
-            self.definition, {name: tensors[place] for name, place in self.inputs}, value
+            self.term.definition,
+            {name: tensors_in(tensors[place]) for name, place in self.inputs},
+            value,
         )
         if problem:
             raise self._blamed(problem)
@@ -370,19 +431,20 @@ class Plan:
         """An error for inputs that the loss refused."""
         inputs = [(name, tensors[place]) for name, place in self.inputs]
         shown = "; ".join(
-            f"'{name}' from '{self.routes[name]}' {_shape(tensor)} {tensor.dtype}"
-            for name, tensor in inputs
+            f"'{name}' from '{self.routes[name]}' {_shown(value)}" for name, value in inputs
         )
         reason = str(error).strip().partition("\n")[0]
-        dtype, weights = inputs[0][1].dtype, self.class_weights.dtype
-        if weights is not None and weights != dtype and "scalar type" in reason:
-            return InputError(
-                f"{self.place(inputs[0][0])}: expected {weights}, the dtype of the class weights, "
-                f"found {dtype}; write loss.to({dtype})",
-                term=self.name,
-                argument=inputs[0][0],
-                path=self.routes[inputs[0][0]],
-            )
+        first, weights = self.first, self.class_weights.dtype
+        if first is not None and weights is not None and "scalar type" in reason:
+            argument, dtype = first[0], tensors[first[1]].dtype
+            if weights != dtype:
+                return InputError(
+                    f"{self.place(argument)}: expected {weights}, the dtype of the class weights, "
+                    f"found {dtype}; write loss.to({dtype})",
+                    term=self.name,
+                    argument=argument,
+                    path=self.routes[argument],
+                )
         # torch refuses some losses under autocast; their definitions say what to use instead.
         hint = f". {self.definition.avoid_when}" if "autocast" in reason else ""
         return InputError(
@@ -408,7 +470,7 @@ class Plan:
             inputs["divide_by"] = tensors[self.number]
         shown = "; ".join(
             f"'{argument}' at '{self.routes[argument]}': "
-            + (describe(value) if isinstance(value, Tensor) else str(value))
+            + (", ".join(map(describe, tensors_in(value))) or str(value))
             for argument, value in inputs.items()
             if value is not None
         )
@@ -426,9 +488,13 @@ class Plan:
         return f". {printable(sentence)}" if sentence else ""
 
 
-def _shape(tensor: Tensor) -> str:
+def _shown(value: Any) -> str:
     # A nested tensor may have no shape.
-    return "nested" if tensor.is_nested else str(tuple(tensor.shape))
+    texts = [
+        f"{'nested' if tensor.is_nested else tuple(tensor.shape)} {tensor.dtype}"
+        for tensor in tensors_in(value)
+    ]
+    return ", ".join(texts) or str(value)
 
 
 def _divisor(value: Any, like: Tensor) -> Tensor:

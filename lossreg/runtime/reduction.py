@@ -176,9 +176,10 @@ def _as_seen_by(
     missing = tuple(i for i, label in enumerate(covered) if label not in labels)
     left = keep.any(dim=missing) if missing else keep
     if len(covered) < keep.dim() or list(left.shape) != expected:
+        whole = "the loss" if definition.mask is None else "the mask that it takes"
         raise Misfit(
             "mask",
-            f"expected the leading dimensions of the loss, {definition.unreduced} in the letters "
+            f"expected the leading dimensions of {whole}, {definition.unreduced} in the letters "
             f"of '{argument.name}' {letters} {tuple(tensor.shape)}, found {tuple(keep.shape)}"
             + _remedy("mask", keep, entry_shape(definition, {argument.name: tensor})),
         )
@@ -434,8 +435,16 @@ def _shape_from(
     if sizes is None:
         return None
     known = dict(sizes)
+    known.update({label: int(label) for label in _numerals(definition)})
     wanted = definition.unreduced_letters.labels_beside(known, batched=batched)
     return torch.Size([known[label] for label in wanted]) if set(wanted) <= set(known) else None
+
+
+def _numerals(definition: LossDefinition) -> list[str]:
+    """The sizes that stand in the unreduced loss's shape."""
+    return [
+        label for form in definition.unreduced_letters.forms for label in form if label.isdigit()
+    ]
 
 
 _STATE = (

@@ -50,7 +50,7 @@ class _Stop:
         optional: Whether it may be missing.
         path: Where the search begins.
         key: The path, if it is one name.
-        is_list: Whether a list of tensors is expected at the path.
+        holds: What is expected at the path: a `tensor`, a `list` of tensors or a `number`.
         operands: By argument of the transform, the place of its tensor.
         numbers: By argument of the transform, the place of its schedule's number.
         values: The transform's arguments; those that are operands or numbers are filled in.
@@ -61,7 +61,7 @@ class _Stop:
     __slots__ = (
         "argument",
         "follows",
-        "is_list",
+        "holds",
         "key",
         "like",
         "numbers",
@@ -82,7 +82,7 @@ class _Stop:
         self.argument = argument
         self.optional = True
         self.path = route.path
-        self.is_list = False
+        self.holds = "tensor"
         self.operands: list[tuple[int, int]] = []
         self.numbers: list[tuple[int, int]] = []
         self.like: int | None = None
@@ -116,7 +116,14 @@ class Router:
         self._narrowed: dict[tuple[str, ...], Sequence[_Stop | None]] = {}
 
     def add(
-        self, route: Route, term: str, argument: str, optional: bool, *, like: int | None = None
+        self,
+        route: Route,
+        term: str,
+        argument: str,
+        optional: bool,
+        *,
+        like: int | None = None,
+        holds: str = "tensor",
     ) -> int:
         """Plan for one more tensor.
 
@@ -126,14 +133,15 @@ class Router:
             argument: The argument that it becomes, for errors.
             optional: Whether it may be missing.
             like: The place of the tensor that it meets, for transforms that follow a dtype.
+            holds: What is expected: a `tensor`, a `list` of tensors or a `number`.
 
         Returns:
             Its place in the list that `run` returns.
         """
-        return self._add(route, (term, argument, optional), like, is_list=False)
+        return self._add(route, (term, argument, optional), like, holds=holds)
 
     def _add(
-        self, route: Route, need: tuple[str, str, bool], like: int | None, *, is_list: bool
+        self, route: Route, need: tuple[str, str, bool], like: int | None, *, holds: str
     ) -> int:
         term, argument, optional = need
         # By its text: routes with 2 and 2.0 compare as equal, but can give different dtypes.
@@ -143,10 +151,10 @@ class Router:
             *before, last = route.transforms
             definition = definition_of(last.name)
             shorter = Route(route.path, tuple(before))
-            stop.parent = self._add(shorter, need, like, is_list=definition.takes == "list")
+            stop.parent = self._add(shorter, need, like, holds=definition.takes)
             # What is looked up for an argument meets the tensor before the transform.
             stop.operands = [
-                (index, self._add(value, need, stop.parent, is_list=False))
+                (index, self._add(value, need, stop.parent, holds="tensor"))
                 for index, value in enumerate(stop.values)
                 if isinstance(value, Route)
             ]
@@ -154,8 +162,8 @@ class Router:
                 key = f"{key} like {like}"
             stop.follows = definition.follows
             stop.like = like if definition.follows else None
-        elif is_list:
-            stop.is_list, key = True, f"a list at {key}"  # a path has no blanks
+        elif holds != "tensor":
+            stop.holds, key = holds, f"a {holds} at {key}"  # a path has no blanks
         place = self._index.get(key)
         if place is None:
             place = self._index[key] = len(self._stops)
@@ -263,7 +271,7 @@ class Router:
                 tensors.append(self._transformed(stop, tensors[stop.parent], operands, like))
                 continue
             value, key = None, stop.key
-            if is_dict and key is not None and key in values and not stop.is_list:
+            if is_dict and key is not None and key in values and stop.holds != "list":
                 value = values[key]
             tensors.append(value if isinstance(value, Tensor) else _looked_up(values, stop))
         return tensors
@@ -291,7 +299,7 @@ class Router:
             for index, place in stop.numbers:
                 filled[index] = self._numbers.beside(before, place)
             if stop.follows:
-                floats = like is not None and like.is_floating_point()
+                floats = isinstance(like, Tensor) and like.is_floating_point()
                 filled.append(like.dtype if floats else None)
         try:
             run = definition_of(stop.transform).run
@@ -308,7 +316,7 @@ class Router:
 
 def _looked_up(values: Any, stop: _Stop) -> Any:
     term, argument = stop.term, stop.argument
-    if not stop.optional and not stop.is_list:
+    if not stop.optional and stop.holds == "tensor":
         return follow(values, stop.path, term=term, argument=argument)
     if not stop.optional:
         value = find(values, stop.path, term=term, argument=argument)
@@ -321,11 +329,28 @@ def _looked_up(values: Any, stop: _Stop) -> Any:
         # A model may leave out what it did not compute, or return None for it.
         if value is None:
             return None
-    if stop.is_list:
+    if stop.holds == "list":
         _check_list(value, stop)
+    elif stop.holds == "number":
+        _check_number(value, stop)
     elif not isinstance(value, Tensor):
         raise not_a_tensor(value, stop.path, term=term, argument=argument)
     return value
+
+
+def _check_number(value: Any, stop: _Stop) -> None:
+    # A tuple: torch 2.6 does not trace `isinstance` of a union.
+    if isinstance(value, Tensor) or (
+        isinstance(value, (int, float)) and not isinstance(value, bool)
+    ):
+        return
+    raise InputError(
+        f"term '{stop.term}', input '{stop.argument}': expected a number at '{stop.path}', found "
+        f"{shown(value)}",
+        term=stop.term,
+        argument=stop.argument,
+        path=str(stop.path),
+    )
 
 
 def _check_list(value: Any, stop: _Stop) -> None:

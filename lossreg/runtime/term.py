@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lossreg.errors import ConfigError, InputError, described
+from lossreg.runtime.arguments import check_others
 from lossreg.runtime.checks import check_inputs, suspicions
 from lossreg.runtime.construction import unreduced_twin
 from lossreg.runtime.plan import Plan
@@ -88,7 +89,7 @@ class Term(Plan):
 
     def follow(self, module: nn.Module, tensors: Sequence[Any]) -> None:
         """Move class weights to the device of the tensors, if they are on another one."""
-        tensor = tensors[self.inputs[0][1]]
+        tensor = None if self.first is None else tensors[self.first[1]]
         if tensor is not None and tensor.device != self.class_weights.device:
             self.class_weights.move(tensor.device)
             self.share_with_twin(module)
@@ -216,10 +217,10 @@ class Term(Plan):
         mask = None if self.mask is None else tensors[self.mask]
         unchecked = self.unchecked
         sizes = self.notices.look_at_inputs(self, module, inputs, mask) if unchecked else {}
-        keep = self.kept(mask, inputs) if self.reduced_here else None
+        keep = self.kept(mask, inputs) if self.is_masked else None
         if keep is not None:
             # Masked entries may be anything, so values are checked only after they are filled.
-            inputs = filled(self.definition, inputs, keep)
+            inputs = self._filled(inputs, keep)
         if unchecked:
             weight = None if self.sample_weight is None else tensors[self.sample_weight]
             weight = self.weights(weight, inputs)
@@ -230,6 +231,11 @@ class Term(Plan):
                 self.unchecked = False
         self.refuse_unsafe(module, inputs)
         return inputs, keep
+
+    def _filled(self, inputs: dict[str, Any], keep: Tensor) -> dict[str, Any]:
+        """The arguments filled where they are masked; and the mask, if the loss takes it."""
+        safe = filled(self.definition, inputs, keep)
+        return safe if self.takes_mask is None else self.with_mask(safe, keep)
 
     def look_while_tracing(self, module: nn.Module, tensors: Sequence[Any]) -> None:
         """Check what a graph knows of tensors: shapes, dtypes and devices.
@@ -243,6 +249,7 @@ class Term(Plan):
         inputs = {name: tensors[place] for name, place in self.inputs}
         try:
             check_inputs(self.definition, inputs, self.class_dim)
+            check_others(self.others, inputs, self.device_of(inputs), values=False)
             suspicions(self.definition, module, inputs, values=False)
         except Misfit as misfit:
             if not torch.compiler.is_compiling():
@@ -270,8 +277,8 @@ class Term(Plan):
         else:
             inputs = {name: tensors[place] for name, place in self.inputs}
             mask = None if self.mask is None else tensors[self.mask]
-            keep = self.kept(mask, inputs) if self.reduced_here else None
-            inputs = inputs if keep is None else filled(self.definition, inputs, keep)
+            keep = self.kept(mask, inputs) if self.is_masked else None
+            inputs = inputs if keep is None else self._filled(inputs, keep)
         weight = None if self.sample_weight is None else tensors[self.sample_weight]
         weight = self.weights(weight, inputs)
         if self.cuts and torch.is_grad_enabled() and not torch.compiler.is_compiling():

@@ -376,3 +376,13 @@ def with_classes_second(tensor: Tensor, dim: int, floats_only: bool) -> Tensor:
         return tensor
     # torch's log_softmax copies it anyway, and its nll_loss2d has no gradient for a mere view.
     return tensor.movedim(dim, 1).contiguous()
+
+
+def number(tensor: Tensor, value: float) -> float:  # noqa: ARG001 - as every operation
+    """A number, whatever the tensor is."""
+    return value
+
+
+def detach_all(tensors: list[Tensor]) -> list[Tensor]:
+    """The tensors outside the graph."""
+    return [tensor.detach() for tensor in tensors]

@@ -350,8 +350,8 @@ _ENTRIES = (
 TRANSFORMS: dict[str, TransformDefinition] = {entry.name: entry for entry in _ENTRIES}
 """Every transform by name: a closed list."""
 
-# What `class_dim` becomes, and `{constant: 0.9}` where `full_like` is not enough; no config names
-# these.
+# What `class_dim` becomes, `{constant: 0.9}` where `full_like` is not enough, a list of paths, and
+# `detach` for a list; no config names these.
 _HIDDEN = {
     entry.name: entry
     for entry in (
@@ -372,6 +372,30 @@ _HIDDEN = {
             "the classes moved to dimension 1",
             operations.with_classes_second,
             (Argument("dim", DIM), Argument("floats_only", SWITCH)),
+        ),
+        TransformDefinition(
+            "number",
+            "a number, whatever the tensor is",
+            operations.number,
+            (Argument("value", NUMBER),),
+        ),
+        TransformDefinition(
+            "listed", "a list of the tensor", lambda tensor: [tensor], returns="list"
+        ),
+        TransformDefinition(
+            "appended",
+            "the list with one more tensor at its end",
+            lambda tensors, other: [*tensors, other],
+            (Argument("other", NUMBER),),
+            takes="list",
+            returns="list",
+        ),
+        TransformDefinition(
+            "detach_all",
+            "a list of the same tensors outside the graph",
+            operations.detach_all,
+            takes="list",
+            returns="list",
         ),
     )
 }

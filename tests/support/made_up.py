@@ -25,6 +25,7 @@ class Whole(LossConfig):
 
 
 def one_graph(loss: nn.Module) -> Any:
+    torch.compiler.reset()  # torch stops compiling code of which there are several graphs
     return torch.compile(loss, backend="aot_eager", fullgraph=True)
 
 

@@ -158,7 +158,9 @@ def _formula(definition: LossDefinition, width: int, can_show: Callable[[str], b
 def _in_brackets(argument: LossInput) -> str:
     remarks: list[str] = [] if argument.domain == "real" else [argument.domain]
     remarks += ["optional"] * argument.optional
+    remarks += [{"list": "a list of tensors", "number": "one number"}.get(argument.holds, "")]
     remarks += ["has a gradient"] * argument.gradient
+    remarks = list(filter(None, remarks))
     return f" ({', '.join(remarks)})" if remarks else ""
 
 
@@ -167,6 +169,8 @@ def _reduction(definition: LossDefinition) -> str:
     sentences = []
     if "none" in definition.reductions:
         sentences.append(f"Before it is reduced, the loss has the shape {definition.unreduced}.")
+    if definition.mask is not None:
+        sentences.append(f"A term's mask and ignore go to its input '{definition.mask}'.")
     for reduction, words in divisors(definition).items():
         sentences.append(f"Its {reduction} divides by {words}.")
     return " ".join(sentences)

@@ -139,6 +139,8 @@ def _reductions(definition: LossDefinition) -> str:
         sentences = ["It gives one value."]
     else:
         sentences = [f"Before it is reduced, the loss has the shape `{definition.unreduced}`."]
+    if definition.mask is not None:
+        sentences.append(f"A term's `mask` and `ignore` go to its input `{definition.mask}`.")
     for reduction, words in divisors(definition).items():
         sentences.append(f"Its {reduction} divides by {escaped(words)}.")
     return " ".join(sentences)

@@ -66,6 +66,8 @@ def read_constant(
     value = read_number_or_schedule(written, place, faults, key or node.span)
     if value is None or not _fits(value, wanted, written, place, faults):
         return None
+    if wanted.holds == "number":
+        return _filled(next(iter(routes.values())), "number", ("value", value))
     if wanted.domain == _PROBABILITY:
         first = routes[loss.definition.inputs[0].name]  # the only other tensor of such a loss
         return _filled(first, "class_probabilities", ("value", value))
@@ -98,6 +100,10 @@ def _covers(beside: LossInput, wanted: LossInput) -> bool:
 
 def _refusal(wanted: LossInput) -> str:
     """Why an argument cannot be a constant."""
+    if wanted.holds == "list":
+        return f"'{wanted.name}' cannot be a constant: it is a list of tensors"
+    if wanted.holds == "number":
+        return ""
     if wanted.dtype == "int":
         return (
             f"'{wanted.name}' cannot be a constant: it is a different {wanted.domain} in each "
@@ -118,6 +124,10 @@ def _fits(value: Any, wanted: LossInput, node: Node, path: ConfigPath, faults: F
         numbers = value.bounds()
     else:
         numbers = (value,)
+    if wanted.holds == "number" and wanted.dtype == "int" and not isinstance(value, int):
+        shown = "a schedule" if is_schedule(value) else clipped(str(value))
+        faults.add("LR202", path, f"expected a whole number, found {shown}", node)
+        return False
     words, is_in = _DOMAINS.get(wanted.domain, ("", lambda _: True))
     wrong = next((number for number in numbers if not is_in(number)), None)
     if wrong is None:

@@ -12,13 +12,14 @@ from lossreg.config.read.nodes import Node
 from lossreg.names import closest
 from lossreg.vocabulary.paths import PathError, ValuePath
 from lossreg.vocabulary.routes import Route, Transform
-from lossreg.vocabulary.transforms import TRANSFORMS
+from lossreg.vocabulary.transforms import TRANSFORMS, definition_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from lossreg.config.declare.tree import Declared
     from lossreg.config.faults.faults import ConfigPath, Faults
+    from lossreg.config.models import TermConfig
 
 __all__ = ["Derived", "read_derived"]
 
@@ -256,6 +257,19 @@ class Derived:
                 "starts there"
             )
             faults.add("LR216", (declared.path, "from"), message, declared.node.value["from"])
+
+    def check_lists(self, declared: Declared, term: TermConfig, faults: Faults) -> None:
+        """Note an argument that is a list, and reads a derived name, which is a tensor."""
+        for argument in term.definition.inputs:
+            route = term.inputs.get(argument.name)
+            if argument.holds != "list" or route is None or not route.transforms:
+                continue
+            if definition_of(route.transforms[-1].name).returns == "list":
+                continue
+            message = f"'{argument.name}' is a list of tensors, and a derived name is a tensor; "
+            message += "write [name], or the path of a list"
+            place = (declared.path, "inputs")
+            faults.add("LR216", (place, argument.name), message, declared.place("inputs"))
 
     def check_used(self, others: Iterable[ValuePath], faults: Faults) -> None:
         """Note names that no term reads: a misspelt one would do nothing.

@@ -73,7 +73,12 @@ def _read_name(node: Node, path: ConfigPath, faults: Faults) -> str | None:
 def check_detached(term: Declared, loss: Loss, faults: Faults) -> None:
     """Note names under a term's `detach` that are not arguments of its loss."""
     bound = term.values.get("inputs") or loss.required
+    numbers = [entry.name for entry in loss.definition.inputs if entry.holds == "number"]
     for index, name in enumerate(term.values.get("detach") or ()):
+        if name in numbers:
+            message = f"'{name}' is a number, so it has no gradient to stop; remove it here"
+            _note(term, index, message, faults)
+            continue
         if name in bound:
             continue
         if name in loss.arguments:

@@ -12,6 +12,7 @@ from lossreg.config.faults.guesses import Guesses, missing_space
 from lossreg.config.grammar import CONSTANT, ROUTE, TERM
 from lossreg.config.read.nodes import MOST_FAULTS
 from lossreg.names import closest
+from lossreg.vocabulary.routes import Transform
 
 if TYPE_CHECKING:
     from lossreg.config.declare.tree import Loss
@@ -55,7 +56,7 @@ def read_inputs(
         if type(node.value) is dict and _is_constant(node):
             constants.append((argument, node, step, written))
             continue
-        route = read_route(node, (path, step), faults, written)
+        route = _read(node, argument, (path, step), loss, faults, written)
         if route is not None:
             routes[argument] = route
     if constants:
@@ -80,8 +81,9 @@ def _read_constants(
     """Add the routes of constants, which have the shape of inputs that are tensors."""
     from lossreg.config.declare.constants import read_constant  # imported late: few have constants
 
-    tensors = dict(routes)
-    is_complete = tensors.keys() | {bound[0] for bound in constants} >= set(loss.required)
+    holds = {entry.name: entry.holds for entry in loss.definition.inputs}
+    tensors = {name: route for name, route in routes.items() if holds[name] == "tensor"}
+    is_complete = routes.keys() | {bound[0] for bound in constants} >= set(loss.required)
     for argument, node, step, written in constants:
         if not tensors:
             if is_complete:
@@ -91,6 +93,44 @@ def _read_constants(
         route = read_constant(node, argument, tensors, (path, step), loss, faults, written)
         if route is not None:
             routes[argument] = route
+
+
+def _read(
+    node: Node,
+    argument: str,
+    path: ConfigPath,
+    loss: Loss,
+    faults: Faults,
+    key: Span | None,
+) -> Route | None:
+    """The route of an input that is not a constant."""
+    holds = loss.definition.input(argument).holds
+    if holds == "tensor":
+        return read_route(node, path, faults, key)
+    if holds == "list":
+        return _read_list(node, path, faults, key)
+    if isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        message = f"expected a path, found {describe(node.value)}; write {{constant: "
+        faults.add("LR206", path, f"{message}{clipped(str(node.value))}}}", node)
+        return None
+    return read_route(node, path, faults, key)
+
+
+def _read_list(node: Node, path: ConfigPath, faults: Faults, key: Span | None) -> Route | None:
+    """The route of a list of tensors: where it is, or a list of the routes of its tensors."""
+    if not isinstance(node.value, list):
+        return read_route(node, path, faults, key, gives="list")
+    if not node.value:
+        message = "expected at least one path, found an empty list"
+        faults.add("LR206", path, message, node)
+        return None
+    routes = [read_route(child, (path, index), faults) for index, child in enumerate(node.value)]
+    known = [route for route in routes if route is not None]
+    if len(known) < len(routes):
+        return None
+    appended = (Transform("appended", (("other", route),)) for route in known[1:])
+    transforms = (*known[0].transforms, Transform("listed"), *appended)
+    return known[0]._replace(transforms=transforms)
 
 
 def _is_constant(node: Node) -> bool:

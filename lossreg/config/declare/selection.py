@@ -35,7 +35,11 @@ def read_ignored(node: Node, path: ConfigPath, faults: Faults) -> float | None:
 
 
 def _declares_shapes(definition: LossDefinition) -> bool:
-    shapes = (argument.shape for argument in definition.inputs if not argument.optional)
+    shapes = (
+        argument.shape
+        for argument in definition.inputs
+        if not argument.optional and argument.holds == "tensor"
+    )
     return ANY_SHAPE not in (definition.unreduced, *shapes)
 
 
@@ -46,20 +50,9 @@ def check_selection(term: Declared, definition: LossDefinition, faults: Faults) 
     for name in _OF_ENTRIES:
         if name not in term.values:
             continue
-        message = ""
-        if "none" not in definition.reductions:
-            message = f"'{definition.name}' returns one number, so mask, sample_weight and ignore "
-            message += "do not apply"
-        elif name != "sample_weight" and not _declares_shapes(definition):
-            message = (
-                f"'{definition.name}' does not declare the shapes of its inputs, so nothing can "
-            )
-            message += "be masked; use 'sample_weight'"
-        elif name == "ignore" and definition.target is None:
-            message = f"'{definition.name}' has a target that does not match it entry by entry, so "
-            message += "'ignore' cannot apply; use 'mask'"
+        code, message = _misplaced(term, name, definition)
         if message:
-            faults.add("LR213", (term.path, name), message, term.node.keys[name])
+            faults.add(code, (term.path, name), message, term.node.keys[name])
             term.is_complete = False
         else:
             _check_dims(term, name, definition, faults)
@@ -67,8 +60,41 @@ def check_selection(term: Declared, definition: LossDefinition, faults: Faults) 
         _check_class_dim(term, definition, faults)
 
 
+def _misplaced(term: Declared, name: str, definition: LossDefinition) -> tuple[str, str]:
+    """The code and the message of a mask, sample weight or `ignore` that cannot be; or nothing."""
+    loss, own = definition.name, definition.mask
+    if own is not None and name == "sample_weight":
+        message = (
+            f"'{loss}' returns one number, so 'sample_weight' does not apply; it takes 'mask' "
+        )
+        return "LR213", f"{message}and 'ignore'"
+    if own is not None and own in (term.get("inputs") or ()):
+        message = f"'{name}' goes to the input '{own}', which the term's inputs have already; "
+        return "LR215", f"{message}remove one of the two"
+    message = ""
+    if own is None and "none" not in definition.reductions:
+        message = f"'{loss}' returns one number, so mask, sample_weight and ignore do not apply"
+    elif name != "sample_weight" and not _declares_shapes(definition):
+        message = f"'{loss}' does not declare the shapes of its inputs, so nothing can be masked"
+        message += "; use 'sample_weight'" * (own is None)
+    elif name == "ignore" and definition.target is None:
+        message = f"'{loss}' has a target that does not match it entry by entry, so "
+        message += "'ignore' cannot apply; use 'mask'"
+    return "LR213", message
+
+
 def _check_class_dim(term: Declared, definition: LossDefinition, faults: Faults) -> None:
     """Note a `class_dim` of a loss that has no classes at dimension 1."""
+    listed = [
+        argument.name
+        for argument in definition.inputs
+        if argument.holds == "list" and argument.letters.has("C")
+    ]
+    if listed:
+        message = f"'class_dim' does not reach into the list '{listed[0]}'; permute its tensors"
+        faults.add("LR213", (term.path, "class_dim"), message, term.node.keys["class_dim"])
+        term.is_complete = False
+        return
     if definition.with_classes:
         kept = [name for name in ("mask", "sample_weight") if name in term.values]
         if not (kept and definition.unreduced_letters.has("C")):

@@ -150,7 +150,7 @@ def _parameters(term: TermConfig) -> dict[str, Any]:
 
 
 def _inputs(declared: Declared, term: TermConfig) -> Node:
-    """Each input by name; a constant stays as it is written."""
+    """Each input by name; a constant, and a list of paths, stays as it is written."""
     routes = declared.get("inputs") or {}
     written = declared.node.value.get("inputs")
     values: dict[str, Node] = {}
@@ -161,7 +161,9 @@ def _inputs(declared: Declared, term: TermConfig) -> Node:
             own = written.value[place] if is_list else written.value[argument]
         if own is None:
             values[argument] = Node(argument)
-        elif isinstance(own.value, dict) and "constant" in own.value:
+        elif isinstance(own.value, list) or (
+            isinstance(own.value, dict) and "constant" in own.value
+        ):
             values[argument] = own
         else:
             values[argument] = _plain(_route(routes[argument]))

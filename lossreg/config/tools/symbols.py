@@ -120,6 +120,15 @@ class Symbols:
 
     def _applied(self, tensor: Expression, transform: Transform, known: int) -> Expression:
         definition = definition_of(transform.name)
+        values = [self._value(value, known) for _, value in transform.arguments]
+        if transform.name == "number":
+            return values[0]
+        if transform.name == "listed":
+            return Call("list", (tensor,))
+        if transform.name == "appended" and isinstance(tensor, Call):
+            return Call("list", (*tensor.arguments, *values))
+        if transform.name == "detach_all":
+            return Call("detach", (tensor,))
         defaults = {argument.name: argument.default for argument in definition.arguments}
         options = [
             (name, self._value(value, known))

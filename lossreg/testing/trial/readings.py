@@ -13,6 +13,7 @@ from lossreg.runtime.plan import seen
 from lossreg.runtime.routing import Router
 from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route, Transform
+from lossreg.vocabulary.transforms import definition_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,7 +53,7 @@ def readings(term: TermConfig, values: Any) -> list[Reading]:
     """
     divisor = None if term.divide_by is None else term.divide_by.route
     routes: list[tuple[str, Route | None]] = [
-        *((argument, seen(term, argument)) for argument in term.inputs),
+        *_of_inputs(term, values),
         ("mask", term.mask),
         ("sample_weight", term.sample_weight),
         ("divide_by", divisor),
@@ -67,6 +68,20 @@ def readings(term: TermConfig, values: Any) -> list[Reading]:
             Reading(term, argument, _resolved(route, names), index) for argument, route in present
         ]
     return found
+
+
+def _of_inputs(term: TermConfig, values: Any) -> Iterator[tuple[str, Route]]:
+    """Each argument with its route; one that is a list at a path, with those of its tensors."""
+    for argument in term.inputs:
+        route = seen(term, argument)
+        before = route.transforms[:1]
+        is_list = term.definition.input(argument).holds == "list"
+        if is_list and all(definition_of(transform.name).takes == "list" for transform in before):
+            for element in _inside(Route(route.path), values):
+                detached = (Transform("detach"),) * len(route.transforms)
+                yield argument, element._replace(transforms=detached)
+        else:
+            yield argument, route
 
 
 def _resolved(route: Route, names: Mapping[str, Route]) -> Route:

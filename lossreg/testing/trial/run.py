@@ -14,7 +14,7 @@ from lossreg.errors import InputError, LossregError, described
 from lossreg.names import closest
 from lossreg.runtime.building import build
 from lossreg.runtime.lookup import MISSING
-from lossreg.runtime.plan import TARGETS
+from lossreg.runtime.plan import DETACHING, TARGETS
 from lossreg.testing.trial.asked import LIMIT, WordError, nested, within_limit
 from lossreg.testing.trial.filling import filled, in_words
 from lossreg.testing.trial.readings import at_path, readings
@@ -214,7 +214,7 @@ def _has_gradient(reading: Reading) -> bool:
 
 
 def _is_detached(reading: Reading) -> bool:
-    return any(name == "detach" for name, _ in reading.route.transforms)
+    return any(name in DETACHING for name, _ in reading.route.transforms)
 
 
 def _missing(term: TermConfig, values: Any) -> list[str]:

@@ -25,6 +25,7 @@ _SAME_SHAPE = {
     *("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_not"),
     *("exp", "log", "sqrt", "square", "abs", "relu", "softplus", "sigmoid", "softmax"),
     *("log_softmax", "normalize", "shift", "cast", "ones_like", "zeros_like", "full_like"),
+    *("listed", "appended", "detach_all"),
 }
 
 
@@ -77,6 +78,8 @@ def _of_argument(reading: Reading) -> tuple[tuple[str, ...], str]:
         is_number = term.divide_by is not None and term.divide_by.by == "number"
         return (() if is_number else _UNKNOWN), ""
     entry = definition.input(argument)
+    if entry.holds == "number":
+        return (), "int64" if entry.dtype == "int" else ""
     letters = _first(entry.letters.forms)
     counts = [
         len(value)

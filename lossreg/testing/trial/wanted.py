@@ -65,12 +65,12 @@ _STRICTEST = (
 _SAME_VALUES = {
     *("detach", "transpose", "permute", "flatten", "squeeze", "unsqueeze", "select", "slice"),
     *("gather", "shift", "unbind", "cat", "stack", "class_dim", "cast", "clamp", "minimum"),
-    *("maximum", "where", "amax", "amin"),
+    *("maximum", "where", "amax", "amin", "listed", "appended", "detach_all"),
 }
 _MAKES_MASKS = {"eq", "ne", "lt", "le", "gt", "ge"}
 _OF_MASKS = {"logical_and", "logical_or", "logical_not"}
 _READS_NO_VALUE = {"ones_like", "zeros_like", "full_like", "arange_like", "constant"}
-_READS_NO_VALUE.add("class_probabilities")
+_READS_NO_VALUE |= {"class_probabilities", "number"}
 _OF_POSITIVE = {"log", "sqrt", "pow"}
 _ARITHMETIC = {"add", "sub", "mul", "div"}
 # Transforms of any real number whose result is in these domains.
@@ -230,7 +230,7 @@ def _of_operand(
         return Wanted("positive")
     if transform.name in ("mul", "add") and wanted is not None and wanted.kind == "positive":
         return wanted
-    if transform.name == "where":
+    if transform.name in ("where", "appended"):
         return wanted
     return Wanted()
 

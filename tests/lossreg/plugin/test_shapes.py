@@ -130,3 +130,12 @@ def test_a_parsed_shape_is_copied_with_its_input() -> None:
     for twin in (copy.deepcopy(argument), pickle.loads(pickle.dumps(argument))):
         assert twin == argument
         assert twin.letters.labels((4, 2)) == ("N", "2")
+
+
+def test_several_shapes_may_be_a_tuple() -> None:
+    argument = LossInput(name="x", meaning="anything", shape=("N 1 *", "N C *"))
+    assert argument.shape == "N 1 * | N C *"
+    assert argument.letters.labels((2, 1, 4)) == ("N", "1", "*0")
+    assert argument.letters.labels((2, 3, 4)) == ("N", "C", "*0")
+    assert argument.has_classes
+    assert LossInput(name="x", meaning="anything", shape=("N *",)).shape == "N *"

@@ -217,6 +217,32 @@ class Config(LossConfig):
     reduction: Reduction = "mean"
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_target_of_one_channel_or_of_each_class_is_moved_as_well(classes: int) -> None:
+    definition = LossDefinition(
+        name="soft",
+        config=Config,
+        build=lambda config: torch.nn.BCEWithLogitsLoss(reduction=config.reduction),
+        inputs=(
+            LossInput(name="input", meaning="logits", shape="N C *", gradient=True),
+            LossInput(name="target", meaning="indicators", shape=("N 1 *", "N C *")),
+        ),
+        unreduced="N C *",
+        summary="made up",
+    )
+    module = ModuleType("acme_soft")
+    vars(module)["lossreg_losses"] = hookimpl(lambda: [definition], specname="lossreg_losses")
+    registry = Registry([]).with_plugins(module)
+    p, y = normal(2, 5, classes), soft(2, 5, classes)
+    loss = lossreg.build({"terms": {"fit": term("soft", class_dim=-1)}}, registry=registry)
+    seen = loss.terms._router.run({"p": p, "y": y})
+    assert [tuple(tensor.shape) for tensor in seen if tensor is not p and tensor is not y] == [
+        (2, classes, 5)
+    ] * 2
+    with pytest.raises(InputError, match=r"expected the shape N 1 \* or N C \*, found \(2,\)"):
+        loss(p=p, y=y[:, 0, 0])
+
+
 @pytest.mark.parametrize("key", ["mask", "sample_weight"])
 def test_an_unreduced_loss_with_classes_takes_no_masks_beside_it(key: str) -> None:
     definition = LossDefinition(

@@ -84,6 +84,7 @@ def test_json_tells_the_same(name: str, capsys: pytest.CaptureFixture[str]) -> N
         "counted",
         "fill",
         "optional",
+        "holds",
     }
 
 
