@@ -62,3 +62,13 @@ def test_the_library_is_imported_where_a_loss_is_built(
     assert main(["show", "metric_contrastive"]) == 0
     assert "metric_library" not in sys.modules
     assert "from lossreg-metric 1.0\n" in capsys.readouterr().out
+
+
+def test_lossreg_bridge_writes_what_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (shown,) = PAGE.blocks("console")
+    command, _, expected = shown.partition("\n")
+    assert main(command.split()[2:]) == 0
+    assert capsys.readouterr().out == expected

@@ -33,6 +33,7 @@ _VERBS = {
     "try": "run an objective, forward and backward, on small tensors of given shapes",
     "codes": "explain diagnostic codes",
     "new": "write the distribution of a new loss plugin",
+    "bridge": "import a library's module and write a plugin of its losses, for you to correct",
     "run": "train a task with the objective of an experiment file",
 }
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
     from importlib.machinery import ModuleSpec
 
-__all__ = ["registry_of"]
+__all__ = ["make_importable", "registry_of"]
 
 
 def registry_of(arguments: argparse.Namespace) -> Registry:
@@ -34,15 +34,15 @@ def registry_of(arguments: argparse.Namespace) -> Registry:
     registry = Registry.installed()
     if file is not None and named:
         for module in named:
-            for place in _make_importable(module, str(file.parent)):
+            for place in make_importable(module, str(file.parent)):
                 refuse_strange(place, file)
     for module in arguments.plugins:
-        _make_importable(module, str(Path.cwd()))
+        make_importable(module, str(Path.cwd()))
     plugins = [*named, *arguments.plugins]
     return registry.with_plugins(*plugins) if plugins else registry
 
 
-def _make_importable(module: str, folder: str) -> set[str]:
+def make_importable(module: str, folder: str) -> set[str]:
     """Let Python look for modules in a folder, after all other folders.
 
     In front, any file of the folder would replace an installed module of its name: a built-in

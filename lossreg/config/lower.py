@@ -267,12 +267,17 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
     if around.derived is not None and term.is_complete:
         around.derived.check_lists(term, config, faults)
     _check_size(term, config, faults)
-    if loss.definition.requires and config.enabled:
-        for lacking in unmet(loss.definition.requires):
+    _check_requirements(term, config, faults)
+    return config
+
+
+def _check_requirements(term: Declared, config: TermConfig, faults: Faults) -> None:
+    """Note what a loss needs and what is not installed."""
+    if config.definition.requires and config.enabled:
+        for lacking in unmet(config.definition.requires):
             message = f"'{config.type}' needs {lacking}"
             place = term.node.value["type"]
             faults.add("LR907", (term.path, "type"), message, place, severity="warning")
-    return config
 
 
 def _check_size(term: Declared, config: TermConfig, faults: Faults) -> None:

@@ -44,7 +44,7 @@ class Row:
 
 def logged_values(out: LossOutput) -> Tensor:
     """The total, the raw terms and the weighted terms, as one detached vector."""
-    terms = torch.stack(list(out.terms.values())).float()
+    terms = torch.stack([out.terms[name] for name in out.weights]).float()
     weights = torch.stack(list(out.weights.values())).to(terms)
     return torch.cat([out.total.detach().float()[None], terms, terms * weights])
 

@@ -258,14 +258,13 @@ class OptimizerStep:
         """
         denominators = self.denominators(objective)
         multiplied = 1 if denominators is None else denominators.world_size
-        total, terms, parts = out.total.detach(), out.terms, out.parts
+        total, terms = out.total.detach(), out.terms
         if multiplied != self._divides_by:
             ranks = multiplied // self._divides_by
             terms = {name: term * ranks for name, term in terms.items()}
-            parts = {name: part * ranks for name, part in parts.items()}
         if self._divides_by != 1:
             total = total / self._divides_by
-        share = LossOutput(total, terms, out.weights, parts)
+        share = LossOutput(total, terms, out.weights)
         self._outputs.setdefault(objective, {})[self.index] = share
 
     def summed(self, objective: CompositeLoss | None = None) -> LossOutput:
@@ -332,17 +331,15 @@ def sum_of(outputs: Iterable[LossOutput]) -> LossOutput:
     """
     first, *others = outputs
     total, terms, weights = first.total.detach(), dict(first.terms), dict(first.weights)
-    parts = dict(first.parts)
     for out in others:
         total = total + out.total.detach()
         terms = {name: terms[name] + term for name, term in out.terms.items()}
-        parts = {name: parts[name] + part for name, part in out.parts.items()}
         # An optional term has the weight 0 in a micro-batch without its tensors.
         weights = {
             name: torch.where(weight == 0, weights[name], weight)
             for name, weight in out.weights.items()
         }
-    return LossOutput(total, Named(terms), Named(weights), Named(parts))
+    return LossOutput(total, Named(terms), Named(weights))
 
 
 def mean_over_ranks(out: LossOutput, group: distributed.ProcessGroup | None = None) -> LossOutput:
@@ -355,7 +352,7 @@ def mean_over_ranks(out: LossOutput, group: distributed.ProcessGroup | None = No
     ranks = _ranks(group)
     if ranks == 1:
         return out
-    names, of_parts = tuple(out.terms), tuple(out.parts)
+    names, of_parts = tuple(out.weights), tuple(out.parts)
     like = out.total
     weights = torch.stack([out.weights[name].to(like) for name in names])
     terms = torch.stack([out.terms[name].to(like) for name in names])
@@ -371,9 +368,8 @@ def mean_over_ranks(out: LossOutput, group: distributed.ProcessGroup | None = No
     means = numbers[ends[1] :] / ranks
     return LossOutput(
         total,
-        Named(dict(zip(names, terms.unbind(), strict=True))),
+        Named(dict(zip((*names, *of_parts), (*terms.unbind(), *means.unbind()), strict=True))),
         Named(dict(zip(names, weights.unbind(), strict=True))),
-        Named(dict(zip(of_parts, means.unbind(), strict=True))),
     )
 
 

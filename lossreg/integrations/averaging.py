@@ -125,17 +125,8 @@ class Average:
             return None
         # A term that no batch has is 0, and its weight too.
         by = torch.where(divisors == 0, 1.0, divisors)
-        means, weights = terms / by, weights / by
-        return LossOutput(
-            (weighted / by).sum(),
-            Named(dict(zip(self._keys, means.unbind(), strict=True))),
-            Named(dict(zip(self._keys, weights.unbind(), strict=True))),
-            Named(
-                {
-                    name: part / by[place]
-                    for (name, place), part in zip(
-                        self._parts.items(), of_parts.unbind(), strict=True
-                    )
-                }
-            ),
-        )
+        means = dict(zip(self._keys, (terms / by).unbind(), strict=True))
+        of_parts = of_parts / by[list(self._parts.values())]
+        means.update(zip(self._parts, of_parts.unbind(), strict=True))
+        weights = dict(zip(self._keys, (weights / by).unbind(), strict=True))
+        return LossOutput((weighted / by).sum(), Named(means), Named(weights))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from lossreg.plugin.calls import check_call, shape_of_mask
@@ -139,6 +140,15 @@ def _checked_page(definition: LossDefinition) -> None:
         raise TypeError(f"LossDefinition.worked must be a WorkedExample or None, not {worked!r}")
 
 
+def _checked_flags(definition: LossDefinition) -> None:
+    stateful: object = definition.stateful
+    if not isinstance(stateful, bool):
+        raise TypeError(f"LossDefinition.stateful must be True or False, not {stateful!r}")
+    compiles: object = definition.compiles
+    if not (compiles is None or isinstance(compiles, bool)):
+        raise TypeError(f"LossDefinition.compiles must be True, False or None, not {compiles!r}")
+
+
 def _checked_names(definition: LossDefinition) -> None:
     """Refuse requirements and aliases that are not tuples of them."""
     for name in ("requires", "aliases"):
@@ -186,8 +196,10 @@ class LossDefinition:
         additive: Whether the sums of two parts of a batch add up to the sum of the whole, where a
             loss without an unreduced form has a `sum`: then a number can divide it.
         compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
-            breaks the graph, so that `fullgraph=True` refuses it.
+            breaks the graph, so that `fullgraph=True` refuses it; None if it was not tried.
         generated: Whether the parameters were inferred from a signature.
+        not_offered: What the class takes and a config cannot give, by name, each with the reason:
+            it keeps the class's own default.
         call: How the module is called: by `position`, up to the first input that is left out, or
             by `keyword`.
         mask: The optional input that takes the term's `mask` and `ignore`, for a loss without
@@ -232,8 +244,9 @@ class LossDefinition:
     check_values: Callable[[Any, Mapping[str, torch.Tensor]], Problem | None] | None = None
     explain: Callable[[Any, Mapping[str, torch.Tensor]], str | None] | None = None
     additive: bool = False
-    compiles: bool = True
+    compiles: bool | None = True
     generated: bool = False
+    not_offered: Mapping[str, str] = field(default_factory=dict, hash=False)
     call: Literal["position", "keyword"] = "position"
     mask: str | None = None
     parts: tuple[str, ...] = ()
@@ -250,15 +263,27 @@ class LossDefinition:
         name: str | None = None,
         config: type[LossConfig] | None = None,
         inputs: tuple[LossInput, ...] | None = None,
+        bounds: Mapping[str, Any] = MappingProxyType({}),
+        words: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        leave_out: tuple[str, ...] = (),
+        types: Mapping[str, Any] = MappingProxyType({}),
+        reductions: tuple[str, ...] | None = None,
+        gradient: tuple[str, ...] | None = None,
         **fields: Any,
     ) -> LossDefinition:
         """A definition of a module's class, from the signatures of its constructor and forward.
 
         Parameters are described by their annotations, defaults and docstrings: numbers, bools,
         strings, literals, enumerations, lists and tuples of them; an optional tensor becomes class
-        weights, and `reduction` one of torch's. Inputs are the required arguments of forward;
-        the first one is differentiated. Their shapes are not known, so they are not checked and
-        nothing can be masked, unless `inputs` and `unreduced` declare them.
+        weights. A `**kwargs` that a constructor only hands on is followed to the base class. What
+        has a default and cannot be described keeps it, and is listed in `not_offered`, as are the
+        arguments of forward with a default other than None. Inputs are the arguments of forward:
+        those with the default None are optional, and one by keyword only makes `call` `keyword`.
+        Their shapes are not known, so they are not checked and nothing can be masked, unless
+        `inputs` and `unreduced` declare them.
+
+        Nothing is promised that was not tried: of the reductions only `mean` is offered, also
+        where the class's own default is `none`, and `compiles` is None.
 
         Definitions written by hand win: `config` replaces the one from the signature (its fields
         must be the constructor's parameters, and the definition does not count as generated), and
@@ -270,16 +295,69 @@ class LossDefinition:
                 `Criterion`.
             config: The model of its parameters.
             inputs: The arguments of its forward.
+            bounds: What a parameter's numbers must be: `{"gamma": Field(ge=0)}`.
+            words: The words that a parameter takes: `{"padding": ("same", "valid")}`.
+            leave_out: Parameters that keep their defaults.
+            types: The types of parameters, in the place of annotations: `{"num_classes": int}`.
+            reductions: The words of `reduction` that are offered, after the unreduced loss was
+                compared with its mean and its sum.
+            gradient: The inputs that it is differentiated by; by default, the first that is not
+                called a target, a label or a teacher's.
             fields: Other fields of the definition.
 
         Raises:
-            TypeError: Some parameters cannot be described (the error names all of them); the
-                config's fields are not the constructor's parameters; or forward has no named
-                argument.
+            TypeError: Some parameters cannot be described (the error names all of them); an option
+                names what there is not; the config's fields are not the constructor's parameters;
+                or forward has no named argument.
         """
-        from lossreg.plugin.from_module.generated import generated_fields
+        from lossreg.plugin.from_module.generated import fields_of_module
+        from lossreg.plugin.from_module.options import Options
 
-        return cls(**{**generated_fields(module, name, config, inputs), **fields})
+        options = Options(bounds, words, leave_out, types, reductions, gradient)
+        return cls(**{**fields_of_module(module, name, config, inputs, options), **fields})
+
+    @classmethod
+    def from_function(
+        cls,
+        function: Callable[..., torch.Tensor],
+        *,
+        name: str | None = None,
+        config: type[LossConfig] | None = None,
+        inputs: tuple[LossInput, ...] | None = None,
+        bounds: Mapping[str, Any] = MappingProxyType({}),
+        words: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        leave_out: tuple[str, ...] = (),
+        types: Mapping[str, Any] = MappingProxyType({}),
+        reductions: tuple[str, ...] | None = None,
+        gradient: tuple[str, ...] | None = None,
+        **fields: Any,
+    ) -> LossDefinition:
+        """A definition of a function, as `from_module` makes one of a class.
+
+        Arguments with a default, or by keyword only, are parameters; the others are inputs. The
+        module that is built calls the function, and pickles where the function does.
+
+        Args:
+            function: The function, at the top level of a module.
+            name: The loss's name; by default, the function's without `loss`.
+            config: As for `from_module`, and so are the others.
+            inputs: The arguments that are not parameters.
+            bounds: What a parameter's numbers must be.
+            words: The words that a parameter takes.
+            leave_out: Parameters that keep their defaults.
+            types: The types of parameters, in the place of annotations.
+            reductions: The words of `reduction` that are offered.
+            gradient: The inputs that it is differentiated by.
+            fields: Other fields of the definition.
+
+        Raises:
+            TypeError: As `from_module`.
+        """
+        from lossreg.plugin.from_module.generated import fields_of_function
+        from lossreg.plugin.from_module.options import Options
+
+        options = Options(bounds, words, leave_out, types, reductions, gradient)
+        return cls(**{**fields_of_function(function, name, config, inputs, options), **fields})
 
     @property
     def reductions(self) -> tuple[str, ...]:
@@ -329,7 +407,4 @@ class LossDefinition:
                 raise TypeError(f"LossDefinition.{name} must be callable or None, not {hook!r}")
         _checked_page(self)
         _checked_names(self)
-        for name in ("compiles", "stateful"):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise TypeError(f"LossDefinition.{name} must be True or False, not {value!r}")
+        _checked_flags(self)

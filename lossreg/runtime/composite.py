@@ -289,10 +289,11 @@ class CompositeLoss(nn.Module):
         absent = torch.zeros_like(total)
         weights = {name: weights[name] if name in terms else absent for name in self._keys}
         terms = {name: terms.get(name, raw.get(name, absent)) for name in self._keys}
-        parts = {} if parts is None else {name: parts.get(name, absent) for name in self._parts}
+        if parts is not None:
+            terms.update({name: parts.get(name, absent) for name in self._parts})
         if torch.compiler.is_compiling():
-            return LossOutput(total, terms, weights, parts)
-        return LossOutput(total, Named(terms), Named(weights), Named(parts))
+            return LossOutput(total, terms, weights)
+        return LossOutput(total, Named(terms), Named(weights))
 
     def _look_at_ranks(self) -> None:
         if self._own_parameters and self.training:

@@ -20,24 +20,26 @@ class LossOutput(NamedTuple):
         terms: Each term's raw value, a detached 0-d tensor, by name. The names never change; a
             term that is not active, or an optional one whose tensors were missing, has the value 0
             and the weight 0. What a learned weight adds to the total is in it as
-            `regularizer/NAME`, of weight 1.
+            `regularizer/NAME`, of weight 1. The parts of losses that have some are in it as
+            `TERM/PART`, without weights: they add up to their term.
         weights: Each term's weight in this step, by name: a 0-d tensor, the factor of the raw
             value.
-        parts: The parts of losses that have some, as `TERM/PART`, detached 0-d tensors. A term's
-            parts add up to its raw value, so they have its weight and add nothing of their own to
-            the total.
     """
 
     total: Tensor
     terms: Mapping[str, Tensor]
     weights: Mapping[str, Tensor]
-    parts: Mapping[str, Tensor] = {}
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
             remedy = f"out.{key}" if key in self._fields else f"out.terms[{key!r}]"
             raise TypeError(f"a LossOutput is not a mapping; write {remedy}")
         return tuple.__getitem__(self, key)
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """The parts of losses that have some, as `TERM/PART`: the terms without a weight."""
+        return {name: term for name, term in self.terms.items() if name not in self.weights}
 
     # Not __getattr__: torch.compile cannot make an output that has one.
     @property
@@ -108,9 +110,10 @@ class LossOutput(NamedTuple):
                 logged[f"{prefix}{name}"] = term
                 continue
             logged[f"{prefix}loss/{name}"] = term
+            if name not in self.weights:  # a part of a term
+                continue
             logged[f"{prefix}weighted/{name}"] = self.weights[name] * term
             logged[f"{prefix}weight/{name}"] = self.weights[name]
-        logged.update({f"{prefix}loss/{name}": part for name, part in self.parts.items()})
         return logged
 
 

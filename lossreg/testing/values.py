@@ -185,10 +185,11 @@ class ValueChecks(Subject):
     def test_compiles(self) -> None:
         """`torch.compile` gives the value and the gradient of eager mode, from one graph.
 
-        With `compiles=False` in the definition the graph may break, but the results must be equal.
+        With `compiles=False` in the definition, or None, the graph may break, but the results must
+        be equal.
         The backend is aot_eager, which traces forward and backward without a C++ compiler.
         """
-        module, whole = self.module(), self._definition.compiles
+        module, whole = self.module(), self._definition.compiles is True
 
         def step(*arguments: Tensor) -> Tensor:
             result: Tensor = module(*arguments)  # torch does not trace a frame of its own modules

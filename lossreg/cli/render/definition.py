@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from lossreg.cli.render.latex import unicode_text
-from lossreg.cli.render.page import BREAKS, REMEMBERS
+from lossreg.cli.render.page import REMEMBERS, compiling_in_words
 from lossreg.cli.render.parameters import parameters_in_words
 from lossreg.cli.render.report import table
 from lossreg.cli.render.value import shape_in_words, symbols, worked_in_words
@@ -82,6 +82,7 @@ def _loss_as_dict(definition: LossDefinition, origin: str) -> dict[str, Any]:
         "requires": list(definition.requires),
         "missing": [lacking.text for lacking in unmet(definition.requires)],
         "aliases": list(definition.aliases),
+        "not_offered": dict(definition.not_offered),
     }
 
 
@@ -120,9 +121,9 @@ def _loss_sections(
         sections.append(f"Reduction\n{_indented(reduction, width)}")
     if definition.worked is not None:
         sections.append(f"Worked number\n{_indented(worked_in_words(definition), width)}")
-    remarks = [("torch.compile", BREAKS)] * (not definition.compiles)
-    remarks += [("State", REMEMBERS)] * definition.stateful
-    sections += [f"{title}\n{_indented(prose, width)}" for title, prose in remarks]
+    sections += _untold(definition, width)
+    if definition.stateful:
+        sections.append(f"State\n{_indented(REMEMBERS, width)}")
     if definition.example:
         example = textwrap.indent(definition.example.rstrip(), "    ")
         sections.append(f"Example\n  terms:\n{example}")
@@ -145,6 +146,17 @@ def _needs(definition: LossDefinition, width: int) -> str:
         for text in definition.requires
     ]
     return "\n".join(["Needs", *(_indented(line, width) for line in lines)])
+
+
+def _untold(definition: LossDefinition, width: int) -> list[str]:
+    """What it does not promise, and what of the class a config cannot reach."""
+    sections = []
+    if remark := compiling_in_words(definition):
+        sections.append(f"torch.compile\n{_indented(remark, width)}")
+    if definition.not_offered:
+        rows = [(f"  {name}", reason) for name, reason in definition.not_offered.items()]
+        sections.append("Not offered: it keeps its default\n" + table(rows, width=width))
+    return sections
 
 
 def _formula(definition: LossDefinition, width: int, can_show: Callable[[str], bool]) -> list[str]:

@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from lossreg.plugin import LossDefinition, TaskDefinition
     from lossreg.registry.kinds import Record
 
-__all__ = ["BREAKS", "REMEMBERS", "displayed", "escaped", "loss_page", "task_page"]
+__all__ = [
+    "REMEMBERS",
+    "compiling_in_words",
+    "displayed",
+    "escaped",
+    "loss_page",
+    "task_page",
+]
 
-BREAKS = "The graph breaks at this loss, so fullgraph=True is refused; the rest is compiled."
-"""What is shown of a loss that `torch.compile` cannot take as one graph."""
+_BREAKS = "The graph breaks at this loss, so fullgraph=True is refused; the rest is compiled."
+_NOT_TRIED = "Not tried: whether the graph breaks at this loss is not known."
 
 REMEMBERS = (
     "It remembers what it saw in training, in buffers that the state_dict has. Each rank keeps its "
@@ -32,6 +39,11 @@ REMEMBERS = (
 
 _LINK = re.compile(r"https?://\S*[^\s.,;)]")
 _MARKUP = re.compile(r"([\\`*_{}\[\]|$])")
+
+
+def compiling_in_words(definition: LossDefinition) -> str:
+    """What is said of `torch.compile`; nothing of a loss that it takes as one graph."""
+    return {True: "", False: _BREAKS, None: _NOT_TRIED}[definition.compiles]
 
 
 def loss_page(definition: LossDefinition, origin: str) -> str:
@@ -62,10 +74,7 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
     sections += ["## Inputs", _inputs(definition), _reductions(definition)]
     if definition.worked is not None:
         sections += ["## Worked number", escaped(worked_in_words(definition))]
-    if not definition.compiles:
-        sections += ["## torch.compile", escaped(BREAKS)]
-    if definition.stateful:
-        sections += ["## State", escaped(REMEMBERS)]
+    sections += _remarks(definition)
     if definition.example:
         example = textwrap.indent(definition.example.rstrip(), "  ")
         sections += ["## Example", _fenced(f"terms:\n{example}", "yaml")]
@@ -75,6 +84,19 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
     sections += _elsewhere(definition)
     generated = ", generated from its signature" if definition.generated else ""
     return "\n\n".join([*sections, f"From {escaped(origin)}{generated}."]) + "\n"
+
+
+def _remarks(definition: LossDefinition) -> list[str]:
+    """What to know beside the value: graphs, what of the class is not offered, state."""
+    sections = []
+    if remark := compiling_in_words(definition):
+        sections += ["## torch.compile", escaped(remark)]
+    if definition.not_offered:
+        kept = [(f"`{name}`", escaped(reason)) for name, reason in definition.not_offered.items()]
+        sections += ["## Not offered", _table(("argument", "why it keeps its default"), kept)]
+    if definition.stateful:
+        sections += ["## State", escaped(REMEMBERS)]
+    return sections
 
 
 def task_page(definition: TaskDefinition, origin: str) -> str:

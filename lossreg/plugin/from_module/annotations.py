@@ -11,19 +11,26 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BeforeValidator, Discriminator, Tag, WrapValidator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+)
 
-from lossreg.plugin.fields import ClassWeights, LossConfig, Reduction, is_tensor
+from lossreg.plugin.fields import ClassWeights, LossConfig, is_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lossreg.plugin.from_module.docstrings import Described
 
-__all__ = ["Members", "Refusal", "type_of_parameter"]
+__all__ = ["Members", "Refusal", "bounded", "is_tensor_type", "type_of_parameter", "words_of_field"]
 
 
-_REDUCTIONS = ("mean", "sum", "none")
 _PLAIN = (bool, int, float, str)
 
 
@@ -42,7 +49,11 @@ _Number = Annotated[float, WrapValidator(_whole_or_not)]
 
 
 def type_of_parameter(parameter: inspect.Parameter, hint: Any, about: Described | None) -> Any:
-    """The type of a parameter's field."""
+    """The type of a parameter's field.
+
+    Raises:
+        Refusal: Its values cannot be written in YAML, or its default is not one of them.
+    """
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
         raise Refusal("takes any number of arguments")
     if parameter.kind is parameter.POSITIONAL_ONLY:
@@ -56,21 +67,58 @@ def type_of_parameter(parameter: inspect.Parameter, hint: Any, about: Described 
         raise Refusal("has a tensor as its default")
     if hint is parameter.empty:
         hint = _type_from_default(default, about)
-    if parameter.name == "reduction" and default in _REDUCTIONS and _is_text(hint):
-        return Reduction
+    hint = _without_any_text(hint, default)
     if default is None and type(None) not in get_args(hint):
         hint = Union[hint, None]  # noqa: UP007 - `|` does not work for every hint
-    return _field_type(hint)
+    kind = _field_type(hint)
+    if default is not parameter.empty:
+        _check_default(kind, default)
+    return kind
 
 
-def _is_text(hint: Any) -> bool:
-    return hint is str or (get_origin(hint) in _UNIONS and set(get_args(hint)) == {str, type(None)})
+def _check_default(kind: Any, default: Any) -> None:
+    strict = ConfigDict(strict=True, allow_inf_nan=False)
+    # Authors write immutable defaults for lists, and lists for any sequence.
+    forms = [list(default), tuple(default)] if isinstance(default, list | tuple) else [default]
+    adapter = TypeAdapter(kind, config=strict)
+    for form in forms:
+        try:
+            adapter.validate_python(form)
+        except ValidationError:
+            continue
+        return
+    raise Refusal(f"has a default, {_shown(default)}, that is not of its type")
+
+
+def _without_any_text(hint: Any, default: Any) -> Any:
+    """`Mode | str` as the words of Mode, and `Literal["a"] | str` as its words."""
+    arms = list(get_args(hint)) if get_origin(hint) in _UNIONS else []
+    if str not in arms:
+        return hint
+    words = [arm for arm in arms if arm is not str and _kind_of_type(arm) == "string"]
+    if not words:
+        return hint
+    arms.remove(str)
+    if not isinstance(default, Enum):  # the class takes the words as they are
+        choice: Any = Literal
+        values = [value for arm in words for value in _words_of(arm)]
+        arms = [arm for arm in arms if arm not in words]
+        arms.append(choice[tuple(dict.fromkeys(values))])
+    return Union[tuple(arms)]  # noqa: UP007 - computed
+
+
+def _words_of(hint: Any) -> tuple[Any, ...]:
+    is_enumeration = isinstance(hint, type) and issubclass(hint, Enum)
+    return tuple(member.value for member in hint) if is_enumeration else get_args(hint)
 
 
 def _type_from_default(default: Any, about: Described | None) -> Any:
     """The type of a parameter without an annotation."""
+    written = None if about is None else _type_from_docstring(about.kind)
     if default is inspect.Parameter.empty:
-        raise Refusal("has neither an annotation nor a default")
+        if written is None:
+            raise Refusal("has neither an annotation nor a default")
+        return written
     if isinstance(default, bool | str | Enum):
         return type(default)
     if isinstance(default, int | float):
@@ -80,20 +128,19 @@ def _type_from_default(default: Any, about: Described | None) -> Any:
         if len(elements) == 1:
             kind: Any = list if isinstance(default, list) else tuple
             return kind[elements.pop()] if kind is list else kind[elements.pop(), ...]
-    written = None if default is not None or about is None else _type_from_docstring(about.kind)
-    if written is None:
+    if default is not None or written is None:
         reason = f"its default {_shown(default)} does not show its type"
         raise Refusal(f"has no annotation, and {reason}")
-    return written
+    return written | None
 
 
 def _type_from_docstring(kind: str) -> Any:
-    """The type of a parameter whose default is None, from its docstring."""
+    """The type that a docstring gives a parameter, or None."""
     for word in re.split(r"[^\w.]+", kind.lower()):
         if word in _WRITTEN:
-            return _WRITTEN[word] | None
+            return _WRITTEN[word]
         if word.rpartition(".")[2] in ("tensor", "floattensor"):
-            return sys.modules["torch"].Tensor | None
+            return sys.modules["torch"].Tensor
     return None
 
 
@@ -125,7 +172,7 @@ def _field_type(hint: Any) -> Any:
         kinds = [argument if argument is ... else _element_type(argument) for argument in arguments]
         container: Any = list if origin is list else tuple
         return container[(*kinds, ...) if origin is Sequence else tuple(kinds)]
-    if _is_tensor_type(hint):
+    if is_tensor_type(hint):
         raise Refusal("is a required tensor")
     raise Refusal(f"is {_shown(hint)}, which cannot be written in YAML")
 
@@ -146,13 +193,13 @@ def _field_type_of_union(arms: Sequence[Any]) -> Any:
     alternatives = [arm for arm in arms if arm is not type(None)]
     optional = len(alternatives) < len(arms)
     kinds: dict[str, Any] = {}
-    if any(map(_is_tensor_type, alternatives)):
+    if any(map(is_tensor_type, alternatives)):
         if not optional:
             raise Refusal("is a required tensor")
         kinds["list"] = ClassWeights
         # ClassWeights accepts lists as well.
         alternatives = [
-            arm for arm in alternatives if not _is_tensor_type(arm) and not _is_list(arm)
+            arm for arm in alternatives if not is_tensor_type(arm) and not _is_list(arm)
         ]
     if {int, float} <= set(alternatives):
         alternatives = [arm for arm in alternatives if arm not in (int, float)]
@@ -220,10 +267,50 @@ def _members(enumeration: type[Enum]) -> Any:
     return Annotated[choice[values], unwrapped, Members(enumeration)]
 
 
-def _is_tensor_type(hint: Any) -> bool:
+def is_tensor_type(hint: Any) -> bool:
+    """Whether an annotation is a tensor's class."""
     torch: Any = sys.modules["torch"]
     return hint is torch.FloatTensor or (isinstance(hint, type) and issubclass(hint, torch.Tensor))
 
 
 def _shown(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) else re.sub(r"\btyping\.", "", repr(hint))[:80]
+
+
+def bounded(kind: Any, bound: Any) -> Any:
+    """A field's type with a bound on each number in it.
+
+    Raises:
+        TypeError: There is no number in it.
+    """
+    changed = _bounded(kind, bound)
+    if changed is kind:
+        raise TypeError(f"bounds are for numbers, and its type is {_shown(kind)}")
+    return changed
+
+
+def _bounded(kind: Any, bound: Any) -> Any:
+    marked: Any = Annotated
+    if kind in (int, float):
+        return marked[kind, bound]
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (None, Literal):
+        return kind
+    if origin is Annotated:
+        inner = _bounded(arguments[0], bound)
+        parts = (inner, *kind.__metadata__)
+        return kind if inner is arguments[0] else marked[parts]
+    changed = tuple(_bounded(argument, bound) for argument in arguments)
+    if all(new is old for new, old in zip(changed, arguments, strict=True)):
+        return kind
+    return Union[changed] if origin in _UNIONS else origin[changed]  # noqa: UP007 - computed
+
+
+def words_of_field(kind: Any) -> tuple[Any, ...] | None:
+    """The words that a field takes; None if it takes any."""
+    for arm in (kind, *get_args(kind)):
+        if get_origin(arm) is Literal:
+            return get_args(arm)
+        if get_origin(arm) is Annotated and get_origin(get_args(arm)[0]) is Literal:
+            return get_args(get_args(arm)[0])
+    return None

@@ -187,7 +187,9 @@ def test_dims_count_in_the_fingerprint() -> None:
 
 
 def test_a_loss_of_unknown_shape_refuses_dims() -> None:
-    definition = LossDefinition.from_module(torch.nn.MSELoss, name="unshaped")
+    definition = LossDefinition.from_module(
+        torch.nn.MSELoss, name="unshaped", reductions=("mean", "sum", "none")
+    )
     module = ModuleType("acme_unshaped")
     vars(module)["lossreg_losses"] = hookimpl(lambda: [definition], specname="lossreg_losses")
     registry = Registry([]).with_plugins(module)

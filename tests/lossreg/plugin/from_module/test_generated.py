@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -12,12 +13,20 @@ from torch import nn
 
 import lossreg
 from lossreg.errors import ConfigError, PluginLoadError
-from lossreg.plugin import ClassWeights, Field, LossConfig, LossDefinition, LossInput, Reduction
+from lossreg.plugin import (
+    ClassWeights,
+    Field,
+    LossConfig,
+    LossDefinition,
+    LossInput,
+    Reduction,
+    hookimpl,
+)
 from lossreg.registry import Registry
 from lossreg.testing import LossContract
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from fake_distributions import Site
 
@@ -62,7 +71,7 @@ class FocalLoss(nn.Module):
 
 @hookimpl
 def lossreg_losses() -> list[LossDefinition]:
-    return [LossDefinition.from_module(FocalLoss)]
+    return [LossDefinition.from_module(FocalLoss, reductions=("mean", "sum", "none"))]
 '''
 
 
@@ -104,7 +113,7 @@ def test_what_a_signature_tells(registry: Registry) -> None:
     assert list(fields) == ["gamma", "weight", "reduction"]
     assert [each.default for each in fields.values()] == [2, None, "mean"]
     assert fields["gamma"].description == "How much less it counts."
-    assert str(fields["reduction"].description).startswith("How the unreduced loss becomes")
+    assert str(fields["reduction"].description).startswith("How the loss becomes one value")
     logits, labels = definition.inputs
     assert (logits.name, logits.meaning, logits.dtype) == ("logits", "Raw scores.", "float")
     assert (labels.name, labels.dtype) == ("labels", "float or int")
@@ -270,16 +279,63 @@ class Gathers(nn.Module):
 
 
 class ByKeyword(nn.Module):
-    def forward(self, x: torch.Tensor, *, y: torch.Tensor) -> torch.Tensor:
-        return x.sum() + y.sum()
+    def forward(
+        self,
+        x: torch.Tensor,
+        *,
+        y: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        ref=None,  # type: ignore[no-untyped-def]  # noqa: ANN001
+        epoch: int | None = None,
+        scale: float = 1.0,
+    ) -> torch.Tensor:
+        assert ref is epoch is None
+        loss = (x - y) ** 2 * scale
+        return (loss if mask is None else loss * mask).mean()
+
+
+class OfList(nn.Module):
+    def forward(self, views: list[torch.Tensor]) -> torch.Tensor:
+        return views[0].sum()
+
+
+class OfCallable(nn.Module):
+    def forward(
+        self, x: torch.Tensor, operator: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        return operator(x).sum()
+
+
+def test_an_argument_that_may_be_none_is_an_input_that_may_be_left_out() -> None:
+    definition = LossDefinition.from_module(ByKeyword)
+    assert [(entry.name, entry.optional) for entry in definition.inputs] == [
+        ("x", False),
+        ("y", False),
+        ("mask", True),
+        ("ref", True),
+    ]
+    assert definition.call == "keyword"
+    assert definition.not_offered == {
+        "epoch": "is left at None in each call",
+        "scale": "is left at 1.0 in each call",
+    }
+    module = ModuleType("acme_by_keyword")
+    vars(module)["lossreg_losses"] = hookimpl(lambda: [definition], specname="lossreg_losses")
+    registry = Registry([]).with_plugins(module)
+    values = {"a": torch.ones(4), "b": torch.zeros(4), "m": torch.tensor([1.0, 0.0, 0.0, 0.0])}
+    for inputs, expected in ({"x": "a", "y": "b"}, 1.0), ({"x": "a", "y": "b", "mask": "m"}, 0.25):
+        term = {"type": "by_keyword", "inputs": inputs}
+        loss = lossreg.build({"terms": {"fit": term}}, registry=registry)
+        assert loss({**values, "a": values["a"].requires_grad_()}).total == expected
 
 
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (NoForward, "NoForward.forward has no named argument; pass `inputs` to from_module"),
-        (Gathers, "Gathers.forward has no named argument"),
-        (ByKeyword, "ByKeyword.forward takes 'y' only by keyword"),
+        (NoForward, "NoForward.forward is not called with a named argument; pass `inputs`"),
+        (Gathers, "Gathers.forward is not called with a named argument"),
+        (OfList, "OfList.forward is called with 'views', which is list and not a tensor"),
+        (OfCallable, "OfCallable.forward is called with 'operator', which is Callable"),
         (nn.L1Loss(), "takes a class of torch.nn.Module, not L1Loss"),
         (dict, "takes a class of torch.nn.Module, not <class 'dict'>"),
     ],
@@ -314,7 +370,7 @@ def test_a_definition_written_by_hand_takes_the_place_of_a_generated_one(
     site: Site, order: str
 ) -> None:
     twins = TWINS.replace("return both", f"return {order}")
-    source = FOCAL.replace("    return [LossDefinition.from_module(FocalLoss)]\n", twins)
+    source = FOCAL.replace(FOCAL[FOCAL.index("    return [LossDefinition") :], twins)
     source += (
         "from lossreg.plugin import LossConfig\nclass Config(LossConfig):\n    gamma: int = 1\n"
     )
@@ -323,8 +379,7 @@ def test_a_definition_written_by_hand_takes_the_place_of_a_generated_one(
 
 
 def test_two_generated_ones_of_a_name_are_an_error(site: Site) -> None:
-    source = FOCAL.replace("from_module(FocalLoss)]", "from_module(FocalLoss)] * 2")
-    source = source.replace("] * 2", ", LossDefinition.from_module(FocalLoss)]")
+    source = FOCAL.replace('"none"))]', '"none")), LossDefinition.from_module(FocalLoss)]')
     site.module("acme_twins", source)
     with pytest.raises(PluginLoadError, match="returned 'focal' twice"):
         Registry([]).with_plugins("acme_twins")

@@ -1,0 +1,1 @@
+"""What `lossreg bridge` does: find a library's losses, try them, write them as source."""
