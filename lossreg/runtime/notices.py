@@ -156,6 +156,14 @@ class Notices:
             return
         self._is_split = True
         for term in terms:
+            definition = term.definition
+            if not (definition.additive or "none" in definition.reductions):
+                self.note(
+                    term,
+                    term.inputs[0][0],
+                    f"'{definition.name}' gives one value for all rows of a batch, so the mean "
+                    "over micro-batches and ranks may differ from what one big batch gives",
+                )
             config = term.term
             tensors = [
                 *config.inputs.items(),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DISTANCES", "GaussianKL", "GaussianNLL", "MultiLabelMarginLoss", "Pinball", "Value"]
+__all__ = ["DISTANCES", "GaussianKL", "GaussianNLLLoss", "MultiLabelMarginLoss", "Pinball", "Value"]
 
 
 class MultiLabelMarginLoss(nn.MultiLabelMarginLoss):
@@ -39,7 +39,7 @@ class MultiLabelMarginLoss(nn.MultiLabelMarginLoss):
         return _reduced(losses, self.reduction)
 
 
-class GaussianNLL(nn.GaussianNLLLoss):
+class GaussianNLLLoss(nn.GaussianNLLLoss):
     """torch's module, bit for bit, without its look at the variances.
 
     torch's waits for the device at each call, and breaks the graph when compiled. Where a variance

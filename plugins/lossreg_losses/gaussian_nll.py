@@ -40,9 +40,9 @@ class GaussianNLLConfig(LossConfig):
 
 def build(config: GaussianNLLConfig) -> nn.Module:
     """torch's loss, without waiting for the device to look at the variances."""
-    from lossreg_losses._modules import GaussianNLL
+    from lossreg_losses._modules import GaussianNLLLoss
 
-    return GaussianNLL(full=config.full, eps=config.eps, reduction=config.reduction)
+    return GaussianNLLLoss(full=config.full, eps=config.eps, reduction=config.reduction)
 
 
 def _negative_variance(_: nn.Module, inputs: Mapping[str, Tensor]) -> str | None:

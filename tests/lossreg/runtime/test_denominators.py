@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 
 import lossreg
-from lossreg.errors import InputError
+from lossreg.errors import ConfigWarning, InputError
 from micro_batches import (
     CASES,
     ROWS,
@@ -336,3 +336,11 @@ def test_no_graph_is_kept() -> None:
     target = random(3, 4).softmax(1).requires_grad_()
     weight = torch.ones(3, requires_grad=True)
     assert not loss.denominators([{"target": target, "w": weight}]).values.requires_grad
+
+
+def test_a_loss_that_compares_rows_is_warned_of_once_where_a_batch_is_split() -> None:
+    loss = lossreg.build({"terms": {"t": {"type": "info_nce", "inputs": ["a", "b"]}}})
+    loss.denominators([{}])
+    with pytest.warns(ConfigWarning, match="'info_nce' gives one value for all rows of a batch"):
+        loss.denominators([{}, {}])
+    loss.denominators([{}, {}])
