@@ -242,11 +242,12 @@ class LossDefinition:
         Parameters are described by their annotations, defaults and docstrings: numbers, bools,
         strings, literals, enumerations, lists and tuples of them; an optional tensor becomes class
         weights. A `**kwargs` that a constructor only hands on is followed to the base class. What
-        has a default and cannot be described keeps it, and is listed in `not_offered`, as are the
-        arguments of forward with a default other than None. Inputs are the arguments of forward:
-        those with the default None are optional, and one by keyword only makes `call` `keyword`.
-        Their shapes are not known, so they are not checked and nothing can be masked, unless
-        `inputs` and `unreduced` declare them.
+        has a default and cannot be described keeps it, and is listed in `not_offered`.
+
+        Inputs are the arguments of forward: tensors, lists of tensors, numbers. Those with a
+        default are optional, and one by keyword only makes `call` `keyword`. Their shapes are not
+        known, so they are not checked and nothing can be masked, unless `inputs` and `unreduced`
+        declare them.
 
         Nothing is promised that was not tried: of the reductions only `mean` is offered, also
         where the class's own default is `none`, and `compiles` is None.

@@ -135,12 +135,17 @@ def _bridged(loss: type[nn.Module], prefix: str, taken: set[str]) -> Bridged | s
     if name in taken or owners:
         owner = " and ".join(owners) or "this bridge"
         return f"{owner} already has a loss '{name}'"
+    types = guessed_types(loss)
     try:
-        definition = LossDefinition.from_module(loss, name=name, types=guessed_types(loss))
+        definition = LossDefinition.from_module(loss, name=name, types=types)
     except (TypeError, ValueError) as error:
         return str(error)
     trial = tried(definition)
-    return trial if isinstance(trial, str) else Bridged(name, _file(own), loss, definition, trial)
+    return (
+        trial
+        if isinstance(trial, str)
+        else Bridged(name, _file(own), loss, definition, trial, tuple(types))
+    )
 
 
 def _distribution(

@@ -63,7 +63,9 @@ def test_it_says_what_was_written_and_what_not_and_why(folder: Path, capsys: Cap
     out, err = capsys.readouterr()
     assert err == ""
     assert "2 losses written, 2 not:\n" in out
-    assert "  ListLoss: ListLoss.forward is called with 'views', which is list and not a" in out
+    assert (
+        "  MappingLoss: MappingLoss.forward is called with 'outputs', which is dict: not a" in out
+    )
     assert (
         "  VectorLoss: no batch that was tried fits it: TypeError: its value has the shape" in out
     )
@@ -89,6 +91,7 @@ def test_each_guess_is_marked(project: Path) -> None:
     assert '    reduction: Literal["mean"] = Field(' in text
     assert "# activation is Callable[[torch.Tensor], torch.Tensor], which cannot be" in text
     assert "compiles=None,  # not tried" in text
+    assert "# guessed: a whole number, from its name\n" in source(project, "centre")
     test = (project / "tests" / "test_acme_centre.py").read_text(encoding="utf-8")
     assert "    # guessed: the first values that the class took\n" in test
     assert (
