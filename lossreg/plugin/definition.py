@@ -178,8 +178,8 @@ class LossDefinition:
         compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
             breaks the graph, so that `fullgraph=True` refuses it; None if it was not tried.
         generated: Whether the parameters were inferred from a signature.
-        not_offered: What the class takes and a config cannot give, by name, each with the reason:
-            it keeps the class's own default.
+        not_offered: What the class takes and a config cannot give, by name, each with the reason;
+            a parameter keeps the class's own default.
         call: How the module is called: by `position`, up to the first input that is left out, or
             by `keyword`.
         mask: The optional input that takes the term's `mask` and `ignore`, for a loss without

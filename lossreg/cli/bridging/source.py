@@ -228,7 +228,7 @@ def _kind(kind: Any, metadata: Iterable[object] = ()) -> str:
 def _not_offered(definition: LossDefinition) -> list[str]:
     if not definition.not_offered:
         return []
-    lines = ["", "# Not offered, each keeps its default:"]
+    lines = ["", "# Not offered:"]
     lines += [f"# {name} {reason}" for name, reason in definition.not_offered.items()]
     return lines
 

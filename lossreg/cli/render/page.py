@@ -69,7 +69,7 @@ def loss_page(definition: LossDefinition, origin: str) -> str:
         sections += ["## torch.compile", escaped(remark)]
     if definition.not_offered:
         kept = [(f"`{name}`", escaped(reason)) for name, reason in definition.not_offered.items()]
-        sections += ["## Not offered", _table(("argument", "why it keeps its default"), kept)]
+        sections += ["## Not offered", _table(("argument", "why"), kept)]
     if definition.example:
         example = textwrap.indent(definition.example.rstrip(), "  ")
         sections += ["## Example", _fenced(f"terms:\n{example}", "yaml")]

@@ -188,4 +188,7 @@ def _file(name: str) -> str:
 def _requirement(own: str) -> str:
     """The distribution of a library, at least as it is installed; empty if there is none."""
     owners = metadata.packages_distributions().get(own, [])
-    return f"{owners[0]}>={metadata.version(owners[0])}" if owners else ""
+    if not owners or owners[0] == "torch":  # every bridge requires torch
+        return ""
+    release = metadata.version(owners[0]).partition("+")[0]  # `>=` takes no local version
+    return f"{owners[0]}>={release}"

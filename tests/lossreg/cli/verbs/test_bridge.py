@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -169,6 +170,19 @@ def test_a_name_that_a_loss_has_is_not_written(
     assert "error: acme_losses exports no loss that could be described\n" in err
     assert "CentreLoss: lossreg-acme already has a loss 'acme_centre'" in err
     assert not (folder / "twice").exists()
+
+
+def test_it_requires_the_library_as_it_is_installed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners = {"acme_losses": ["Acme-Losses"]}
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: owners)
+    own = importlib.metadata.version
+    versions = {"Acme-Losses": "1.2.0+cpu"}
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: versions.get(name) or own(name))
+    assert main(["bridge", "acme_losses", "--name", "acme"]) == 0
+    text = (folder / "lossreg-acme" / "pyproject.toml").read_text(encoding="utf-8")
+    assert tomllib.loads(text)["project"]["dependencies"][-1] == "Acme-Losses>=1.2.0"
 
 
 def test_what_cannot_be_bridged(folder: Path, capsys: Capture) -> None:
