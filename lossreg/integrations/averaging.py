@@ -128,5 +128,5 @@ class Average:
         means = dict(zip(self._keys, (terms / by).unbind(), strict=True))
         of_parts = of_parts / by[list(self._parts.values())]
         means.update(zip(self._parts, of_parts.unbind(), strict=True))
-        weights = dict(zip(self._keys, (weights / by).unbind(), strict=True))
-        return LossOutput((weighted / by).sum(), Named(means), Named(weights))
+        shown = dict(zip(self._keys, (weights / by).unbind(), strict=True))
+        return LossOutput((weighted / by).sum(), Named(means), Named(shown))

@@ -198,8 +198,8 @@ class LossDefinition:
         compiles: Whether `torch.compile` takes it as one graph; False for a loss at which torch
             breaks the graph, so that `fullgraph=True` refuses it; None if it was not tried.
         generated: Whether the parameters were inferred from a signature.
-        not_offered: What the class takes and a config cannot give, by name, each with the reason:
-            it keeps the class's own default.
+        not_offered: What the class takes and a config cannot give, by name, each with the reason;
+            a parameter keeps the class's own default.
         call: How the module is called: by `position`, up to the first input that is left out, or
             by `keyword`.
         mask: The optional input that takes the term's `mask` and `ignore`, for a loss without
@@ -276,11 +276,12 @@ class LossDefinition:
         Parameters are described by their annotations, defaults and docstrings: numbers, bools,
         strings, literals, enumerations, lists and tuples of them; an optional tensor becomes class
         weights. A `**kwargs` that a constructor only hands on is followed to the base class. What
-        has a default and cannot be described keeps it, and is listed in `not_offered`, as are the
-        arguments of forward with a default other than None. Inputs are the arguments of forward:
-        those with the default None are optional, and one by keyword only makes `call` `keyword`.
-        Their shapes are not known, so they are not checked and nothing can be masked, unless
-        `inputs` and `unreduced` declare them.
+        has a default and cannot be described keeps it, and is listed in `not_offered`.
+
+        Inputs are the arguments of forward: tensors, lists of tensors, numbers. Those with a
+        default are optional, and one by keyword only makes `call` `keyword`. Their shapes are not
+        known, so they are not checked and nothing can be masked, unless `inputs` and `unreduced`
+        declare them.
 
         Nothing is promised that was not tried: of the reductions only `mean` is offered, also
         where the class's own default is `none`, and `compiles` is None.

@@ -60,9 +60,9 @@ class CentreLoss(nn.Module):
         return ((embeddings - self.centres[labels]) ** 2).sum(1).mean()
 
 
-class ListLoss(nn.Module):
-    def forward(self, views: list[Tensor]) -> Tensor:
-        return views[0].sum()
+class MappingLoss(nn.Module):
+    def forward(self, outputs: dict[str, Tensor]) -> Tensor:
+        return outputs["boxes"].sum()
 
 
 class VectorLoss(nn.Module):
@@ -81,4 +81,4 @@ class Encoder(nn.Module):
         return torch.as_tensor(self.network(input))
 
 
-__all__ = ["CentreLoss", "CharbonnierLoss", "ListLoss", "VectorLoss"]
+__all__ = ["CentreLoss", "CharbonnierLoss", "MappingLoss", "VectorLoss"]

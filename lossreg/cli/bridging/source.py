@@ -32,6 +32,7 @@ class Bridged(NamedTuple):
         module: The class.
         definition: Its generated definition.
         trial: A batch that it takes.
+        typed: The parameters whose types were guessed from their names.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Bridged(NamedTuple):
     module: type[nn.Module]
     definition: LossDefinition
     trial: Trial
+    typed: tuple[str, ...]
 
 
 def plugin_source(loss: Bridged, library: str) -> str:
@@ -50,7 +52,9 @@ def plugin_source(loss: Bridged, library: str) -> str:
     """
     fields = loss.definition.config.model_fields
     config = f"{_title(loss.name)}Config"
-    body = [line for name, field in fields.items() for line in _field(name, field)]
+    body = [
+        line for name, field in fields.items() for line in _field(name, field, name in loss.typed)
+    ]
     source = f"{library}.{loss.module.__name__}"
     names = ["Field", "LossConfig", "LossDefinition", "LossInput", "hookimpl"]
     if not fields:
@@ -165,11 +169,11 @@ def _value(value: object) -> str:
     return repr(value)
 
 
-def _field(name: str, field: FieldInfo) -> list[str]:
+def _field(name: str, field: FieldInfo, typed: bool) -> list[str]:
     """A field's lines, with what was guessed above them."""
     kind = _kind(field.annotation, field.metadata)
     default = "..." if field.is_required() else _value(field.default)
-    guesses = []
+    guesses = ["# guessed: a whole number, from its name"] * typed
     if any(isinstance(arm, type) and arm is str for arm in _arms(field.annotation)):
         guesses.append("# guessed: any text; list the words that the class takes")
     if any(arm in (int, float) for arm in _arms(field.annotation)):
@@ -224,7 +228,7 @@ def _kind(kind: Any, metadata: Iterable[object] = ()) -> str:
 def _not_offered(definition: LossDefinition) -> list[str]:
     if not definition.not_offered:
         return []
-    lines = ["", "# Not offered, each keeps its default:"]
+    lines = ["", "# Not offered:"]
     lines += [f"# {name} {reason}" for name, reason in definition.not_offered.items()]
     return lines
 
@@ -279,7 +283,7 @@ def _input(argument: LossInput, trial: Trial) -> list[str]:
         guess = "not differentiated" + ", though it can be" * moving
     lines = [f"# guessed: of any shape; {guess}", "LossInput("]
     lines += [f"    name={_text(argument.name)},", f"    meaning={_text(argument.meaning)},"]
-    lines += [f"    dtype={_text(argument.dtype)},", f"    shape={_text(str(argument.letters))},"]
+    lines += [f"    dtype={_text(argument.dtype)},", f"    shape={_text(argument.letters.text)},"]
     lines += ["    gradient=True,"] * argument.gradient
     lines += ["    optional=True,"] * argument.optional
     return [*lines, "),"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
+from lossreg.plugin.fields import is_tensor
 from lossreg.plugin.from_module.annotations import words_of_field
 from lossreg.plugin.from_module.signatures import constructor_arguments
 
@@ -123,6 +124,15 @@ def _arms(field: FieldInfo) -> tuple[Any, ...]:
 
 def _batches(definition: LossDefinition) -> Iterator[dict[str, str]]:
     """Batches that losses with these inputs often take, the likely ones first."""
+    holds = {argument.name: argument.holds for argument in definition.inputs}
+    for batch in _batches_of_tensors(definition):
+        yield {
+            name: {"tensor": tensor, "list": f"[{tensor}, {tensor}]", "number": "1"}[holds[name]]
+            for name, tensor in batch.items()
+        }
+
+
+def _batches_of_tensors(definition: LossDefinition) -> Iterator[dict[str, str]]:
     required = [argument.name for argument in definition.inputs if not argument.optional]
     for names in (required, [argument.name for argument in definition.inputs][: len(required) + 1]):
         *before, last = names
@@ -172,11 +182,11 @@ def _differentiated(
     torch: Any = sys.modules["torch"]
     torch.manual_seed(0)
     scope = {"torch": torch, "generator": torch.Generator().manual_seed(0)}
-    tensors = {name: eval(source, scope) for name, source in batch.items()}  # noqa: S307 - our own
-    floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
-    for name, tensor in floats.items():
+    values = {name: eval(source, scope) for name, source in batch.items()}  # noqa: S307 - our own
+    floats = [(name, tensor) for name, value in values.items() for tensor in _floating(value)]
+    for name, tensor in floats:
         tensor.requires_grad_(name in leaves)
-    arguments = ((), tensors) if definition.call == "keyword" else (tensors.values(), {})
+    arguments = ((), values) if definition.call == "keyword" else (values.values(), {})
     value = module(*arguments[0], **arguments[1])
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"its value is a {type(value).__name__}, not a tensor")
@@ -185,13 +195,18 @@ def _differentiated(
     if not bool(value.isfinite()):
         raise ValueError(f"its value is {float(value)}")
     value.backward()
-    return tuple(
-        name
-        for name, tensor in floats.items()
-        if tensor.grad is not None
-        and bool(tensor.grad.isfinite().all())
-        and bool(tensor.grad.any())
-    )
+    moved = [name for name, tensor in floats if tensor.grad is not None and bool(tensor.grad.any())]
+    if not all(
+        bool(tensor.grad.isfinite().all()) for _, tensor in floats if tensor.grad is not None
+    ):
+        raise ValueError("its gradient is not finite")
+    return tuple(dict.fromkeys(moved))
+
+
+def _floating(value: Any) -> list[Any]:
+    """The floating-point tensors of an input."""
+    members = value if isinstance(value, list) else [value]
+    return [member for member in members if is_tensor(member) and member.is_floating_point()]
 
 
 def guessed_types(loss: type[nn.Module]) -> dict[str, Any]:

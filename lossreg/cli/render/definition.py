@@ -155,7 +155,7 @@ def _untold(definition: LossDefinition, width: int) -> list[str]:
         sections.append(f"torch.compile\n{_indented(remark, width)}")
     if definition.not_offered:
         rows = [(f"  {name}", reason) for name, reason in definition.not_offered.items()]
-        sections.append("Not offered: it keeps its default\n" + table(rows, width=width))
+        sections.append("Not offered\n" + table(rows, width=width))
     return sections
 
 

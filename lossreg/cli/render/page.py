@@ -93,7 +93,7 @@ def _remarks(definition: LossDefinition) -> list[str]:
         sections += ["## torch.compile", escaped(remark)]
     if definition.not_offered:
         kept = [(f"`{name}`", escaped(reason)) for name, reason in definition.not_offered.items()]
-        sections += ["## Not offered", _table(("argument", "why it keeps its default"), kept)]
+        sections += ["## Not offered", _table(("argument", "why"), kept)]
     if definition.stateful:
         sections += ["## State", escaped(REMEMBERS)]
     return sections

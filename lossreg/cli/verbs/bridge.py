@@ -141,12 +141,17 @@ def _bridged(loss: type[nn.Module], prefix: str, taken: set[str]) -> Bridged | s
     if name in taken or owners:
         owner = " and ".join(owners) or "this bridge"
         return f"{owner} already has a loss '{name}'"
+    types = guessed_types(loss)
     try:
-        definition = LossDefinition.from_module(loss, name=name, types=guessed_types(loss))
+        definition = LossDefinition.from_module(loss, name=name, types=types)
     except (TypeError, ValueError) as error:
         return str(error)
     trial = tried(definition)
-    return trial if isinstance(trial, str) else Bridged(name, _file(own), loss, definition, trial)
+    return (
+        trial
+        if isinstance(trial, str)
+        else Bridged(name, _file(own), loss, definition, trial, tuple(types))
+    )
 
 
 def _distribution(
@@ -191,4 +196,7 @@ def _file(name: str) -> str:
 def _requirement(own: str) -> str:
     """The distribution of a library, at least as it is installed; empty if there is none."""
     owners = metadata.packages_distributions().get(own, [])
-    return f"{owners[0]}>={metadata.version(owners[0])}" if owners else ""
+    if not owners or owners[0] == "torch":  # every bridge requires torch
+        return ""
+    release = metadata.version(owners[0]).partition("+")[0]  # `>=` takes no local version
+    return f"{owners[0]}>={release}"

@@ -91,10 +91,11 @@ def offered_arguments(source: Source) -> list[Argument]:
 
 
 class _Offered(NamedTuple):
-    """A field: its type and its default."""
+    """A field: its type, its default, and the class's words that it does not take."""
 
     kind: Any
     default: Any
+    others: tuple[str, ...] = ()
 
 
 @cache
@@ -112,15 +113,15 @@ def generated_config(source: Source, options: Options) -> type[GeneratedConfig]:
         name, parameter = argument.parameter.name, argument.parameter
         about = documented.get(name)
         try:
-            kind, default = _offered(argument, about, options)
+            kind, default, others = _offered(argument, about, options)
         except Refusal as refusal:
             if parameter.default is parameter.empty and not argument.gathers:
                 refused.append(f"{name!r} {refusal}")
             not_offered[name] = str(refusal)
             continue
         fields[name] = kind, _field(source, name, default, about)
-        if name == "reduction" and (own := _other_words(kind)):
-            not_offered[name] = own
+        if others:
+            not_offered[name] = f"is not offered as {' or '.join(others)}, which was not tried"
     if refused:
         way = "from_module" if isinstance(source, type) else "from_function"
         raise TypeError(
@@ -189,15 +190,8 @@ def _reduction(parameter: inspect.Parameter, kind: Any, default: Any, options: O
     chosen_kind: Any = choice[tuple(chosen)]
     for mark in members:
         chosen_kind = Annotated[chosen_kind, mark]
-    return _Offered(chosen_kind, own or first)
-
-
-def _other_words(kind: Any) -> str:
-    """What is said of the words that a class's `reduction` takes and the field does not."""
-    offered = words_of_field(kind) or ()
-    if set(offered) >= set(_REDUCTIONS):
-        return ""
-    return f"takes other words than {' and '.join(map(repr, offered))}, which were not tried"
+    others = tuple(str(word) for word in words or _REDUCTIONS if word not in chosen)
+    return _Offered(chosen_kind, own or first, others)
 
 
 def _field(source: Source, name: str, default: Any, about: Described | None) -> Any:

@@ -177,7 +177,7 @@ GENERATED = """
 from torch import nn
 from lossreg.plugin import LossDefinition, hookimpl
 class OddLoss(nn.Module):
-    def __init__(self, pair=(1, 2), mix: float | list[float] = 1.0): super().__init__()
+    def __init__(self, pair=(1, 2), mix: float | list[float] = 1.0, act=print): super().__init__()
     def forward(self, x): return x.sum()
 @hookimpl
 def lossreg_losses(): return [LossDefinition.from_module(OddLoss)]
@@ -198,6 +198,16 @@ def test_a_generated_definition_is_marked(
     assert out.startswith("odd: OddLoss of acme_odd\nfrom acme_odd, generated from its signature\n")
     assert "\n  pair: list of numbers, default [1, 2]\n" in out
     assert "\n  mix: number or list of numbers, default 1.0\n" in out
+    assert (
+        "\ntorch.compile\n  Not tried: whether the graph breaks at this loss is not known.\n" in out
+    )
+    kept = "has no annotation, and its default <built-in function print> does not show its type"
+    assert f"\nNot offered\n  act  {kept}\n" in out
+    assert main(["show", "odd", "--markdown", "--plugin", "acme_odd"]) == 0
+    assert "\n| `act` | has no annotation, and its default" in capsys.readouterr().out
     for name, generated in (("odd", True), ("l1", False)):
         assert main(["show", name, "--json", "--plugin", "acme_odd"]) == 0
-        assert json.loads(capsys.readouterr().out)["generated"] is generated
+        shown = json.loads(capsys.readouterr().out)
+        assert shown["generated"] is generated
+        assert shown["compiles"] is (None if generated else True)
+        assert list(shown["not_offered"]) == ["act"] * generated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -63,7 +64,9 @@ def test_it_says_what_was_written_and_what_not_and_why(folder: Path, capsys: Cap
     out, err = capsys.readouterr()
     assert err == ""
     assert "2 losses written, 2 not:\n" in out
-    assert "  ListLoss: ListLoss.forward is called with 'views', which is list and not a" in out
+    assert (
+        "  MappingLoss: MappingLoss.forward is called with 'outputs', which is dict: not a" in out
+    )
     assert (
         "  VectorLoss: no batch that was tried fits it: TypeError: its value has the shape" in out
     )
@@ -89,6 +92,7 @@ def test_each_guess_is_marked(project: Path) -> None:
     assert '    reduction: Literal["mean"] = Field(' in text
     assert "# activation is Callable[[torch.Tensor], torch.Tensor], which cannot be" in text
     assert "compiles=None,  # not tried" in text
+    assert "# guessed: a whole number, from its name\n" in source(project, "centre")
     test = (project / "tests" / "test_acme_centre.py").read_text(encoding="utf-8")
     assert "    # guessed: the first values that the class took\n" in test
     assert (
@@ -166,6 +170,19 @@ def test_a_name_that_a_loss_has_is_not_written(
     assert "error: acme_losses exports no loss that could be described\n" in err
     assert "CentreLoss: lossreg-acme already has a loss 'acme_centre'" in err
     assert not (folder / "twice").exists()
+
+
+def test_it_requires_the_library_as_it_is_installed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners = {"acme_losses": ["Acme-Losses"]}
+    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: owners)
+    own = importlib.metadata.version
+    versions = {"Acme-Losses": "1.2.0+cpu"}
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: versions.get(name) or own(name))
+    assert main(["bridge", "acme_losses", "--name", "acme"]) == 0
+    text = (folder / "lossreg-acme" / "pyproject.toml").read_text(encoding="utf-8")
+    assert tomllib.loads(text)["project"]["dependencies"][-1] == "Acme-Losses>=1.2.0"
 
 
 def test_what_cannot_be_bridged(folder: Path, capsys: Capture) -> None:

@@ -114,7 +114,8 @@ def test_what_a_signature_tells(registry: Registry) -> None:
     assert [each.default for each in fields.values()] == [2, None, "mean"]
     assert fields["gamma"].description == "How much less it counts."
     assert str(fields["reduction"].description).startswith("How the loss becomes one value")
-    logits, labels = definition.inputs
+    logits, labels, scale = definition.inputs
+    assert (scale.name, scale.holds, scale.optional) == ("scale", "number", True)
     assert (logits.name, logits.meaning, logits.dtype) == ("logits", "Raw scores.", "float")
     assert (labels.name, labels.dtype) == ("labels", "float or int")
     assert labels.meaning == "the argument labels of FocalLoss"
@@ -285,11 +286,13 @@ class ByKeyword(nn.Module):
         *,
         y: torch.Tensor,
         mask: torch.Tensor | None = None,
-        ref=None,  # type: ignore[no-untyped-def]  # noqa: ANN001
+        ref=None,  # noqa: ANN001
         epoch: int | None = None,
-        scale: float = 1.0,
+        scale=1.0,  # noqa: ANN001
+        mode: str = "x",
     ) -> torch.Tensor:
         assert ref is epoch is None
+        assert mode == "x"
         loss = (x - y) ** 2 * scale
         return (loss if mask is None else loss * mask).mean()
 
@@ -297,6 +300,11 @@ class ByKeyword(nn.Module):
 class OfList(nn.Module):
     def forward(self, views: list[torch.Tensor]) -> torch.Tensor:
         return views[0].sum()
+
+
+class OfDict(nn.Module):
+    def forward(self, outputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        return outputs["a"].sum()
 
 
 class OfCallable(nn.Module):
@@ -313,12 +321,13 @@ def test_an_argument_that_may_be_none_is_an_input_that_may_be_left_out() -> None
         ("y", False),
         ("mask", True),
         ("ref", True),
+        ("epoch", True),
+        ("scale", True),
     ]
+    assert [entry.holds for entry in definition.inputs] == ["tensor"] * 4 + ["number"] * 2
     assert definition.call == "keyword"
-    assert definition.not_offered == {
-        "epoch": "is left at None in each call",
-        "scale": "is left at 1.0 in each call",
-    }
+    assert definition.not_offered == {"mode": "is left at 'x' in each call"}
+    assert [entry.holds for entry in LossDefinition.from_module(OfList).inputs] == ["list"]
     module = ModuleType("acme_by_keyword")
     vars(module)["lossreg_losses"] = hookimpl(lambda: [definition], specname="lossreg_losses")
     registry = Registry([]).with_plugins(module)
@@ -334,7 +343,7 @@ def test_an_argument_that_may_be_none_is_an_input_that_may_be_left_out() -> None
     [
         (NoForward, "NoForward.forward is not called with a named argument; pass `inputs`"),
         (Gathers, "Gathers.forward is not called with a named argument"),
-        (OfList, "OfList.forward is called with 'views', which is list and not a tensor"),
+        (OfDict, "OfDict.forward is called with 'outputs', which is dict: not a tensor, a list"),
         (OfCallable, "OfCallable.forward is called with 'operator', which is Callable"),
         (nn.L1Loss(), "takes a class of torch.nn.Module, not L1Loss"),
         (dict, "takes a class of torch.nn.Module, not <class 'dict'>"),

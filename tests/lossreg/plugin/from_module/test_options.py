@@ -79,7 +79,7 @@ def test_of_the_reductions_mean_alone_is_promised() -> None:
     made = definition()
     assert made.reductions == ("mean",)
     assert made.config.model_fields["reduction"].default == "mean"
-    assert made.not_offered["reduction"] == "takes other words than 'mean', which were not tried"
+    assert made.not_offered["reduction"] == "is not offered as sum or none, which was not tried"
     assert (made.compiles, made.additive) == (None, False)
     both = definition(reductions=("none", "mean"), compiles=True)
     assert both.reductions == ("none", "mean")
