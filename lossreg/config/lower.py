@@ -16,7 +16,6 @@ from lossreg.config.faults.faults import clipped
 from lossreg.config.grammar import COMPOSITE, GROUP
 from lossreg.config.models import CompositeConfig, TermConfig, Weight
 from lossreg.names import closest
-from lossreg.plugin.requirements import unmet
 from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route, Transform
 from lossreg.vocabulary.transforms import definition_of
@@ -265,6 +264,8 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
         config = config._replace(inputs=_with_detached(config.inputs, config.detach))
     _check_size(term, config, faults)
     if loss.definition.requires and config.enabled:
+        from lossreg.plugin.requirements import unmet  # imported late: few losses need more
+
         for lacking in unmet(loss.definition.requires):
             message = f"'{config.type}' needs {lacking}"
             place = term.node.value["type"]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from lossreg.plugin.fields import LossConfig
 from lossreg.plugin.inputs import LossInput
-from lossreg.plugin.requirements import parsed
 from lossreg.plugin.shapes import ANY_SHAPE, Shape
 
 if TYPE_CHECKING:
@@ -144,8 +143,12 @@ def _checked_names(definition: LossDefinition) -> None:
         entries: object = getattr(definition, name)
         if not isinstance(entries, tuple) or not all(isinstance(text, str) for text in entries):
             raise TypeError(f"LossDefinition.{name} must be a tuple of strings, not {entries!r}")
-    for text in definition.requires:
-        parsed(text)
+    if definition.requires:
+        # Imported late: few losses need more than torch.
+        from lossreg.plugin.requirements import parsed
+
+        for text in definition.requires:
+            parsed(text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
