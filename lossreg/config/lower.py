@@ -16,7 +16,6 @@ from lossreg.config.faults.faults import clipped
 from lossreg.config.grammar import COMPOSITE, GROUP
 from lossreg.config.models import CompositeConfig, TermConfig, Weight
 from lossreg.names import closest
-from lossreg.plugin.requirements import unmet
 from lossreg.vocabulary.paths import ValuePath
 from lossreg.vocabulary.routes import Route, Transform
 from lossreg.vocabulary.transforms import definition_of
@@ -274,6 +273,8 @@ def _term(term: Declared, around: _Around, faults: Faults) -> TermConfig | None:
 def _check_requirements(term: Declared, config: TermConfig, faults: Faults) -> None:
     """Note what a loss needs and what is not installed."""
     if config.definition.requires and config.enabled:
+        from lossreg.plugin.requirements import unmet  # imported late: few losses need more
+
         for lacking in unmet(config.definition.requires):
             message = f"'{config.type}' needs {lacking}"
             place = term.node.value["type"]

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice", "Chosen", "Component", "Selection", "selections"]
 
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_FACTORY = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*(\.\w+)*")
+# Compiled on first use: every command imports this module, and few configs have a choice.
+_WORD = r"[A-Za-z_][A-Za-z0-9_-]*"
+_FACTORY = r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*(\.\w+)*"
 _TYPE = "type"
 
 
@@ -51,7 +52,7 @@ class Component:
     aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _WORD.fullmatch(self.name):
+        if not isinstance(self.name, str) or not re.fullmatch(_WORD, self.name):
             raise ValueError(
                 f"Component.name must be letters, digits, '_' or '-', not {self.name!r}"
             )
@@ -60,7 +61,7 @@ class Component:
                 f"Component.config of {self.name!r} must be a subclass of LossConfig, not "
                 f"{self.config!r}"
             )
-        if self.factory and not _FACTORY.fullmatch(self.factory):
+        if self.factory and not re.fullmatch(_FACTORY, self.factory):
             raise ValueError(
                 f"Component.factory of {self.name!r} must be 'module:name', not {self.factory!r}"
             )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from lossreg.plugin.calls import check_call, shape_of_mask
 from lossreg.plugin.fields import LossConfig
 from lossreg.plugin.inputs import LossInput
-from lossreg.plugin.requirements import parsed
 from lossreg.plugin.shapes import ANY_SHAPE, Shape
 
 if TYPE_CHECKING:
@@ -155,8 +154,12 @@ def _checked_names(definition: LossDefinition) -> None:
         entries: object = getattr(definition, name)
         if not isinstance(entries, tuple) or not all(isinstance(text, str) for text in entries):
             raise TypeError(f"LossDefinition.{name} must be a tuple of strings, not {entries!r}")
-    for text in definition.requires:
-        parsed(text)
+    if definition.requires:
+        # Imported late: few losses need more than torch.
+        from lossreg.plugin.requirements import parsed
+
+        for text in definition.requires:
+            parsed(text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

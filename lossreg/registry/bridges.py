@@ -5,14 +5,17 @@ Only for guesses: a bridge that is installed is found by its entry points, like 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lossreg.names import is_spelling_of
+from lossreg.registry.kinds import LOSSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["BRIDGES", "Bridge", "what_to_install"]
+    from lossreg.registry.kinds import Kind
+
+__all__ = ["BRIDGES", "Bridge", "bridges_of", "what_to_install"]
 
 
 class Bridge(NamedTuple):
@@ -95,6 +98,11 @@ BRIDGES = (
         },
     ),
 )
+
+
+def bridges_of(kind: Kind[Any]) -> tuple[Bridge, ...]:
+    """The known bridges that provide definitions of a kind: of losses."""
+    return BRIDGES if kind is LOSSES else ()
 
 
 def what_to_install(name: str, bridges: Sequence[Bridge]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lossreg.errors import PluginLoadError
 from lossreg.names import aliased, is_spelling_of
-from lossreg.registry.bridges import what_to_install
+from lossreg.registry.bridges import bridges_of, what_to_install
 from lossreg.registry.distributions import normalized
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def guessed(name: object, claims: Claims[Any], *, may_load: bool) -> tuple[str |
     projects = {
         normalized(claim.plugin.claimant) for rivals in claims.by_name.values() for claim in rivals
     }
-    bridges = [bridge for bridge in kind.bridges if bridge.libraries_with(name)]
+    bridges = [bridge for bridge in bridges_of(kind) if bridge.libraries_with(name)]
     present = [bridge.distribution for bridge in bridges if bridge.distribution in projects]
     if suggestion is not None and "." in name:
         return suggestion, remark  # of a plugin that bridges the library
@@ -75,7 +75,9 @@ def _aliases(claims: Claims[Any], projects: Collection[str]) -> dict[str, tuple[
 
 def _behind_prefix(name: str, claims: Claims[Any]) -> str | None:
     """The only known name that is this one behind the name of a library that its plugin bridges."""
-    libraries = {bridge.distribution: " ".join(bridge.libraries) for bridge in claims.kind.bridges}
+    libraries = {
+        bridge.distribution: " ".join(bridge.libraries) for bridge in bridges_of(claims.kind)
+    }
     meant = []
     for known, rivals in claims.by_name.items():
         library, _, rest = known.partition("_")

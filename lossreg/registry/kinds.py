@@ -12,12 +12,9 @@ from lossreg.errors import (
 )
 from lossreg.names import closest, guessed_loss
 from lossreg.plugin import LossDefinition, TaskDefinition
-from lossreg.registry.bridges import BRIDGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from lossreg.registry.bridges import Bridge
 
 __all__ = ["KINDS", "LOSSES", "TASKS", "Kind", "Record", "RecordT"]
 
@@ -39,7 +36,6 @@ class Kind(Generic[RecordT]):
             that was probably meant, or None; and a remark.
         unknown: The error for a name that no plugin has.
         duplicate: The error for a name that several plugins claim.
-        bridges: Distributions that are known to provide such definitions of other libraries.
     """
 
     def __init__(
@@ -52,7 +48,6 @@ class Kind(Generic[RecordT]):
         guess: Callable[[object, Mapping[str, str]], tuple[str | None, str]],
         unknown: type[UnknownNameError] = UnknownNameError,
         duplicate: type[DuplicateNameError] = DuplicateNameError,
-        bridges: tuple[Bridge, ...] = (),
     ) -> None:
         self.noun = noun
         self.group = group
@@ -61,7 +56,6 @@ class Kind(Generic[RecordT]):
         self.guess = guess
         self.unknown = unknown
         self.duplicate = duplicate
-        self.bridges = bridges
 
     @property
     def plural(self) -> str:
@@ -81,7 +75,6 @@ LOSSES = Kind(
     guess=guessed_loss,
     unknown=UnknownLossError,
     duplicate=DuplicateLossError,
-    bridges=BRIDGES,
 )
 TASKS = Kind("task", "lossreg.tasks", "lossreg_tasks", TaskDefinition, guess=_near)
 

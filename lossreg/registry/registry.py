@@ -18,7 +18,6 @@ from lossreg.registry.distributions import (
     InstalledDistribution,
     normalized,
 )
-from lossreg.registry.guesses import guessed
 from lossreg.registry.kinds import KINDS, LOSSES, Kind, Record, RecordT
 from lossreg.registry.plugins import Origin
 
@@ -115,6 +114,8 @@ class Definitions(Mapping[str, RecordT]):
         if claimant:
             suggestion, remark = self._of_claimant(claimant, bare)
         else:
+            from lossreg.registry.guesses import guessed  # only a fault is worth it
+
             suggestion, remark = guessed(bare, self._claims, may_load=may_load)
         return kind.unknown(
             name, suggestion=suggestion, remark=remark, unreadable=unreadable, kind=kind.noun

@@ -13,7 +13,7 @@ from lossreg.errors import LossregError, printable
 from lossreg.names import closest
 from lossreg.plugin.requirements import unmet
 from lossreg.registry import KINDS, LOSSES
-from lossreg.registry.bridges import what_to_install
+from lossreg.registry.bridges import bridges_of, what_to_install
 from lossreg.registry.distributions import normalized
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _project(provider: str | None, definitions: Definitions[Any], kind: Kind[Any
     known = definitions.providers()
     if normalized(provider) in known:
         return normalized(provider)
-    bridge = next((b for b in kind.bridges if b.distribution == normalized(provider)), None)
+    bridge = next((b for b in bridges_of(kind) if b.distribution == normalized(provider)), None)
     meant = closest(provider, known.values())
     hint = f"there are {', '.join(known.values())}"
     if bridge is not None:
@@ -97,7 +97,7 @@ def _project(provider: str | None, definitions: Definitions[Any], kind: Kind[Any
 def _nothing(word: str, kind: Kind[Any], definitions: Definitions[Any]) -> str:
     bridges = [
         bridge
-        for bridge in kind.bridges
+        for bridge in bridges_of(kind)
         if bridge.libraries_with(word) and bridge.distribution not in definitions.providers()
     ]
     hint = f"; {what_to_install(word, bridges)}" if bridges else ""
