@@ -40,8 +40,8 @@ def another_batch(
         for name, tensor in batch.items()
     }
     for argument in definition.inputs:
-        tensor = others[argument.name]
-        if not tensor.is_floating_point():
+        tensor = others.get(argument.name)
+        if tensor is None or not tensor.is_floating_point():
             continue
         drawn = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
         if argument.domain == "real":

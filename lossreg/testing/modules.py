@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lossreg.plugin.calls import by_position_and_name, called
 from lossreg.testing.batches import another_batch
 from lossreg.testing.subject import Subject, in_double, listed
 
@@ -109,7 +110,7 @@ class ModuleChecks(Subject):
         module = self.module().to("meta")
         batch = {name: tensor.to("meta") for name, tensor in self._batch().items()}
         try:
-            module(*(batch[argument.name] for argument in self._definition.inputs))
+            called(module, batch, *by_position_and_name(self._definition, batch))
         except Exception as error:
             elsewhere = re.search(r"expected device|same device", str(error))
             reason = str(error).strip().partition("\n")[0]

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from lossreg.plugin.fields import weights_of
+from lossreg.runtime.arguments import of_inputs
 from lossreg.testing.subject import Subject, listed
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class ParameterChecks(Subject):
         """How many classes there may be: the size of C, or of the last dimension."""
         sizes: dict[str, int] = {}
         first = self._definition.inputs[0]
-        for argument in self._definition.inputs:
+        for argument in of_inputs(self._definition, batch).inputs:
             tensor = batch[argument.name]
             sizes.update(argument.letters_of(tensor, first).sizes(tensor.shape) or ())
         last = batch[first.name].shape[-1:]

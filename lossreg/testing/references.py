@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lossreg.plugin.calls import by_position_and_name, called
 from lossreg.testing.batches import another_batch
 from lossreg.testing.subject import Subject
 
@@ -62,11 +63,11 @@ class ReferenceChecks(Subject):
         if expected is not None or self.library is None:
             return expected
         module = self._library()
-        arguments = [batch[argument.name] for argument in self._definition.inputs]
+        how = by_position_and_name(self._definition, batch)
         with self._explaining(
             f"{self.library} fails on the batch", "Give a batch that it accepts too"
         ):
-            result: Tensor = module(*arguments)
+            result: Tensor = called(module, batch, *how)
         return result
 
     def _library(self) -> Any:

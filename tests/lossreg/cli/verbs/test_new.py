@@ -15,7 +15,8 @@ import yaml
 from environments import ROOT, environment, install, run
 from fake_distributions import Site, plugin
 from lossreg.cli import main
-from lossreg.cli.verbs.new import Owner, distribution
+from lossreg.cli.ownership import Owner
+from lossreg.cli.verbs.new import distribution
 from lossreg.config import load_config
 
 if sys.version_info >= (3, 11):
