@@ -132,6 +132,7 @@ def test_the_command_has_these_verbs(capsys: pytest.CaptureFixture[str]) -> None
         "try",
         "codes",
         "new",
+        "bridge",
         "run",
     ]
 
