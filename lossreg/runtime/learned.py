@@ -160,7 +160,7 @@ class _Watch:
 
     def averaged(self) -> None:
         """Say that an adapter averages the gradients over the ranks."""
-        self._is_outside = True
+        self._outside.dismiss()
 
     def look(self) -> None:
         """Warn of a forward pass after which nothing averages the gradients over ranks."""

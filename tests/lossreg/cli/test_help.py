@@ -82,7 +82,7 @@ def test_each_verb_has_examples_and_the_exit_codes(verb: str, capsys: Capture) -
 def folder(tmp_path: Path) -> Path:
     """A folder with the files that the examples name."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
-    shutil.copy(ROOT / "tests" / "support" / "acme_losses.py", tmp_path)
+    shutil.copy(ROOT / "tests" / "support" / "stranger_losses.py", tmp_path / "acme_losses.py")
     (tmp_path / "my_losses.py").write_text(plugin("mine"), encoding="utf-8")
     for name, text in {
         "loss.yaml": "terms:\n  fit: {type: smooth_l1, weight: 0.5}\n",

@@ -90,8 +90,9 @@ def test_the_value_is_the_sum_of_the_parts(form: str, compiles: bool) -> None:
     expected = 0.5 * (ce + boxes) + 2.0 * other
     torch.testing.assert_close(out.total, expected, rtol=1e-14, atol=0)
     torch.testing.assert_close(out.terms["d"], (ce + boxes).detach(), rtol=0, atol=0)
-    assert list(out.terms) == list(out.weights) == ["d", "one"]
-    weighted = sum(out.weights[name] * out.terms[name] for name in out.terms)
+    assert list(out.weights) == ["d", "one"]
+    assert list(out.terms) == [*out.weights, *out.parts]
+    weighted = sum(out.weights[name] * out.terms[name] for name in out.weights)
     torch.testing.assert_close(out.total.detach(), weighted, rtol=1e-14, atol=0)
     assert list(out.parts) == ["d/ce", "d/boxes"]
     torch.testing.assert_close(out.parts["d/ce"], ce.detach(), rtol=0, atol=0)
@@ -110,9 +111,9 @@ def test_the_value_is_the_sum_of_the_parts(form: str, compiles: bool) -> None:
 
 def test_a_loss_without_parts_gives_none() -> None:
     out = build({"one": term("one")})(batch())
-    assert dict(out.parts) == {}
-    total, terms, weights, parts = pickle.loads(pickle.dumps(out))
-    assert (total, dict(terms), dict(weights), dict(parts)) == tuple(out)
+    assert out.parts == {}
+    total, terms, weights = pickle.loads(pickle.dumps(out))
+    assert (total, dict(terms), dict(weights)) == (out.total, dict(out.terms), dict(out.weights))
 
 
 def test_the_names_of_parts_never_change() -> None:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-import acme_losses
 import lossreg
+import stranger_losses
 from environments import ROOT, environment, install, run
 from lossreg.cli import main
 
 if TYPE_CHECKING:
     from fake_distributions import Site
 
-LIBRARY = ROOT / "tests" / "support" / "acme_losses.py"
+LIBRARY = ROOT / "tests" / "support" / "stranger_losses.py"
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def project(folder: Path) -> Path:
     """What is written for the stranger's losses."""
-    assert main(["bridge", "acme_losses", "--name", "acme"]) == 0
+    assert main(["bridge", "stranger_losses", "--name", "acme"]) == 0
     return folder / "lossreg-acme"
 
 
@@ -59,7 +59,7 @@ def source(project: Path, name: str) -> str:
 
 
 def test_it_says_what_was_written_and_what_not_and_why(folder: Path, capsys: Capture) -> None:
-    assert main(["bridge", "acme_losses", "--name", "acme"]) == 0
+    assert main(["bridge", "stranger_losses", "--name", "acme"]) == 0
     project = folder / "lossreg-acme"
     out, err = capsys.readouterr()
     assert err == ""
@@ -72,7 +72,7 @@ def test_it_says_what_was_written_and_what_not_and_why(folder: Path, capsys: Cap
     )
     assert "Encoder" not in out
     readme = (project / "README.md").read_text(encoding="utf-8")
-    assert "| `acme_charbonnier` | `acme_losses.CharbonnierLoss` |\n" in readme
+    assert "| `acme_charbonnier` | `stranger_losses.CharbonnierLoss` |\n" in readme
     assert "- VectorLoss: no batch that was tried fits it" in readme
     assert "{{" not in readme
 
@@ -116,7 +116,7 @@ def test_what_is_written_is_as_ruff_likes_it(command: str, project: Path) -> Non
 def test_neither_list_nor_check_imports_the_library(
     installed: Site, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "acme_losses", None)  # importing it would fail
+    monkeypatch.setitem(sys.modules, "stranger_losses", None)  # importing it would fail
     config = folder / "loss.yaml"
     term = "{type: acme_charbonnier, inputs: [p, y], params: {eps: 1, norm: squared}}"
     config.write_text(f"terms: {{fit: {term}}}\n", encoding="utf-8")
@@ -136,27 +136,31 @@ def test_neither_list_nor_check_imports_the_library(
 def test_what_is_built_is_the_librarys(installed: Site) -> None:
     assert installed
     made: Any = lossreg.create("acme_charbonnier", eps=0.5, norm="squared", weight=[1.0, 2.0])
-    assert type(made) is acme_losses.CharbonnierLoss
-    assert (made.norm, made.reduction, made.activation) == (acme_losses.Norm.SQUARED, "mean", None)
+    assert type(made) is stranger_losses.CharbonnierLoss
+    assert (made.norm, made.reduction, made.activation) == (
+        stranger_losses.Norm.SQUARED,
+        "mean",
+        None,
+    )
     assert made.weight.tolist() == [1.0, 2.0]
-    own = acme_losses.CharbonnierLoss(0.5, reduction="mean")  # type: ignore[no-untyped-call]
+    own = stranger_losses.CharbonnierLoss(0.5, reduction="mean")  # type: ignore[no-untyped-call]
     values = torch.rand(4, 3, requires_grad=True), torch.rand(4, 3), torch.rand(4, 3)
     assert made(*values).equal(own(*values))
     terms = {"fit": {"type": "acme_charbonnier", "inputs": {"input": "p", "target": "y"}}}
     loss = lossreg.build({"terms": terms})
-    default = acme_losses.CharbonnierLoss(reduction="mean")  # type: ignore[no-untyped-call]
+    default = stranger_losses.CharbonnierLoss(reduction="mean")  # type: ignore[no-untyped-call]
     expected = default(*values[:2])
     assert loss({"p": values[0], "y": values[1]}).total.equal(expected)
 
 
 def test_a_name_and_a_folder_are_chosen(folder: Path, capsys: Capture) -> None:
-    assert main(["bridge", "acme_losses", "--out", "plugins"]) == 0
-    project = folder / "plugins" / "lossreg-acme-losses"
-    assert 'name="acme_losses_centre",' in (
-        project / "src" / "lossreg_acme_losses" / "centre.py"
+    assert main(["bridge", "stranger_losses", "--out", "plugins"]) == 0
+    project = folder / "plugins" / "lossreg-stranger-losses"
+    assert 'name="stranger_losses_centre",' in (
+        project / "src" / "lossreg_stranger_losses" / "centre.py"
     ).read_text(encoding="utf-8")
     capsys.readouterr()
-    assert main(["bridge", "acme_losses", "--out", "plugins"]) == 1
+    assert main(["bridge", "stranger_losses", "--out", "plugins"]) == 1
     assert "already exists; nothing is overwritten" in capsys.readouterr().err
 
 
@@ -165,9 +169,9 @@ def test_a_name_that_a_loss_has_is_not_written(
 ) -> None:
     assert installed
     capsys.readouterr()
-    assert main(["bridge", "acme_losses", "--name", "acme", "--out", "twice"]) == 1
+    assert main(["bridge", "stranger_losses", "--name", "acme", "--out", "twice"]) == 1
     err = capsys.readouterr().err
-    assert "error: acme_losses exports no loss that could be described\n" in err
+    assert "error: stranger_losses exports no loss that could be described\n" in err
     assert "CentreLoss: lossreg-acme already has a loss 'acme_centre'" in err
     assert not (folder / "twice").exists()
 
@@ -175,12 +179,12 @@ def test_a_name_that_a_loss_has_is_not_written(
 def test_it_requires_the_library_as_it_is_installed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owners = {"acme_losses": ["Acme-Losses"]}
+    owners = {"stranger_losses": ["Acme-Losses"]}
     monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: owners)
     own = importlib.metadata.version
     versions = {"Acme-Losses": "1.2.0+cpu"}
     monkeypatch.setattr(importlib.metadata, "version", lambda name: versions.get(name) or own(name))
-    assert main(["bridge", "acme_losses", "--name", "acme"]) == 0
+    assert main(["bridge", "stranger_losses", "--name", "acme"]) == 0
     text = (folder / "lossreg-acme" / "pyproject.toml").read_text(encoding="utf-8")
     assert tomllib.loads(text)["project"]["dependencies"][-1] == "Acme-Losses>=1.2.0"
 
@@ -204,7 +208,7 @@ def test_what_is_written_installs_and_passes_its_tests(wheel: Path, tmp_path: Pa
     python = environment(tmp_path / "env")
     install(python, wheel)
     shutil.copy(LIBRARY, tmp_path)
-    run(python.with_name("lossreg"), "bridge", "acme_losses", "--name", "acme", cwd=tmp_path)
+    run(python.with_name("lossreg"), "bridge", "stranger_losses", "--name", "acme", cwd=tmp_path)
     project = tmp_path / "lossreg-acme"
     install(python, project)
     path = str(tmp_path)
