@@ -148,6 +148,7 @@ READERS = "lossreg/config/declare/values.py"
 MODELS = "lossreg/config/models.py"
 
 
+@pytest.mark.nightly
 def test_a_key_is_its_entry_its_reader_its_field_and_its_test(tmp_path: Path) -> None:
     copy, test = Copy(tmp_path), "tests/lossreg/config/declare/test_remark.py"
     entry = '    Key("remark", "text", "what its author says of it", default="", shown="none"),\n'

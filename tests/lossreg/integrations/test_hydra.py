@@ -84,6 +84,7 @@ def test_a_weight_is_changed_on_the_command_line(application: Path) -> None:
     assert fingerprint == expected.fingerprint
 
 
+@pytest.mark.nightly
 def test_several_objectives_in_one_run(application: Path) -> None:
     found = printed(run(MULTIRUN, application))
     ce, focal = application / "conf/loss/ce.yaml", application / "conf/loss/focal.yaml"

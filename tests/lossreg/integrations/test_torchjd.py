@@ -274,6 +274,7 @@ def test_a_nan_is_reported_with_its_term() -> None:
         jacobian.backward({"x": x, "left": LEFT * torch.nan})
 
 
+@pytest.mark.nightly
 def test_two_ranks_have_the_rows_of_the_big_batch(tmp_path: Path) -> None:
     running = [
         subprocess.Popen(

@@ -147,7 +147,14 @@ def composite(combine: str) -> lossreg.CompositeLoss:
     return lossreg.build({"terms": {"f": {"each": each, "terms": TERMS}}})
 
 
-@pytest.mark.parametrize("combine", ["sum", "mean", "pooled"])
+@pytest.mark.parametrize(
+    "combine",
+    [
+        "sum",
+        pytest.param("mean", marks=pytest.mark.nightly),
+        pytest.param("pooled", marks=pytest.mark.nightly),
+    ],
+)
 def test_one_graph_serves_one_length(combine: str) -> None:
     torch.compiler.reset()
     loss, eager, graphs = composite(combine), composite(combine), counter()

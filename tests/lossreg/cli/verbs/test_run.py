@@ -213,6 +213,7 @@ def test_a_rank_other_than_the_first_tells_only_what_may_be_its_own(
     assert capsys.readouterr() == ("", told)
 
 
+@pytest.mark.nightly
 def test_two_processes_share_one_folder_and_print_one_table() -> None:
     options = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1"]
     process = launch("small.yaml", *(part for each in options for part in ("--set", each)))

@@ -34,6 +34,7 @@ def test_100_000_values_and_not_one_more() -> None:
     assert fault == ("LR004", 1, 200_000, "the document has more than 100,000 values")
 
 
+@pytest.mark.nightly
 def test_keys_are_values() -> None:
     assert len(values("\n".join(f"k{index}:" for index in range(49_999)))) == 49_999
     assert faults("\n".join(f"k{index}:" for index in range(50_000)))[0].code == "LR004"
