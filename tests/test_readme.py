@@ -50,6 +50,7 @@ def test_check_prints_what_the_readme_shows(
     assert capsys.readouterr().out.strip() == expected.strip()
 
 
+@pytest.mark.nightly
 def test_a_loss_is_a_file_its_test_and_one_line_of_pyproject(tmp_path: Path) -> None:
     README.write_files(tmp_path)
     entry_points = (tmp_path / "pyproject.toml").read_text(encoding="utf-8")

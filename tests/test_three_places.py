@@ -44,6 +44,7 @@ def with_clipped_mse(folder: Path) -> Copy:
     return copy
 
 
+@pytest.mark.nightly
 def test_a_loss_is_its_file_its_test_and_a_line_of_pyproject(tmp_path: Path) -> None:
     copy = with_clipped_mse(tmp_path)
     copy.run_tests("-k", ASKED, "-m", "not nightly", *OF_LOSSES)

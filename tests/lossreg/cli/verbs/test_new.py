@@ -315,6 +315,7 @@ def test_any_name_gives_code_that_ruff_likes(name: str, folder: Path) -> None:
             assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.nightly
 def test_a_new_plugin_installs_and_passes_its_tests_at_once(wheel: Path, tmp_path: Path) -> None:
     python = environment(tmp_path / "env")
     install(python, wheel)

@@ -64,6 +64,7 @@ def test_it_accepts_every_file_without_a_fault(file: Path) -> None:
     assert faults(read(file)) == []
 
 
+@pytest.mark.nightly
 def test_it_refuses_most_files_with_a_fault() -> None:
     refused = []
     for file in BAD:
