@@ -24,6 +24,7 @@ from lossreg.errors import InputError
 from lossreg.runtime.composite import CompositeLoss
 from lossreg.runtime.denominators import Denominators, added_up
 from lossreg.runtime.output import LossOutput, Named
+from lossreg.runtime.ranks import world_size_of
 
 __all__ = [
     "OptimizerStep",
@@ -211,7 +212,7 @@ class OptimizerStep:
         return self._denominators[objective]
 
     def _counted(self, objective: CompositeLoss) -> Denominators | None:
-        is_whole = len(self.batches) == 1 and _ranks(self._group) == 1
+        is_whole = len(self.batches) == 1 and world_size_of(self._group) == 1
         if is_whole and self._world_size is None and self._divides_by == 1:
             return None
         # A trainer may skip a batch that is None.
@@ -349,7 +350,7 @@ def mean_over_ranks(out: LossOutput, group: distributed.ProcessGroup | None = No
         out: The rank's sum.
         group: The ranks that share the step; the default group, if torch.distributed runs.
     """
-    ranks = _ranks(group)
+    ranks = world_size_of(group)
     if ranks == 1:
         return out
     names, of_parts = tuple(out.weights), tuple(out.parts)
@@ -371,9 +372,3 @@ def mean_over_ranks(out: LossOutput, group: distributed.ProcessGroup | None = No
         Named(dict(zip((*names, *of_parts), (*terms.unbind(), *means.unbind()), strict=True))),
         Named(dict(zip(names, weights.unbind(), strict=True))),
     )
-
-
-def _ranks(group: distributed.ProcessGroup | None) -> int:
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return 1
-    return distributed.get_world_size(group)

@@ -16,6 +16,7 @@ from lossreg.errors import InputError, MissingExtraError
 from lossreg.runtime.composite import CompositeLoss
 from lossreg.runtime.denominators import Denominators, added_up
 from lossreg.runtime.output import LossOutput
+from lossreg.runtime.ranks import world_size_of
 
 if importlib.util.find_spec("torchjd") is None:
     raise MissingExtraError(__name__, extra="torchjd", missing="torchjd")
@@ -134,7 +135,7 @@ class Jacobian:
             NonFiniteError: A term is nan or infinite.
         """
         multiplied = 1 if denominators is None else denominators.world_size
-        if denominators is None and (self._counts is not None or _ranks(self._group) > 1):
+        if denominators is None and (self._counts is not None or world_size_of(self._group) > 1):
             raise InputError(
                 "several micro-batches or ranks share this step: give denominators=..., from "
                 "loss.denominators(micro_batches) or step.denominators(loss)"
@@ -172,7 +173,7 @@ class Jacobian:
     def _reduce(self, parameter: Any, kept: list[int]) -> None:
         """Add up a parameter's rows over the ranks, and keep only those that say something."""
         jacobian = parameter.jac
-        if _ranks(self._group) > 1:
+        if world_size_of(self._group) > 1:
             jacobian, _ = added_up(jacobian, self._group, None)
         if self._multiplied != 1:
             jacobian = jacobian / self._multiplied  # nothing averages or divides the rows
@@ -182,9 +183,3 @@ class Jacobian:
                 parameter.grad = torch.zeros_like(parameter)
             return
         parameter.jac = jacobian[kept] if len(kept) < len(jacobian) else jacobian
-
-
-def _ranks(group: distributed.ProcessGroup | None) -> int:
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return 1
-    return distributed.get_world_size(group)

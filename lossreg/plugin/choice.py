@@ -255,8 +255,8 @@ class Choice:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         forms = [_form(component, handler) for component in self.components.values()]
-        alone = [form["properties"][_TYPE]["const"] for form in forms if len(form["required"]) == 1]
-        return {"anyOf": [*([{"enum": alone}] if alone else []), *forms]}
+        words = [form["properties"][_TYPE]["const"] for form in forms if len(form["required"]) == 1]
+        return {"anyOf": [*([{"enum": words}] if words else []), *forms]}
 
 
 def _form(component: Component, handler: GetJsonSchemaHandler) -> dict[str, Any]:

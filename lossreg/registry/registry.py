@@ -173,7 +173,7 @@ class Definitions(Mapping[str, RecordT]):
         """Every claim to a name, loaded, including broken and conflicting ones.
 
         Args:
-            provider: A key of `providers`, of which alone the claims are wanted.
+            provider: A key of `providers`, whose claims only are wanted.
         """
 
         def is_wanted(claimant: str) -> bool:

@@ -257,18 +257,8 @@ class CompositeLoss(nn.Module):
             NonFiniteError: On the CPU, a term is nan or infinite.
             TypeError: Both a mapping and keywords were given, or tensors without names.
         """
-        if "num_items_in_batch" in tensors:
-            raise TypeError(
-                "Trainer calls its compute_loss_func otherwise than an objective is called: use "
-                "lossreg.integrations.transformers.ObjectiveTrainer(objective=...); or "
-                "compute_loss_func=loss_function(objective), from there, with the callback "
-                "ObjectiveCallback(objective)"
-            )
         if more or isinstance(values, torch.Tensor):
-            raise TypeError(
-                "give the step's tensors by name, as the paths of the config have them: "
-                "loss(logits=..., labels=...), or loss({'logits': ..., 'labels': ...})"
-            )
+            raise TypeError(_without_names(by_trainer="num_items_in_batch" in tensors))
         if values is None:
             values = tensors
         elif tensors:
@@ -304,6 +294,25 @@ class CompositeLoss(nn.Module):
         if name in self._names:
             return self._terms.described(name, values)
         return self._weighting.described(name)
+
+
+def _without_names(*, by_trainer: bool) -> str:
+    """What to write where an objective was called with tensors by position.
+
+    Args:
+        by_trainer: Whether Hugging Face's Trainer called it, as its `compute_loss_func`.
+    """
+    if by_trainer:
+        return (
+            "Trainer calls its compute_loss_func otherwise than an objective is called: use "
+            "lossreg.integrations.transformers.ObjectiveTrainer(objective=...); or "
+            "compute_loss_func=loss_function(objective), from there, with the callback "
+            "ObjectiveCallback(objective)"
+        )
+    return (
+        "give the step's tensors by name, as the paths of the config have them: "
+        "loss(logits=..., labels=...), or loss({'logits': ..., 'labels': ...})"
+    )
 
 
 def _refresh(composite: CompositeLoss, _: object) -> None:

@@ -1,4 +1,7 @@
-"""Parameters that each rank trains on its own, because nothing averages their gradients."""
+"""How many ranks there are, and the parameters that each trains on its own.
+
+Nothing averages the gradients of those that stand outside of every DDP module.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,18 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["OutsideDDP", "OwnParameters"]
+__all__ = ["OutsideDDP", "OwnParameters", "world_size_of"]
+
+
+def world_size_of(group: distributed.ProcessGroup | None = None) -> int:
+    """The number of ranks of a group; 1 if torch.distributed does not run.
+
+    Args:
+        group: By default, that of all ranks.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 1
+    return distributed.get_world_size(group)
 
 
 class OutsideDDP:
@@ -35,7 +49,7 @@ class OutsideDDP:
 
     def look(self) -> None:
         """Warn if there are several ranks, and no DDP module is in its forward pass."""
-        if self._is_done or not _has_ranks():
+        if self._is_done or world_size_of() == 1:
             return
         if DistributedDataParallel._active_ddp_module is not None:  # noqa: SLF001 - torch has no other name for it
             return
@@ -66,7 +80,7 @@ class OwnParameters:
 
     def look(self) -> None:
         """Warn, once, if a step trains them on each rank by itself."""
-        if not (_has_ranks() and torch.is_grad_enabled()):
+        if world_size_of() == 1 or not torch.is_grad_enabled():
             return
         if self._outside is None:
             # Those of a module that `fully_shard` wraps are averaged.
@@ -85,9 +99,3 @@ class OwnParameters:
 def _sentence(own: Iterable[str]) -> str:
     first, *more = own
     return f"{first} is" if not more else f"{first} and {len(more)} more are"
-
-
-def _has_ranks() -> bool:
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return False
-    return distributed.get_world_size() > 1

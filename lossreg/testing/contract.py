@@ -36,9 +36,9 @@ class LossContract(
             torch. False by default.
         any_order: The order of the batch's rows does not matter. True by default.
         inert: Parameters that change nothing of this batch, each with the reason.
-        library: The class that the loss is a bridge to, such as `monai.losses.DiceCELoss`: its
+        original: The class that the loss is a bridge to, such as `monai.losses.DiceCELoss`: its
             values are compared.
-        library_params: What its constructor is called with; by default, `params`.
+        original_params: What its constructor is called with; by default, `params`.
 
     A method `reference(self, **inputs)` gives the right value of any batch, computed another way. A
     method `after_step(self, module)` calls what the training loop calls of the loss after a step.
@@ -72,7 +72,7 @@ class LossContract(
     | `gradient_reaches_each_declared_input` | a finite gradient, not all zero | `gradient` |
     | `gradient_is_the_slope_of_the_value` | gradcheck in float64 | `gradient` |
     | `the_value_is_that_of_the_reference` | and the gradients, on two batches | `reference`, \
-`library` |
+`original` |
     | `order_of_rows_does_not_matter` | reordered rows only reorder the loss | `any_order` |
     | `it_is_deterministic` | two calls give the same bits, without random numbers | |
     | `compiles` | compiled in one graph, the same value and gradient | `compiles` |

@@ -25,7 +25,7 @@ class ReferenceChecks(Subject):
     """Checks against what somebody else computes."""
 
     def test_the_value_is_that_of_the_reference(self) -> None:
-        """The test's `reference` or `library` gives the same value and gradients.
+        """The test's `reference` or `original` gives the same value and gradients.
 
         On the batch, and on one of more rows with other numbers.
         """
@@ -60,25 +60,27 @@ class ReferenceChecks(Subject):
             "the test's reference fails", "Fix reference, so that it takes any batch like this one"
         ):
             expected = self.reference(**batch)
-        if expected is not None or self.library is None:
+        if expected is not None or self.original is None:
             return expected
-        module = self._library()
+        module = self._built_original()
         how = by_position_and_name(self._definition, batch)
         with self._explaining(
-            f"{self.library} fails on the batch", "Give a batch that it accepts too"
+            f"{self.original} fails on the batch", "Give a batch that it accepts too"
         ):
             result: Tensor = called(module, batch, *how)
         return result
 
-    def _library(self) -> Any:
+    def _built_original(self) -> Any:
         """The other library's module, in the mode and with the seed of the one under test."""
-        assert self.library is not None  # noqa: S101 - just looked at
-        place, _, name = self.library.rpartition(".")
+        assert self.original is not None  # noqa: S101 - just looked at
+        place, _, name = self.original.rpartition(".")
         with self._explaining(
-            f"{self.library} cannot be built",
-            "Install the library, and give its constructor's arguments in library_params",
+            f"{self.original} cannot be built",
+            "Install the library, and give its constructor's arguments in original_params",
         ):
             kind = getattr(importlib.import_module(place), name)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                return kind(**(self.params if self.library_params is None else self.library_params))
+                return kind(
+                    **(self.params if self.original_params is None else self.original_params)
+                )

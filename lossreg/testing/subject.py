@@ -35,8 +35,8 @@ class Subject:
     torch_free: ClassVar[bool] = False
     any_order: ClassVar[bool] = True
     inert: ClassVar[Mapping[str, str]] = {}
-    library: ClassVar[str | None] = None
-    library_params: ClassVar[Mapping[str, Any] | None] = None
+    original: ClassVar[str | None] = None
+    original_params: ClassVar[Mapping[str, Any] | None] = None
 
     def batch(self) -> dict[str, Tensor]:
         """One small batch of good inputs, by argument name, on the CPU."""

@@ -42,6 +42,10 @@ _FILES: dict[str, str | None] = {
     "pyproject.toml": "pyproject.toml.txt",
     "src/{{package}}/py.typed": None,
 }
+_NONE = (
+    "  a class counts as a loss if its name, or its module's, has 'loss' or 'criterion' in it, or "
+    "if it is derived from a loss of torch"
+)
 _PREFIX = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
@@ -92,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     losses, refused = _described(module, prefix)
     if not losses:
         complain(f"error: {printable(library)} exports no loss that could be described")
-        complain("\n".join(f"  {printable(line)}" for line in refused) or "  it exports none")
+        complain("\n".join(f"  {printable(line)}" for line in refused) or _NONE)
         return 1
     owner = owner_of(arguments)
     files = _distribution(library, prefix, losses, refused, owner)

@@ -157,7 +157,7 @@ class _Reader:
         return Node(Chosen(component, config), *node.span)
 
     def _lacks_parameters(self, component: Component, node: Node, path: ConfigPath) -> bool:
-        """Note a word alone that chooses a component with required parameters."""
+        """Note a single word that chooses a component with required parameters."""
         fields = component.config.model_fields.items()
         needed = [field.alias or name for name, field in fields if field.is_required()]
         if needed:

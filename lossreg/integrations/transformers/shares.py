@@ -6,13 +6,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from lossreg.errors import InputError, LossregError
 from lossreg.integrations.accumulation import sum_of
 from lossreg.runtime.composite import CompositeLoss
 from lossreg.runtime.denominators import Denominators, Moment, added_up
 from lossreg.runtime.output import LossOutput, Named
+from lossreg.runtime.ranks import world_size_of
 
 __all__ = ["Shares", "shares_of"]
 
@@ -56,7 +57,7 @@ class Shares:
         Raises:
             LossregError: There are several ranks, and no callback that knows what Trainer does.
         """
-        ranks = _ranks()
+        ranks = world_size_of()
         if ranks > 1 and self.across_ranks is None:
             raise LossregError(
                 "on several ranks also write Trainer(..., callbacks=[ObjectiveCallback(objective)])"
@@ -116,17 +117,11 @@ class Shares:
     def summed(self) -> LossOutput:
         """The step's sum, as `OptimizerStep.summed` gives it on this rank."""
         out = sum_of(self._outputs)
-        ranks = _ranks()
+        ranks = world_size_of()
         if ranks == 1:
             return out
         terms = {name: term * ranks for name, term in out.terms.items()}
         return LossOutput(out.total * ranks, Named(terms), out.weights)
-
-
-def _ranks() -> int:
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return 1
-    return distributed.get_world_size()
 
 
 # A Trainer makes no connection between its loss function and its callbacks.

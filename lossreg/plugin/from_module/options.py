@@ -20,7 +20,7 @@ class Options:
         words: The words that a parameter takes.
         leave_out: Parameters that are not offered, so that they keep their defaults.
         types: The types of parameters, in the place of their annotations.
-        reductions: The reductions that are offered; None for `mean` alone.
+        reductions: The reductions that are offered; None for `mean` only.
         gradient: The inputs that the loss is differentiated by; None for the first one.
     """
 

@@ -151,3 +151,13 @@ def test_a_denominator_of_ctc_divides_the_losses_a_label(mask: dict[str, str]) -
 def test_a_value_is_divided_as_well() -> None:
     loss = lossreg.build({"terms": {"t": {"type": "value", "divide_by": {"number": "n"}}}})
     assert loss(input=torch.tensor([1.0, 2.0, 3.0]), n=4).total == 1.5
+
+
+def test_a_value_may_have_the_name_that_a_trainer_calls_with() -> None:
+    terms = {"fit": {"type": "mse", "inputs": ["p", "y"]}}
+    terms["fit"]["divide_by"] = {"number": "num_items_in_batch"}  # type: ignore[assignment]
+    loss = lossreg.build({"terms": terms})
+    p, y = torch.tensor([1.0, 3.0]), torch.zeros(2)
+    assert loss(p=p, y=y, num_items_in_batch=5).total == 2.0
+    with pytest.raises(TypeError, match="Trainer calls its compute_loss_func"):
+        loss({"p": p}, y, num_items_in_batch=5)

@@ -277,7 +277,7 @@ def test_a_loss_may_remember_in_buffers() -> None:
 
 def test_a_reference_that_agrees_passes() -> None:
     assert failures(contract(fair(), reference=as_it_should_be)) == {}
-    squares = {"library": "torch.nn.MSELoss", "library_params": {"reduction": "mean"}}
+    squares = {"original": "torch.nn.MSELoss", "original_params": {"reduction": "mean"}}
     batch = {"input": BATCH["input"], "target": BATCH["target"]}
     assert failures(contract(Registry.installed()["mse"], batch=batch, **squares)) == {}
 

@@ -189,12 +189,12 @@ VALUES = {
         "on a batch of other numbers, its value is ",
     ),
     "another value than the library's": Wrong(
-        contract(fair(), library="torch.nn.MSELoss"),
+        contract(fair(), original="torch.nn.MSELoss"),
         ("the_value_is_that_of_the_reference",),
         "on the batch, its value is ",
     ),
     "a library that is not there": Wrong(
-        contract(fair(), library="no_such_library.FairLoss"),
+        contract(fair(), original="no_such_library.FairLoss"),
         ("the_value_is_that_of_the_reference",),
         "no_such_library.FairLoss cannot be built: ModuleNotFoundError",
     ),
