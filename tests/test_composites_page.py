@@ -9,6 +9,7 @@ import pytest
 
 from documents import ROOT, Document
 from lossreg.config import examine
+from lossreg.vocabulary.transforms import TRANSFORMS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,14 @@ def test_every_yaml_block_is_a_file_without_a_fault(tmp_path: Path) -> None:
     assert len(files) == len(COMPOSITES.blocks("yaml"))
     for name in files:
         assert examine(tmp_path / name, every=True).diagnostics == (), name
+
+
+def test_every_transform_is_used_by_a_config_or_an_example() -> None:
+    configs = [file.read_text(encoding="utf-8") for file in (ROOT / "configs").glob("*.yaml")]
+    pages = [Document(str(page)) for page in (ROOT / "docs").glob("*.md")]
+    examples = [block for page in pages for block in page.blocks("yaml")]
+    words = set(re.findall(r"\w+", "\n".join([*configs, *examples])))
+    assert set(TRANSFORMS) <= words
 
 
 def test_links_lead_somewhere() -> None:
